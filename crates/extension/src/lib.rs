@@ -1,0 +1,1 @@
+//! The Plimsoll VFS as a loadable SQLite extension.

@@ -1,0 +1,121 @@
+//! The trait that the engine sees of an object store.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use plimsoll_host::WallMs;
+use plimsoll_model::Result;
+
+/// What an object is made of, in order. Cheap to clone; retries send it again.
+#[derive(Clone, Debug, Default)]
+pub struct Body {
+    /// The bytes, in pieces that may be backed by a mapped file.
+    pub pieces: Vec<Bytes>,
+    /// Recorded as user metadata `litestream-timestamp`, or as the modification time of a file.
+    pub timestamp: Option<WallMs>,
+}
+
+impl Body {
+    /// Total number of bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.len() as u64).sum()
+    }
+
+    /// Whether there are no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Body { pieces: vec![bytes], timestamp: None }
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
+    }
+}
+
+/// The answer to a conditional create. "No answer" is the error kind
+/// [`Unavailable`](plimsoll_model::ErrorKind::Unavailable): the object may exist then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// This request made the object.
+    New,
+    /// An object of that name was there. It may be ours, from an earlier request without answer.
+    Exists,
+}
+
+/// One line of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Key relative to the volume's prefix.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// When the store says it was last written. Comparable only with others from the same store.
+    pub modified: WallMs,
+}
+
+/// A whole object.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// The content.
+    pub bytes: Bytes,
+    /// When the store says it was last written.
+    pub modified: WallMs,
+}
+
+/// The end of an object.
+#[derive(Clone, Debug)]
+pub struct Tail {
+    /// At most as many of the last bytes as were asked for.
+    pub bytes: Bytes,
+    /// Size of the whole object.
+    pub size: u64,
+}
+
+/// A volume's prefix in an object store.
+///
+/// # Errors
+/// Every method: [`Unavailable`](plimsoll_model::ErrorKind::Unavailable) when there was no usable
+/// answer (retries are already spent), [`Denied`](plimsoll_model::ErrorKind::Denied) when the store
+/// refused. Errors name the full URL of the object and never a secret.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The URL of the prefix, without credentials, for messages.
+    fn url(&self) -> &str;
+
+    /// Creates an object unless one of that name exists. One request; the one primitive that the
+    /// commit protocol rests on.
+    async fn create(&self, key: &str, body: Body) -> Result<Created>;
+
+    /// Creates or overwrites an object. For records with one owner only; large bodies may be sent in parts.
+    async fn put(&self, key: &str, body: Body) -> Result<()>;
+
+    /// Reads an object whole; `None` if there is none.
+    async fn get(&self, key: &str) -> Result<Option<Object>>;
+
+    /// Reads a byte range, exactly; `None` if there is no such object. A range beyond the end is
+    /// [`Corrupt`](plimsoll_model::ErrorKind::Corrupt).
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>>;
+
+    /// Reads the last `bytes` bytes, or all of a shorter object; `None` if there is none.
+    async fn get_tail(&self, key: &str, bytes: u64) -> Result<Option<Tail>>;
+
+    /// Lists every key below `folder` (which ends with `/`, or is empty for all), in ascending order,
+    /// those greater than `after` only, if given. Pages of the listing are fetched one after the other.
+    async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>>;
+
+    /// Removes objects; missing ones are fine.
+    async fn delete(&self, keys: &[String]) -> Result<()>;
+
+    /// Whether the prefix uses the key layout of S3 (`0000/…`) or that of the other stores (`ltx/0/…`).
+    fn s3_layout(&self) -> bool;
+}
