@@ -161,7 +161,7 @@ impl JournalPolicy {
     /// Notes an append. A reason means: sync now.
     #[must_use]
     pub fn on_append(&mut self, bytes: u64, now: Mono) -> Option<FlushReason> {
-        if self.each_commit_syncs() {
+        if self.each_commit_syncs() || bytes == 0 {
             return None;
         }
         self.appended += bytes;
@@ -241,5 +241,131 @@ impl JournalPolicy {
     fn ask(&mut self) {
         self.asked = self.appended;
         self.oldest = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(n: u64) -> Mono {
+        Mono(Duration::from_millis(n))
+    }
+
+    fn interval(backlog_bytes: u64) -> JournalPolicy {
+        JournalPolicy::new(JournalCadence::Interval { interval: Duration::from_millis(5), backlog_bytes })
+    }
+
+    #[test]
+    fn the_append_that_reaches_the_backlog_syncs_at_once() {
+        let mut journal = interval(100);
+        assert_eq!(journal.on_append(99, ms(0)), None);
+        assert_eq!(journal.on_append(1, ms(1)), Some(FlushReason::Backlog));
+        assert_eq!(journal.deadline(), None, "the flush is called for");
+    }
+
+    #[test]
+    fn one_append_larger_than_the_backlog_syncs_at_once() {
+        assert_eq!(interval(100).on_append(5000, ms(0)), Some(FlushReason::Backlog));
+    }
+
+    #[test]
+    fn a_successful_backlog_flush_resets_the_count_and_schedules_the_next_deadline() {
+        let mut journal = interval(100);
+        assert_eq!(journal.on_append(150, ms(0)), Some(FlushReason::Backlog));
+        let up_to = journal.position();
+        assert_eq!(journal.on_append(60, ms(1)), None, "60 of a new count");
+        journal.on_flushed(Some(FlushReason::Backlog), true, up_to, ms(2));
+        assert_eq!((journal.pending_bytes(), journal.deadline()), (60, Some(ms(6))));
+        assert_eq!(journal.on_append(39, ms(3)), None);
+        assert_eq!(journal.on_append(1, ms(3)), Some(FlushReason::Backlog));
+    }
+
+    #[test]
+    fn the_timer_is_armed_only_while_something_is_pending() {
+        let mut journal = interval(0);
+        assert_eq!((journal.deadline(), journal.on_timer(ms(50))), (None, None));
+        assert_eq!(journal.on_append(1, ms(100)), None);
+        assert_eq!(journal.on_append(1, ms(103)), None);
+        assert_eq!(journal.deadline(), Some(ms(105)), "from the first pending append");
+        assert_eq!(journal.on_timer(ms(104)), None);
+        assert_eq!(journal.on_timer(ms(105)), Some(FlushReason::Interval));
+        let up_to = journal.position();
+        journal.on_flushed(Some(FlushReason::Interval), true, up_to, ms(106));
+        assert_eq!((journal.pending_bytes(), journal.deadline()), (0, None));
+    }
+
+    #[test]
+    fn a_backlog_of_zero_turns_the_trigger_off_and_leaves_the_timer() {
+        let mut journal = interval(0);
+        for _ in 0..100 {
+            assert_eq!(journal.on_append(1 << 40, ms(0)), None);
+        }
+        assert_eq!(journal.on_timer(ms(5)), Some(FlushReason::Interval));
+    }
+
+    #[test]
+    fn manual_ignores_backlog_and_timer() {
+        let mut journal = JournalPolicy::new(JournalCadence::Manual);
+        assert_eq!(journal.on_append(1 << 40, ms(0)), None);
+        assert_eq!((journal.deadline(), journal.on_timer(ms(1_000_000))), (None, None));
+        assert_eq!(journal.pending_bytes(), 1 << 40);
+        let up_to = journal.position();
+        journal.on_flushed(Some(FlushReason::Manual), true, up_to, ms(9));
+        assert_eq!(journal.pending_bytes(), 0);
+    }
+
+    #[test]
+    fn immediate_tracks_nothing_and_counts_its_syncs() {
+        let mut journal = JournalPolicy::new(JournalCadence::Immediate);
+        assert!(journal.each_commit_syncs());
+        assert_eq!(journal.on_append(1 << 40, ms(0)), None);
+        assert_eq!((journal.pending_bytes(), journal.deadline()), (0, None));
+        journal.on_flushed(None, true, journal.position(), ms(1));
+        assert_eq!(journal.counts().sync_count_total(JournalCadence::Immediate), 1);
+        assert_eq!(journal.counts().flushes, [[0; 2]; 4]);
+    }
+
+    #[test]
+    fn a_failed_flush_leaves_everything_pending_and_is_called_for_again() {
+        let mut journal = interval(100);
+        assert_eq!(journal.on_append(150, ms(0)), Some(FlushReason::Backlog));
+        journal.on_flushed(Some(FlushReason::Backlog), false, 150, ms(3));
+        assert_eq!((journal.pending_bytes(), journal.deadline()), (150, Some(ms(8))));
+        assert_eq!(journal.on_append(1, ms(4)), Some(FlushReason::Backlog), "still over the backlog");
+    }
+
+    #[test]
+    fn a_flush_does_not_cover_what_was_appended_after_it_began() {
+        let mut journal = interval(0);
+        let _ = journal.on_append(10, ms(0));
+        let up_to = journal.position();
+        let _ = journal.on_append(7, ms(1));
+        journal.on_flushed(Some(FlushReason::Manual), true, up_to, ms(2));
+        assert_eq!((journal.pending_bytes(), journal.deadline()), (7, Some(ms(7))));
+    }
+
+    #[test]
+    fn flushes_are_counted_by_reason_and_outcome_and_syncs_by_policy() {
+        let mut journal = interval(0);
+        for (reason, ok) in
+            FlushReason::ALL.into_iter().flat_map(|reason| [(reason, true), (reason, true), (reason, false)])
+        {
+            journal.on_flushed(Some(reason), ok, 0, ms(0));
+        }
+        for reason in FlushReason::ALL {
+            let counts = Outcome::ALL.map(|outcome| journal.counts().flush_total(reason, outcome));
+            assert_eq!(counts, [2, 1], "{}", reason.name());
+        }
+        assert_eq!(journal.counts().sync_count_total(journal.cadence()), 8);
+        assert_eq!(journal.counts().sync_count_total(JournalCadence::Manual), 0);
+    }
+
+    #[test]
+    fn pending_appends_fall_under_changed_settings() {
+        let mut journal = JournalPolicy::new(JournalCadence::Manual);
+        let _ = journal.on_append(10, ms(0));
+        journal.set_cadence(interval(0).cadence());
+        assert_eq!(journal.deadline(), Some(ms(5)));
     }
 }

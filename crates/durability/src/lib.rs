@@ -17,3 +17,6 @@ pub use line::{Admission, Limit, LoadLine, OnLoadLine, Refusal};
 pub use progress::{Progress, Terminal};
 pub use sync::{Next, SyncCadence, SyncPolicy, SyncReason};
 pub use watermark::{Mark, Watermarks};
+
+#[cfg(test)]
+mod tests;

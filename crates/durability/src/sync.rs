@@ -192,3 +192,131 @@ impl SyncPolicy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(n: u64) -> Mono {
+        Mono(Duration::from_millis(n))
+    }
+
+    fn policy() -> SyncPolicy {
+        SyncPolicy::new(
+            SyncCadence {
+                interval: Duration::from_millis(1000),
+                backlog_bytes: 100,
+                max_loss_window: Duration::from_millis(30_000),
+            },
+            Lsn::ZERO,
+        )
+    }
+
+    /// Commits up to 5, of so many bytes, the first dirtied at 200 ms.
+    fn pending(bytes: u64) -> Option<Pending> {
+        Some(Pending { last: Lsn(5), bytes, oldest: ms(200) })
+    }
+
+    #[test]
+    fn the_interval_counts_from_the_first_dirty_commit() {
+        assert_eq!(policy().next(pending(1), ms(1199)), Next::WaitUntil(ms(1200)));
+        assert_eq!(policy().next(pending(1), ms(1200)), Next::SyncNow(SyncReason::Interval));
+    }
+
+    #[test]
+    fn nothing_pending_means_nothing_to_do_whoever_asks() {
+        let mut sync = policy();
+        sync.request(Lsn(5));
+        sync.close();
+        assert_eq!(sync.next(None, ms(99_999)), Next::Idle);
+    }
+
+    #[test]
+    fn a_backlog_brings_the_sync_forward_unless_turned_off() {
+        let mut sync = policy();
+        assert_eq!(sync.next(pending(99), ms(200)), Next::WaitUntil(ms(1200)));
+        assert_eq!(sync.next(pending(100), ms(200)), Next::SyncNow(SyncReason::Backlog));
+        sync.set_cadence(SyncCadence { backlog_bytes: 0, ..sync.cadence });
+        assert_eq!(sync.next(pending(u64::MAX), ms(200)), Next::WaitUntil(ms(1200)));
+    }
+
+    #[test]
+    fn half_of_the_loss_window_brings_the_sync_forward() {
+        let mut sync = policy();
+        sync.set_cadence(SyncCadence { interval: Duration::from_secs(3600), ..sync.cadence });
+        assert_eq!(sync.next(pending(1), ms(15_199)), Next::WaitUntil(ms(15_200)));
+        assert_eq!(sync.next(pending(1), ms(15_200)), Next::SyncNow(SyncReason::LoadLine));
+    }
+
+    #[test]
+    fn a_waiter_triggers_at_once_and_only_until_it_is_served() {
+        let mut sync = policy();
+        sync.request(Lsn(5));
+        assert_eq!(sync.next(pending(1), ms(200)), Next::SyncNow(SyncReason::Requested));
+        sync.on_sync_started(Lsn(5));
+        sync.on_sync_done(Lsn(5));
+        assert_eq!(sync.next(pending(1), ms(200)), Next::WaitUntil(ms(1200)));
+        sync.request(Lsn(3));
+        assert_eq!(sync.next(pending(1), ms(200)), Next::WaitUntil(ms(1200)), "3 is durable");
+    }
+
+    #[test]
+    fn a_commit_at_the_load_line_triggers_at_once() {
+        let mut sync = policy();
+        sync.line_reached(&pending(1).unwrap());
+        assert_eq!(sync.next(pending(1), ms(200)), Next::SyncNow(SyncReason::LoadLine));
+        sync.on_sync_started(Lsn(5));
+        sync.on_sync_done(Lsn(5));
+        assert_eq!(sync.next(pending(1), ms(200)), Next::WaitUntil(ms(1200)));
+    }
+
+    #[test]
+    fn closing_triggers_until_nothing_is_pending() {
+        let mut sync = policy();
+        sync.close();
+        assert_eq!(sync.next(pending(1), ms(200)), Next::SyncNow(SyncReason::Close));
+        sync.reopen();
+        assert_eq!(sync.next(pending(1), ms(200)), Next::WaitUntil(ms(1200)));
+    }
+
+    #[test]
+    fn at_most_one_sync_is_under_way() {
+        let mut sync = policy();
+        sync.on_sync_started(Lsn(5));
+        sync.request(Lsn(6));
+        sync.close();
+        assert_eq!(sync.next(pending(1 << 40), ms(99_999)), Next::Idle);
+        assert_eq!(sync.in_flight(), Some(Lsn(5)));
+    }
+
+    #[test]
+    fn a_failed_sync_is_tried_again_after_the_delay_and_not_before() {
+        let mut sync = policy();
+        sync.request(Lsn(5));
+        for round in 1..10 {
+            let start = 1000 * round;
+            sync.on_sync_started(Lsn(5));
+            sync.on_sync_failed(ms(start), Duration::from_millis(700));
+            sync.request(Lsn(6));
+            assert_eq!(sync.next(pending(1 << 40), ms(start + 699)), Next::WaitUntil(ms(start + 700)));
+            assert_eq!(sync.next(pending(1), ms(start + 700)), Next::SyncNow(SyncReason::Requested));
+        }
+    }
+
+    #[test]
+    fn a_failed_sync_is_not_dropped_when_the_settings_change() {
+        let mut sync = policy();
+        sync.on_sync_started(Lsn(5));
+        sync.on_sync_failed(ms(1300), Duration::from_millis(100));
+        sync.set_cadence(SyncCadence { interval: Duration::from_secs(3600), ..sync.cadence });
+        assert_eq!(sync.next(pending(1), ms(1400)), Next::SyncNow(SyncReason::Interval));
+    }
+
+    #[test]
+    fn success_ends_the_delay() {
+        let mut sync = policy();
+        sync.on_sync_failed(ms(0), Duration::from_secs(100));
+        sync.on_sync_done(Lsn(4));
+        assert_eq!(sync.next(pending(1), ms(1200)), Next::SyncNow(SyncReason::Interval));
+    }
+}
