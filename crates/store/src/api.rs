@@ -28,6 +28,12 @@ impl Body {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// All pieces in one buffer of its own. Copies.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        self.pieces.concat().into()
+    }
 }
 
 impl From<Bytes> for Body {

@@ -4,5 +4,25 @@
 //! lists, and (unless the probe says otherwise) creates an object at most once.
 
 mod api;
+mod breaker;
+mod file;
+mod key;
+mod memory;
+mod observe;
+mod open;
+mod options;
+mod retry;
+mod shared;
+mod url;
 
-pub use api::{Body, Created, Entry, Object, Store, Tail};
+pub use self::{
+    api::{Body, Created, Entry, Object, Store, Tail},
+    breaker::{Breaker, BreakerPolicy, BreakerState, BreakerStore},
+    file::FileStore,
+    memory::MemoryStore,
+    observe::{ObservedStore, Observer, Unobserved},
+    open::{Opened, open, open_observed},
+    options::StoreOptions,
+    retry::{RetryPolicy, RetryStore},
+    url::{Scheme, VolumeUrl},
+};

@@ -1,0 +1,72 @@
+//! The state machine as a table, then the wrapper.
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn at(seconds: u32) -> Mono {
+    Mono(SECOND * seconds)
+}
+
+fn machine() -> Machine {
+    Machine::new(BreakerPolicy { failures_max: 2, probe_interval: SECOND * 10 })
+}
+
+fn opened_at_zero() -> Machine {
+    let mut machine = machine();
+    machine.record(at(0), Admission::Pass, Outcome::NoAnswer);
+    assert_eq!(machine.state(), BreakerState::Closed);
+    machine.record(at(0), Admission::Pass, Outcome::NoAnswer);
+    assert_eq!(machine.state(), BreakerState::Open);
+    machine
+}
+
+#[test]
+fn only_consecutive_failures_open_it() {
+    let mut machine = machine();
+    for _ in 0..10 {
+        machine.record(at(0), Admission::Pass, Outcome::NoAnswer);
+        machine.record(at(0), Admission::Pass, Outcome::Answered);
+        machine.record(at(0), Admission::Pass, Outcome::Abandoned);
+    }
+    assert_eq!(machine.state(), BreakerState::Closed);
+    assert_eq!(machine.admit(at(0)), Admission::Pass);
+}
+
+#[test]
+fn while_open_it_refuses_and_says_for_how_long() {
+    let mut machine = opened_at_zero();
+    assert_eq!(machine.admit(at(3)), Admission::Refuse { wait: SECOND * 7 });
+}
+
+#[test]
+fn after_the_interval_exactly_one_probe_goes_through() {
+    let mut machine = opened_at_zero();
+    assert_eq!(machine.admit(at(10)), Admission::Probe);
+    assert_eq!(machine.state(), BreakerState::HalfOpen);
+    assert_eq!(machine.admit(at(11)), Admission::Refuse { wait: SECOND * 9 });
+    machine.record(at(12), Admission::Probe, Outcome::NoAnswer);
+    assert_eq!(machine.admit(at(21)), Admission::Refuse { wait: SECOND });
+    assert_eq!(machine.admit(at(22)), Admission::Probe);
+    machine.record(at(23), Admission::Probe, Outcome::Answered);
+    assert_eq!(machine.state(), BreakerState::Closed);
+}
+
+#[test]
+fn an_abandoned_probe_makes_room_for_the_next() {
+    let mut machine = opened_at_zero();
+    assert_eq!(machine.admit(at(10)), Admission::Probe);
+    machine.record(at(11), Admission::Probe, Outcome::Abandoned);
+    assert_eq!(machine.admit(at(11)), Admission::Probe);
+}
+
+#[test]
+fn latecomers_do_not_prolong_the_outage_but_a_late_answer_ends_it() {
+    let mut machine = opened_at_zero();
+    machine.record(at(9), Admission::Pass, Outcome::NoAnswer);
+    assert_eq!(machine.admit(at(10)), Admission::Probe);
+    machine.record(at(11), Admission::Pass, Outcome::NoAnswer);
+    assert_eq!(machine.state(), BreakerState::HalfOpen);
+    machine.record(at(11), Admission::Pass, Outcome::Answered);
+    assert_eq!(machine.state(), BreakerState::Closed);
+}

@@ -1,0 +1,245 @@
+//! The blocking half of the file store: paths, temporary files, names and syncs.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, ErrorKind as Io, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, UNIX_EPOCH},
+};
+
+use plimsoll_host::WallMs;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use super::WriteError;
+use crate::{Body, Created, Entry};
+
+/// Below the root; no key starts with a dot, so no key is in there.
+const TEMP_DIR: &str = ".plimsoll-tmp";
+/// A temporary file untouched for so long belongs to a process that died.
+const TEMP_SECONDS_MAX: i64 = 3600;
+
+/// What to do about an object of the same name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Naming {
+    New,
+    Replace,
+}
+
+pub(super) struct Disk {
+    root: PathBuf,
+    /// Directories of which this process knows that they survive power loss.
+    settled: Mutex<HashSet<PathBuf>>,
+    swept: AtomicBool,
+}
+
+impl Disk {
+    pub(super) fn new(root: PathBuf) -> Self {
+        Disk { root, settled: Mutex::default(), swept: AtomicBool::new(false) }
+    }
+
+    /// Where an object is. The key was checked: no segment leads upwards.
+    pub(super) fn path(&self, key: &str) -> PathBuf {
+        self.root.join(key)
+    }
+
+    /// Writes an object durably.
+    pub(super) fn write(&self, key: &str, body: &Body, unique: u64, naming: Naming) -> Result<Created, WriteError> {
+        let unnamed = |error| WriteError { error, named: false };
+        let target = self.path(key);
+        let folder = target.parent().unwrap_or(&self.root).to_owned();
+        let temp = self.root.join(TEMP_DIR).join(format!("{unique:016x}"));
+        let prepare = || {
+            self.settle(&folder)?;
+            self.settle(&self.root.join(TEMP_DIR))?;
+            self.write_temp(&temp, key, body)
+        };
+        let prepared = prepare().or_else(|error| {
+            if error.kind() != Io::NotFound {
+                return Err(error);
+            }
+            // Somebody removed directories that were known. Make them again.
+            self.settled.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            prepare()
+        });
+        let outcome = prepared.map_err(unnamed).and_then(|()| name(&temp, &target, &folder, naming));
+        // Gone already after a rename; what a crash leaves here is swept later.
+        let _ = fs::remove_file(&temp);
+        outcome
+    }
+
+    fn write_temp(&self, temp: &Path, key: &str, body: &Body) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temp)?;
+        for piece in &body.pieces {
+            file.write_all(piece)?;
+        }
+        if let Some(time) = body.timestamp
+            && Path::new(key).extension().is_some_and(|extension| extension == "ltx")
+            && let Some(time) = UNIX_EPOCH.checked_add(Duration::from_millis(time.0))
+        {
+            file.set_modified(time)?;
+        }
+        file.sync_all()?;
+        if !self.swept.swap(true, Ordering::Relaxed) {
+            // Ages are differences of the file system's own change times; no other clock takes part.
+            sweep(temp.parent().unwrap_or(&self.root), file.metadata()?.ctime());
+        }
+        Ok(())
+    }
+
+    /// Makes a directory and its parents, and makes them survive power loss, once per process.
+    fn settle(&self, dir: &Path) -> io::Result<()> {
+        let known = |dir: &Path| self.settled.lock().unwrap_or_else(PoisonError::into_inner).contains(dir);
+        if known(dir) {
+            return Ok(());
+        }
+        let made = match DirBuilder::new().mode(0o700).create(dir) {
+            Ok(()) => true,
+            Err(error) if error.kind() == Io::AlreadyExists && dir.is_dir() => false,
+            Err(error) if error.kind() == Io::AlreadyExists => return Err(Io::NotADirectory.into()),
+            Err(error) if error.kind() == Io::NotFound => {
+                let parent = dir.parent().ok_or(error)?;
+                self.settle(parent)?;
+                match DirBuilder::new().mode(0o700).create(dir) {
+                    Err(error) if error.kind() != Io::AlreadyExists => return Err(error),
+                    _ => true,
+                }
+            }
+            Err(error) => return Err(error),
+        };
+        // Another process may have made it a moment ago and not synced yet, so ours counts. Above
+        // the root only what we made is ours to sync.
+        if (made || dir.starts_with(&self.root))
+            && let Some(parent) = dir.parent()
+        {
+            if parent.starts_with(&self.root) {
+                self.settle(parent)?;
+            }
+            sync_dir(parent)?;
+        }
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner).insert(dir.to_owned());
+        Ok(())
+    }
+
+    /// Every object below a folder, in order of keys.
+    pub(super) fn list(&self, folder: &str, after: Option<&str>) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        let mut folders = vec![folder.to_owned()];
+        while let Some(folder) = folders.pop() {
+            let items = match fs::read_dir(self.root.join(&folder)) {
+                Ok(items) => items,
+                Err(error) if matches!(error.kind(), Io::NotFound | Io::NotADirectory) => continue,
+                Err(error) => return Err(error),
+            };
+            for item in items {
+                let item = item?;
+                // A name that is not Unicode, or is hidden, is not one of ours.
+                let Some(name) = item.file_name().to_str().filter(|name| !name.starts_with('.')).map(str::to_owned)
+                else {
+                    continue;
+                };
+                let key = format!("{folder}{name}");
+                let kind = item.file_type()?;
+                if kind.is_dir() {
+                    folders.push(format!("{key}/"));
+                } else if kind.is_file() && after.is_none_or(|after| key.as_str() > after) {
+                    match item.metadata() {
+                        Ok(meta) => entries.push(Entry { key, size: meta.len(), modified: modified(&meta) }),
+                        Err(error) if error.kind() == Io::NotFound => {} // deleted meanwhile
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+        entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Ok(entries)
+    }
+
+    /// Removes objects and syncs their folders. Fails with the key that could not be removed.
+    pub(super) fn delete(&self, keys: &[String]) -> Result<(), (String, io::Error)> {
+        let mut folders = BTreeSet::new();
+        for key in keys {
+            let path = self.path(key);
+            match fs::remove_file(&path) {
+                Ok(()) => {
+                    folders.extend(path.parent().map(|folder| (folder.to_owned(), key.clone())));
+                }
+                Err(error) if matches!(error.kind(), Io::NotFound | Io::NotADirectory | Io::IsADirectory) => {}
+                Err(error) => return Err((key.clone(), error)),
+            }
+        }
+        let mut synced = HashSet::new();
+        for (folder, key) in folders {
+            if synced.insert(folder.clone()) {
+                sync_dir(&folder).map_err(|error| (key, error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// When the file system says the object was last written or got its name.
+pub(super) fn modified(meta: &fs::Metadata) -> WallMs {
+    let seconds = u64::try_from(meta.ctime()).unwrap_or(0);
+    let nanos = u64::try_from(meta.ctime_nsec()).unwrap_or(0);
+    WallMs(seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000))
+}
+
+/// Gives a synced temporary file its name.
+fn name(temp: &Path, target: &Path, folder: &Path, naming: Naming) -> Result<Created, WriteError> {
+    let unnamed = |error| WriteError { error, named: false };
+    let created = match naming {
+        Naming::Replace => fs::rename(temp, target).map(|()| Created::New),
+        Naming::New => link_new(temp, target),
+    }
+    .map_err(unnamed)?;
+    if created == Created::Exists {
+        // Whoever made it may not have synced yet, and the caller will take it for durable.
+        File::open(target).and_then(|file| file.sync_all()).map_err(|error| WriteError { error, named: true })?;
+    }
+    sync_dir(folder).map_err(|error| WriteError { error, named: true })?;
+    Ok(created)
+}
+
+fn link_new(temp: &Path, target: &Path) -> io::Result<Created> {
+    match fs::hard_link(temp, target) {
+        Ok(()) => return Ok(Created::New),
+        Err(error) if error.kind() == Io::AlreadyExists => return Ok(Created::Exists),
+        // Some file systems have no hard links, and say so in one of these ways.
+        Err(error) if matches!(error.kind(), Io::PermissionDenied | Io::Unsupported | Io::TooManyLinks) => {}
+        Err(error) => return Err(error),
+    }
+    match renameat_with(CWD, temp, CWD, target, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(Created::New),
+        Err(rustix::io::Errno::EXIST) => Ok(Created::Exists),
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
+            Err(Io::Unsupported.into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    match File::open(dir)?.sync_all() {
+        // This file system has nothing to sync in a directory.
+        Err(error) if error.kind() == Io::InvalidInput => Ok(()),
+        other => other,
+    }
+}
+
+/// Removes what dead processes left. Failing to is no reason to fail a write.
+fn sweep(temps: &Path, now: i64) {
+    let Ok(items) = fs::read_dir(temps) else { return };
+    for item in items.flatten() {
+        if item.metadata().is_ok_and(|meta| now.saturating_sub(meta.ctime()) > TEMP_SECONDS_MAX)
+            && let Err(error) = fs::remove_file(item.path())
+        {
+            tracing::debug!(path = %item.path().display(), %error, "a stale temporary file stays");
+        }
+    }
+}
