@@ -38,7 +38,10 @@ pub struct WriteTxn {
 /// An appended commit, visible to new snapshots of this process, on its way to stronger levels.
 #[derive(Clone)]
 pub struct Receipt {
+    volume: Volume,
     lsn: Lsn,
+    count: PageCount,
+    page_size: Option<PageSize>,
 }
 
 impl Volume {
@@ -186,7 +189,7 @@ impl WriteTxn {
         for (page, data) in &self.pages {
             state.pages.entry(*page).or_default().push((lsn, data.clone().into()));
         }
-        Ok(Receipt { lsn: Lsn(lsn) })
+        Ok(Receipt { volume: self.volume.clone(), lsn: Lsn(lsn), count: page_count, page_size: self.base.page_size })
     }
 }
 
@@ -199,6 +202,10 @@ impl Drop for WriteTxn {
 impl Receipt {
     pub fn lsn(&self) -> Lsn {
         self.lsn
+    }
+    /// The state that this commit made, pinned.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { volume: self.volume.clone(), lsn: self.lsn, count: self.count, page_size: self.page_size }
     }
     /// Blocks until the commit has reached `level`; triggers the flush or sync rather than sitting out a timer.
     ///
