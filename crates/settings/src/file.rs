@@ -48,7 +48,7 @@ fn not_toml(name: &str, text: &str, error: &toml::de::Error) -> Error {
     if let Some((word, value)) = written.split_once('=')
         && let Some(known) = key(word.trim())
         && !value.trim().is_empty()
-        && !error.message().contains("duplicate")
+        && DeTable::parse(written).is_err()
     {
         return wrong_form(known, value.trim(), &source);
     }

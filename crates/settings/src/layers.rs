@@ -42,8 +42,8 @@ impl Override {
     }
 }
 
-/// Everything that settings are made from.
-#[derive(Clone, Debug, Default)]
+/// Everything that settings are made from. Not `Debug`: the environment may hold credentials.
+#[derive(Clone, Default)]
 pub struct Input {
     /// The file, if there is one.
     pub file: Option<FileText>,

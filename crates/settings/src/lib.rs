@@ -22,3 +22,6 @@ pub use watch::Watch;
 
 /// Environment variables by name.
 pub type Environment = std::collections::BTreeMap<String, String>;
+
+#[cfg(test)]
+mod tests;

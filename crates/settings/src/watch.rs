@@ -11,7 +11,7 @@ use crate::{
 /// Remembers what the settings file said last, and loads again when it says something else.
 ///
 /// Environment and overrides are those of the start, and still go before the file.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Watch {
     input: Input,
     /// The words of the last failure to read the file.
