@@ -1,0 +1,233 @@
+//! The journal as its user sees it.
+
+use std::{
+    fmt,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use plimsoll_host::{Files, Host};
+use plimsoll_model::{Lsn, PageNo, Result, ResultExt};
+
+use crate::{
+    Appended, Commit, Config, Place, Position, Reader, Replay, Synced, TxnNo, append::Shared, group::Group, open,
+    tail::Tail,
+};
+
+/// An open journal: one appender at a time, any number of readers, group commit.
+///
+/// Every method blocks on the local disk at most. Nothing keeps two processes from opening the same
+/// directory: the caller holds a lock.
+///
+/// A write or sync that fails for any other reason than a full disk ends this handle: everything later
+/// returns an error of the same kind that tells the first cause. A full disk
+/// ([`Full`](plimsoll_model::ErrorKind::Full)) ends it only if it shows at a sync. If it shows at an append, the
+/// append has had no effect, and the next one succeeds once there is space.
+pub struct Journal {
+    pub(crate) tail: Mutex<Tail>,
+    pub(crate) shared: Shared,
+    pub(crate) group: Group,
+}
+
+impl Journal {
+    /// Opens the journal in `dir`, created if missing, and says what it holds.
+    ///
+    /// The end that a crash tore is cut off. What is returned has been synced. Appending goes on in a new segment.
+    ///
+    /// # Errors
+    /// [`Corrupt`](plimsoll_model::ErrorKind::Corrupt) if something that had been synced is missing or
+    /// damaged; then nothing has been changed. [`Invalid`](plimsoll_model::ErrorKind::Invalid) if it belongs to
+    /// another volume.
+    pub fn open(host: &Host, dir: &Path, config: Config) -> Result<(Journal, Replay)> {
+        open::open(host, dir, config)
+    }
+
+    /// Reads a journal without changing anything, for example a stranded one.
+    ///
+    /// # Errors
+    /// As [`Journal::open`]; [`NotFound`](plimsoll_model::ErrorKind::NotFound) if there is no journal.
+    pub fn inspect(files: &dyn Files, dir: &Path) -> Result<(Reader, Replay)> {
+        open::inspect(files, dir)
+    }
+
+    /// Appends a commit with the last of its pages, and puts the place of each page into `places`, after
+    /// what is there. One write, unless the pages do not fit into a segment.
+    ///
+    /// It survives this process once this returns, and power loss once [`Journal::sync_to`] has reached
+    /// [`Appended::end`]. If a page occurs twice in a transaction, the later one counts. `txn` is
+    /// ended by success.
+    ///
+    /// # Errors
+    /// An append that fails has had no effect and may be repeated. Only if it was larger
+    /// than a segment, `txn` is abandoned. [`Invalid`](plimsoll_model::ErrorKind::Invalid) for an LSN that is not the
+    /// next one, or a page of another size.
+    pub fn append(
+        &self,
+        commit: Commit,
+        pages: &[(PageNo, &[u8])],
+        txn: Option<TxnNo>,
+        places: &mut Vec<Place>,
+    ) -> Result<Appended> {
+        self.tail().append(&self.shared, commit, pages, txn, places)
+    }
+
+    /// Begins a transaction that is too large for one append. Keeps segments from being released until
+    /// it is committed or abandoned.
+    pub fn begin(&self) -> TxnNo {
+        let mut tail = self.tail();
+        let txn = tail.next_txn();
+        tail.open.insert(txn, crate::tail::OpenTxn::default());
+        txn
+    }
+
+    /// Appends pages of a transaction ahead of its commit. They count once that is appended.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn spill(&self, txn: TxnNo, pages: &[(PageNo, &[u8])], places: &mut Vec<Place>) -> Result<Appended> {
+        self.tail().spill(&self.shared, txn, pages, places)
+    }
+
+    /// Gives up a transaction. Its pages will never count.
+    pub fn abandon(&self, txn: TxnNo) {
+        self.tail().open.remove(&txn);
+    }
+
+    /// Appends a note for the layer above, of at most 4 KiB, and syncs it. It is released with its segment.
+    ///
+    /// # Errors
+    /// As [`Journal::append`] and [`Journal::sync_to`].
+    pub fn mark(&self, kind: u8, payload: &[u8]) -> Result<Position> {
+        let end = self.tail().mark(&self.shared, kind, payload)?;
+        self.sync_to(end)?;
+        Ok(end)
+    }
+
+    /// Reads one page, see [`Reader::read`].
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn read(&self, place: Place, page: PageNo, out: &mut [u8]) -> Result<()> {
+        self.shared.reader.read(place, page, out)
+    }
+
+    /// Everything before this is written.
+    #[must_use]
+    pub fn written(&self) -> Position {
+        self.shared.written()
+    }
+
+    /// Everything before this survives power loss.
+    #[must_use]
+    pub fn synced(&self) -> Position {
+        self.shared.synced()
+    }
+
+    /// Bytes that are written and not known to be synced.
+    #[must_use]
+    pub fn pending_bytes(&self) -> u64 {
+        self.shared.pending_bytes()
+    }
+
+    /// Waits until everything before `position`, or before [`Journal::written`] if that is less, survives power loss.
+    ///
+    /// The first to wait syncs for all that appended before it started; the others share the outcome.
+    ///
+    /// # Errors
+    /// After a failure nothing is known about what was not synced before, and this handle is done.
+    pub fn sync_to(&self, position: Position) -> Result<Synced> {
+        let position = position.min(self.written());
+        let synced = self.group.wait(&self.shared, position, || self.sync_files())?;
+        if synced.ran {
+            self.make_ready();
+        }
+        Ok(synced)
+    }
+
+    /// Gives up segments all of whose commits are at most `up_to`, and less than `keep_from` if somebody
+    /// still reads the pages of commits from there on. Never the segment being appended to, nor one with
+    /// pages of a transaction that is not committed.
+    ///
+    /// Places in them are dead afterwards.
+    ///
+    /// # Errors
+    /// When a file cannot be renamed or removed, or the directory not be synced.
+    pub fn release(&self, up_to: Lsn, keep_from: Option<Lsn>) -> Result<()> {
+        let up_to = keep_from.map_or(up_to, |keep| up_to.min(Lsn(keep.0.saturating_sub(1))));
+        let keep_segment = {
+            let tail = self.tail();
+            let open = tail.open.values().filter_map(|txn| txn.first).min();
+            open.unwrap_or(u32::MAX).min(tail.active.header.seq)
+        };
+        let mut spares = self.shared.spares();
+        loop {
+            self.shared.poison.check()?;
+            let oldest = {
+                let segments = self.shared.reader.segments();
+                let (Some(oldest), Some(next)) = (segments.front(), segments.get(1)) else { return Ok(()) };
+                // The begin frame of the next one takes over as witness of where the journal is.
+                let witnessed = self.shared.synced() > next.header.base;
+                if oldest.header.seq >= keep_segment || oldest.last() > up_to || !witnessed {
+                    return Ok(());
+                }
+                Arc::clone(oldest)
+            };
+            spares.retire(&oldest).map_err(|error| self.shared.poison.with(error))?;
+            self.shared.reader.segments_mut().pop_front();
+        }
+    }
+
+    /// Syncs, and leaves a frame that lets the next open tell any damage from a crash. Appends fail afterwards.
+    ///
+    /// # Errors
+    /// As [`Journal::sync_to`]. The handle is closed all the same.
+    pub fn close(&self) -> Result<()> {
+        let result = self.sync_to(self.written()).and_then(|_| {
+            let mut tail = self.tail();
+            if tail.closed || !tail.unwitnessed {
+                return Ok(());
+            }
+            let end = tail.witness(&self.shared)?;
+            drop(tail);
+            self.sync_to(end).map(drop)
+        });
+        self.tail().closed = true;
+        result
+    }
+
+    pub(crate) fn tail(&self) -> MutexGuard<'_, Tail> {
+        self.tail.lock().expect("BUG: a panic while appending to the journal")
+    }
+
+    fn sync_files(&self) -> Result<()> {
+        let (end, appended, left, active) = {
+            let mut tail = self.tail();
+            let left = std::mem::take(&mut tail.unsynced);
+            (tail.end, tail.appended, left, Arc::clone(&tail.active))
+        };
+        for segment in left.iter().chain([&active]) {
+            segment.file.sync().doing("syncing the journal", segment.path.display())?;
+        }
+        self.shared.publish_synced(end, appended);
+        Ok(())
+    }
+
+    /// Makes the next segment while nobody waits for it.
+    fn make_ready(&self) {
+        let (seq, base) = {
+            let tail = self.tail();
+            let header = &tail.active.header;
+            let Some(seq) = header.seq.checked_add(1).filter(|_| tail.offset > header.capacity / 2) else { return };
+            (seq, header.end())
+        };
+        // A failure shows again, and is reported, at the append that needs the segment.
+        let _ = self.shared.spares().make_ready(seq, base);
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (written, synced) = (self.written(), self.synced());
+        f.debug_struct("Journal").field("written", &written).field("synced", &synced).finish_non_exhaustive()
+    }
+}

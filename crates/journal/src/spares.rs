@@ -1,0 +1,126 @@
+//! Makes segments: from released files where there are some, ahead of need where there is time.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use plimsoll_host::{Chance, Files, OpenMode};
+use plimsoll_model::{Error, ErrorKind, Lsn, Result, ResultExt, WriterId};
+
+use crate::{
+    Position,
+    config::Config,
+    header::Header,
+    segment::{Segment, fresh_name, gone_is_fine, live_name, spare_name},
+};
+
+pub(crate) struct Spares {
+    pub(crate) dir: PathBuf,
+    pub(crate) files: Arc<dyn Files>,
+    pub(crate) chance: Arc<dyn Chance>,
+    pub(crate) config: Config,
+    /// The identity that the journal has, not the one that the caller proposed.
+    pub(crate) writer: WriterId,
+    /// Released files, waiting under their spare names.
+    pub(crate) free: Vec<PathBuf>,
+    /// The segment after the active one, if it was made ahead.
+    pub(crate) ready: Option<Arc<Segment>>,
+    /// The newest segment that was handed out.
+    pub(crate) newest: u32,
+}
+
+impl Spares {
+    /// Makes segment `seq` ahead of need, unless that has been done.
+    pub(crate) fn make_ready(&mut self, seq: u32, base: Position) -> Result<()> {
+        if self.newest < seq && self.ready.is_none() {
+            self.ready = Some(self.make(seq, base)?);
+        }
+        Ok(())
+    }
+
+    /// Hands out segment `seq`. Its header and name are synced.
+    pub(crate) fn take(&mut self, seq: u32, base: Position) -> Result<Arc<Segment>> {
+        let segment = match self.ready.take() {
+            Some(ready) => ready,
+            None => self.make(seq, base)?,
+        };
+        assert!(
+            (segment.header.seq, segment.header.base) == (seq, base),
+            "BUG: a segment made ready for another place"
+        );
+        self.newest = seq;
+        Ok(segment)
+    }
+
+    /// Gives up a segment that holds nothing anybody needs. Its name is gone for good on return, so
+    /// that segments disappear in order also when the power fails.
+    pub(crate) fn retire(&mut self, segment: &Segment) -> Result<()> {
+        const DOING: &str = "releasing a journal segment";
+        let path = &segment.path;
+        if self.free.len() < self.config.spare_segments {
+            let spare = self.dir.join(spare_name(segment.header.seq));
+            self.files.rename(path, &spare).doing(DOING, path.display())?;
+            self.sync_dir()?;
+            self.free.push(spare);
+            return Ok(());
+        }
+        gone_is_fine(self.files.remove(path)).doing(DOING, path.display())?;
+        self.sync_dir()
+    }
+
+    pub(crate) fn sync_dir(&self) -> Result<()> {
+        self.files.sync_dir(&self.dir).doing("syncing the journal's directory", self.dir.display())
+    }
+
+    fn make(&mut self, seq: u32, base: Position) -> Result<Arc<Segment>> {
+        let from_spare = self.free.pop();
+        let made = match &from_spare {
+            Some(spare) => self.make_from(spare, OpenMode::Write, seq, base),
+            None => {
+                let fresh = self.dir.join(fresh_name(seq));
+                let made = self.make_from(&fresh, OpenMode::Create, seq, base);
+                if made.is_err() {
+                    // Only to give the space back; opening the journal removes it as well.
+                    let _ = self.files.remove(&fresh);
+                }
+                made
+            }
+        };
+        if made.is_err() {
+            self.free.extend(from_spare);
+        }
+        made
+    }
+
+    fn make_from(&self, path: &Path, mode: OpenMode, seq: u32, base: Position) -> Result<Arc<Segment>> {
+        const DOING: &str = "making a journal segment";
+        let header = Header {
+            recycled: mode == OpenMode::Write,
+            seq,
+            salt: self.chance.bits(),
+            base,
+            capacity: self.config.segment_bytes,
+            volume: self.config.volume,
+            writer: self.writer,
+        };
+        if header.base.0.checked_add(header.capacity).is_none() {
+            return Err(Error::new(ErrorKind::Full, DOING)
+                .object(path.display().to_string())
+                .why("the journal's positions are used up")
+                .hint("let everything become durable, then start a new journal"));
+        }
+        let file = self.files.open(path, mode).doing(DOING, path.display())?;
+        if mode == OpenMode::Create {
+            // What a crash left here must not be taken for frames of this segment.
+            file.set_len(0).doing(DOING, path.display())?;
+        }
+        file.reserve(0, header.capacity).doing(DOING, path.display())?;
+        file.write_all_at(&header.encode(), 0).doing(DOING, path.display())?;
+        file.sync().doing(DOING, path.display())?;
+        let live = self.dir.join(live_name(seq));
+        self.files.rename(path, &live).doing(DOING, path.display())?;
+        self.sync_dir()?;
+        Ok(Segment::new(live, file, header, Lsn::ZERO))
+    }
+}
