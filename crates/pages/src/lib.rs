@@ -1,1 +1,21 @@
-//! pages
+//! The page engine: which bytes are page N at this moment, and where they are.
+//!
+//! A reader pins a commit. Its pages are, in this order: in the [`Overlay`] (committed here, not yet
+//! in the store), in the cache, or in the object that the pinned [`View`] names, from where
+//! [`Fetcher`] brings them with their neighbours. Merging and retention are in [`compact`].
+//!
+//! Not here: who may write, when anything is synced, what was acknowledged.
+
+pub mod compact;
+mod fetch;
+mod load;
+mod overlay;
+mod readahead;
+mod sink;
+mod view;
+
+pub use fetch::{Fetcher, FetcherConfig};
+pub use load::{Index, Listed, Listing, after, index, list, list_level, load};
+pub use overlay::{Found, Overlay};
+pub use sink::Sink;
+pub use view::{Object, Placed, Slot, View};

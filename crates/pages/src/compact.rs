@@ -1,0 +1,10 @@
+//! Merging syncs into larger objects, and removing what nothing needs any more.
+//!
+//! Everything here can be interrupted at any point: an object is complete or absent, and nothing
+//! is removed before what replaces it exists.
+
+mod choice;
+mod merge;
+
+pub use choice::{Retention, garbage, merge_inputs, snapshot_inputs};
+pub use merge::{Merged, Merger};

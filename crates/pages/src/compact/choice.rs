@@ -1,0 +1,172 @@
+//! What to merge and what to remove. Pure.
+
+use std::time::Duration;
+
+use plimsoll_ltx::{FileId, SNAPSHOT_LEVEL as SNAPSHOT, plan::Target};
+use plimsoll_model::{Result, Txid};
+
+use crate::load::{Listed, Listing};
+
+/// How long what is kept, by the store's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Syncs, after they were merged.
+    pub level0: Duration,
+    /// Snapshots, and with them the merges that lead from one to the next.
+    pub snapshots: Duration,
+}
+
+/// The objects of level `to - 1` that level `to` does not cover yet, and the name of their merge.
+/// `None`: nothing new.
+///
+/// Only an unbroken run from the end of level `to` on is taken.
+#[must_use]
+pub fn merge_inputs(listing: &Listing, to: u8) -> Option<(FileId, Vec<Listed>)> {
+    let covered = listing.level(to).map(|file| file.id.max).max().unwrap_or(Txid::ZERO);
+    let mut inputs: Vec<Listed> = Vec::new();
+    let mut end = covered;
+    for file in listing.level(to - 1) {
+        if file.id.max <= end {
+            continue;
+        }
+        // An overlap with what is covered would make ranges that are not aligned.
+        if file.id.min != end.next() {
+            break;
+        }
+        end = file.id.max;
+        inputs.push(*file);
+    }
+    (!inputs.is_empty()).then_some((FileId { level: to, min: covered.next(), max: end }, inputs))
+}
+
+/// The objects that a new snapshot is made of, and its name. `None`: the newest snapshot is the newest state.
+///
+/// # Errors
+/// `Corrupt`: syncs are missing.
+pub fn snapshot_inputs(listing: &Listing) -> Result<Option<(FileId, Vec<Listed>)>> {
+    let head = listing.head();
+    let newest = listing.level(SNAPSHOT).map(|file| file.id.max).max().unwrap_or(Txid::ZERO);
+    if head == newest {
+        return Ok(None);
+    }
+    let inputs = listing.restore(Target::Latest)?;
+    Ok(Some((FileId { level: SNAPSHOT, min: Txid(1), max: head }, inputs)))
+}
+
+/// The objects that neither the newest state, nor the retention window, nor `needed` calls for.
+///
+/// Ages are differences of modification times, so of one clock, the store's.
+#[must_use]
+pub fn garbage(listing: &Listing, keep: Retention, needed: impl Fn(&FileId) -> bool) -> Vec<FileId> {
+    let Some(now) = listing.files.iter().map(|file| file.modified).max() else { return Vec::new() };
+    let older = |file: &Listed, than: Duration| u128::from(now.0 - file.modified.0) >= than.as_millis();
+    let last = |level: u8| listing.level(level).map(|file| file.id).max_by_key(|id| id.max);
+    let covered = last(1).map_or(Txid::ZERO, |id| id.max);
+
+    let kept: Vec<FileId> = listing
+        .level(SNAPSHOT)
+        .filter(|file| !older(file, keep.snapshots) || Some(file.id) == last(SNAPSHOT))
+        .map(|file| file.id)
+        .collect();
+    // From the oldest kept snapshot on, every state can be had again; what only leads up to it is not needed.
+    let base = kept.iter().map(|id| id.max).min().unwrap_or(Txid::ZERO);
+
+    let gone = |file: &&Listed| match file.id.level {
+        0 => file.id.max <= covered && older(file, keep.level0),
+        SNAPSHOT => !kept.contains(&file.id),
+        _ => file.id.max <= base,
+    };
+    listing
+        .files
+        .iter()
+        .filter(gone)
+        .map(|file| file.id)
+        .filter(|id| Some(*id) != last(id.level) && !needed(id))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_host::WallMs;
+
+    use super::*;
+
+    fn file(level: u8, min: u64, max: u64, modified: u64) -> Listed {
+        Listed { id: FileId { level, min: Txid(min), max: Txid(max) }, size: 1, modified: WallMs(modified) }
+    }
+
+    fn listing(mut files: Vec<Listed>) -> Listing {
+        files.sort_unstable_by_key(|file| (file.id.level, file.id.min, file.id.max));
+        Listing { files }
+    }
+
+    fn ranges(ids: &[FileId]) -> Vec<(u8, u64, u64)> {
+        ids.iter().map(|id| (id.level, id.min.0, id.max.0)).collect()
+    }
+
+    const KEEP: Retention = Retention { level0: Duration::from_millis(300), snapshots: Duration::from_millis(1000) };
+
+    #[test]
+    fn a_merge_takes_all_that_is_newer_than_the_level_above() {
+        let files = listing(vec![file(1, 1, 2, 0), file(0, 2, 2, 0), file(0, 3, 3, 0), file(0, 4, 4, 0)]);
+        let (id, inputs) = merge_inputs(&files, 1).unwrap();
+        assert_eq!((id.level, id.min, id.max), (1, Txid(3), Txid(4)));
+        assert_eq!(inputs.len(), 2);
+        assert!(merge_inputs(&listing(vec![file(1, 1, 2, 0), file(0, 2, 2, 0)]), 1).is_none());
+    }
+
+    #[test]
+    fn a_merge_never_bridges_a_gap() {
+        let files = listing(vec![file(0, 1, 1, 0), file(0, 2, 2, 0), file(0, 4, 4, 0)]);
+        assert_eq!(merge_inputs(&files, 1).unwrap().0.max, Txid(2));
+        assert!(merge_inputs(&listing(vec![file(1, 1, 2, 0), file(0, 4, 4, 0)]), 1).is_none());
+    }
+
+    #[test]
+    fn a_sync_goes_once_it_is_merged_and_old_but_never_the_newest() {
+        let files = listing(vec![
+            file(1, 1, 3, 900),
+            file(0, 1, 1, 0),
+            file(0, 2, 2, 650),
+            file(0, 3, 3, 0),
+            file(0, 4, 4, 1000),
+        ]);
+        assert_eq!(ranges(&garbage(&files, KEEP, |_| false)), [(0, 1, 1), (0, 2, 2), (0, 3, 3)]);
+        assert_eq!(ranges(&garbage(&files, KEEP, |id| id.min == Txid(1))), [(0, 2, 2), (0, 3, 3)]);
+        let only = listing(vec![file(1, 1, 3, 900), file(0, 3, 3, 0)]);
+        assert!(garbage(&only, KEEP, |_| false).is_empty());
+        let unmerged = listing(vec![file(0, 1, 1, 0), file(0, 2, 2, 5000)]);
+        assert!(garbage(&unmerged, KEEP, |_| false).is_empty());
+    }
+
+    #[test]
+    fn merges_go_once_a_kept_snapshot_covers_them_but_one_stays_per_level() {
+        let files = listing(vec![
+            file(9, 1, 5, 0),
+            file(9, 1, 9, 500),
+            file(9, 1, 20, 2000),
+            file(1, 1, 4, 0),
+            file(1, 5, 8, 0),
+            file(1, 9, 21, 2000),
+            file(2, 1, 8, 0),
+        ]);
+        // Of the snapshots only the newest is young enough, so everything up to 20 can go.
+        assert_eq!(ranges(&garbage(&files, KEEP, |_| false)), [(1, 1, 4), (1, 5, 8), (9, 1, 5), (9, 1, 9)]);
+    }
+
+    #[test]
+    fn without_a_snapshot_no_merge_goes() {
+        let files = listing(vec![file(1, 1, 4, 0), file(1, 5, 8, 9000), file(2, 1, 4, 0), file(2, 5, 8, 9000)]);
+        assert!(garbage(&files, KEEP, |_| false).is_empty());
+    }
+
+    #[test]
+    fn a_snapshot_is_made_only_of_something_new() {
+        let same = listing(vec![file(9, 1, 2, 0), file(0, 2, 2, 0)]);
+        assert!(snapshot_inputs(&same).unwrap().is_none());
+        let newer = listing(vec![file(9, 1, 2, 0), file(0, 2, 2, 0), file(0, 3, 3, 0)]);
+        let (id, inputs) = snapshot_inputs(&newer).unwrap().unwrap();
+        assert_eq!((id.level, id.min, id.max), (9, Txid(1), Txid(3)));
+        assert_eq!(inputs.iter().map(|file| file.id.max.0).collect::<Vec<_>>(), [2, 3]);
+    }
+}

@@ -1,0 +1,295 @@
+//! Making one object out of several.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use plimsoll_cache::{Cache, Want};
+use plimsoll_host::{Host, WallMs, run_blocking};
+use plimsoll_ltx::{
+    Encoder, FileId, Finished, Frames, HEADER_BYTES, Header, Layout, decode::decode_frame, page_hash, sidecar::Sidecar,
+};
+use plimsoll_model::{Error, ErrorKind, PageNo, PageSize, Result};
+use plimsoll_store::{Body, Created, Store};
+
+use crate::{
+    Object, Placed,
+    load::{Index, Listed, frame, index, placed},
+    sink::Sink,
+};
+
+/// Source bytes that are held at a time.
+const BATCH_BYTES: u64 = 8 << 20;
+/// Bytes between two wanted frames that are fetched rather than skipped by a second request.
+const GAP_BYTES_MAX: u64 = 64 << 10;
+/// Requests under way for one merge.
+const PARALLEL: usize = 8;
+
+/// Merges objects of one volume. Reads pages from the cache where that has them.
+pub struct Merger {
+    /// Where the objects are.
+    pub store: Arc<dyn Store>,
+    /// How their keys look.
+    pub layout: Layout,
+    /// Clock, files and tasks.
+    pub host: Host,
+    /// Pages by content hash.
+    pub cache: Option<Arc<Cache>>,
+    /// How pages are framed.
+    pub frames: Frames,
+    /// Directory for large merges under construction.
+    pub scratch: PathBuf,
+    /// Indexes that need not be read, since this process made the objects.
+    pub known: Mutex<HashMap<FileId, Arc<Index>>>,
+}
+
+/// A merge that is in the store.
+pub struct Merged {
+    /// The new object.
+    pub object: Arc<Object>,
+    /// Where its pages are.
+    pub pages: Vec<Placed>,
+    /// Bytes uploaded.
+    pub bytes: u64,
+}
+
+/// A page and the source that has its newest content.
+#[derive(Clone, Copy)]
+struct Pick {
+    source: usize,
+    placed: Placed,
+}
+
+impl Merger {
+    /// Remembers the index of an object, so that merging it costs no request for that.
+    pub fn learn(&self, index: Arc<Index>) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(index.object.id, index);
+    }
+
+    /// Forgets the indexes of objects that are gone.
+    pub fn forget(&self, gone: &[FileId]) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| !gone.contains(id));
+    }
+
+    /// Writes the merge of `inputs` (oldest first) as `id`, and its sidecar.
+    ///
+    /// If the object is there already, from a merge that was interrupted or that somebody else
+    /// made, it is used as it is: merges of the same range have the same content.
+    ///
+    /// # Errors
+    /// `NotFound`: an input was collected meanwhile. `Corrupt`: an input fails its check, nothing is
+    /// written. `Full`: no room for the scratch file. Otherwise as the store says.
+    pub async fn merge(&self, id: FileId, inputs: &[Listed]) -> Result<Merged> {
+        let indexes: Vec<Arc<Index>> =
+            stream::iter(inputs.iter().copied()).map(|file| self.index(file)).buffered(PARALLEL).try_collect().await?;
+        let Some(newest) = indexes.last() else {
+            return Err(Error::new(ErrorKind::Invalid, "merging").why("there is nothing to merge"));
+        };
+        let timestamp = self.timestamp(&newest.object.id).await?;
+        let header = Header {
+            page_size: newest.page_size,
+            commit: newest.count,
+            min: id.min,
+            max: id.max,
+            timestamp,
+            stamp: None,
+            link: 0,
+        };
+        let picks = picks(&indexes);
+        let expected: u64 = picks.iter().map(|pick| pick.placed.len).sum();
+        let key = self.layout.key(&id);
+
+        let name = format!("merge-{}-{:016x}-{:016x}", id.level, id.min.0, id.max.0);
+        let sink = Sink::new(&self.host, expected, &self.scratch, &name)?;
+        let (finished, pieces) = self.build(header, sink, &indexes, &picks).await?;
+        self.publish(id, &key, newest, timestamp, finished, pieces).await
+    }
+
+    async fn publish(
+        &self,
+        id: FileId,
+        key: &str,
+        newest: &Index,
+        timestamp: WallMs,
+        finished: Finished,
+        pieces: Vec<Bytes>,
+    ) -> Result<Merged> {
+        let created = self.store.create(key, Body { pieces, timestamp: Some(timestamp) }).await?;
+        if created == Created::Exists {
+            let size = self.store.get_tail(key, 1).await?.map_or(0, |tail| tail.size);
+            let file = Listed { id, size, modified: WallMs(0) };
+            let index = index(&self.store, self.layout, file, false, None).await?;
+            return Ok(Merged { object: index.object, pages: index.pages, bytes: 0 });
+        }
+        let sidecar = Sidecar {
+            page_size: newest.page_size,
+            commit: newest.count,
+            min: id.min,
+            max: id.max,
+            file_bytes: finished.size,
+            file_checksum: finished.checksum,
+            entries: finished.index,
+        };
+        self.store.put(&id.sidecar_key(), sidecar.encode().into()).await?;
+        let pages = sidecar.entries.iter().map(placed).collect();
+        Ok(Merged { object: Arc::new(Object { id, size: finished.size }), pages, bytes: finished.size })
+    }
+
+    async fn index(&self, file: Listed) -> Result<Arc<Index>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&file.id).cloned();
+        match known {
+            Some(index) => Ok(index),
+            None => Ok(Arc::new(index(&self.store, self.layout, file, true, None).await?)),
+        }
+    }
+
+    async fn timestamp(&self, id: &FileId) -> Result<WallMs> {
+        let key = self.layout.key(id);
+        let head = self.store.get_range(&key, 0..HEADER_BYTES as u64).await?;
+        let head = head.ok_or_else(|| gone(&key))?;
+        Header::decode(&head)
+            .map(|header| header.timestamp)
+            .map_err(|error| error.object(format!("{}/{key}", self.store.url())))
+    }
+
+    async fn build(
+        &self,
+        header: Header,
+        sink: Sink,
+        indexes: &[Arc<Index>],
+        picks: &[Pick],
+    ) -> Result<(Finished, Vec<Bytes>)> {
+        let size = header.page_size;
+        let mut encoder = Encoder::new(sink.clone(), header, self.frames)?;
+        for batch in batches(picks) {
+            let pages = self.read(indexes, batch, size).await?;
+            encoder = run_blocking(&self.host.tasks, move || {
+                for (page, data) in &pages {
+                    encoder.page(*page, data)?;
+                }
+                Ok::<_, Error>(encoder)
+            })
+            .await?;
+        }
+        run_blocking(&self.host.tasks, move || {
+            let finished = encoder.finish()?;
+            Ok((finished, sink.into_pieces()?))
+        })
+        .await
+    }
+
+    /// The contents of a batch, in page order.
+    async fn read(&self, indexes: &[Arc<Index>], batch: &[Pick], size: PageSize) -> Result<Vec<(PageNo, Vec<u8>)>> {
+        let mut pages: Vec<(PageNo, Vec<u8>)> = Vec::with_capacity(batch.len());
+        let mut missing: Vec<Vec<(usize, Placed)>> = vec![Vec::new(); indexes.len()];
+        for (at, pick) in batch.iter().enumerate() {
+            let mut data = vec![0; size.bytes()];
+            let max = indexes[pick.source].object.id.max;
+            let hash = (pick.placed.hash != 0).then_some(pick.placed.hash);
+            // Only by content: what the cache holds may be newer than the state that is being merged.
+            let cached = hash.is_some()
+                && self.cache.as_ref().is_some_and(|cache| {
+                    cache.get(pick.placed.page, &Want { hash, changed: max, view: max }, &mut data).is_some()
+                });
+            if !cached {
+                missing[pick.source].push((at, pick.placed));
+            }
+            pages.push((pick.placed.page, data));
+        }
+        let runs = missing
+            .into_iter()
+            .enumerate()
+            .flat_map(|(source, frames)| runs(frames).into_iter().map(move |run| (source, run)).collect::<Vec<_>>());
+        let fetched: Vec<(usize, Vec<(usize, Placed)>, Bytes)> = stream::iter(runs)
+            .map(|(source, run)| async move {
+                let key = self.layout.key(&indexes[source].object.id);
+                let start = run.first().map_or(0, |(_, placed)| placed.offset);
+                let end = run.last().map_or(0, |(_, placed)| placed.offset + placed.len);
+                let bytes = self.store.get_range(&key, start..end).await?.ok_or_else(|| gone(&key))?;
+                Ok::<_, Error>((source, run, bytes))
+            })
+            .buffered(PARALLEL)
+            .try_collect()
+            .await?;
+        for (source, run, bytes) in fetched {
+            let named = |error: Error| {
+                error.object(format!("{}/{}", self.store.url(), self.layout.key(&indexes[source].object.id)))
+            };
+            let start = run.first().map_or(0, |(_, placed)| placed.offset);
+            for (at, placed) in run {
+                let part = frame(&bytes, start, placed.offset, placed.len);
+                let data = &mut pages[at].1;
+                decode_frame(part, placed.page, size, data).map_err(named)?;
+                let hash = page_hash(data);
+                if placed.hash != 0 && placed.hash != hash {
+                    return Err(named(
+                        Error::new(ErrorKind::Corrupt, "merging")
+                            .why(format!("page {} does not have the content that its index names", placed.page)),
+                    ));
+                }
+            }
+        }
+        Ok(pages)
+    }
+}
+
+/// For each page the newest content, without pages beyond the end, in page order.
+fn picks(indexes: &[Arc<Index>]) -> Vec<Pick> {
+    let Some(count) = indexes.last().map(|index| index.count) else { return Vec::new() };
+    // A page that was cut off and came back without being written must not show what it held before.
+    let mut lowest = vec![count; indexes.len()];
+    for at in (0..indexes.len().saturating_sub(1)).rev() {
+        lowest[at] = lowest[at + 1].min(indexes[at].count);
+    }
+    let mut newest: HashMap<PageNo, Pick> = HashMap::new();
+    for (source, index) in indexes.iter().enumerate() {
+        for placed in index.pages.iter().filter(|placed| lowest[source].contains(placed.page)) {
+            newest.insert(placed.page, Pick { source, placed: *placed });
+        }
+    }
+    let mut picks: Vec<Pick> = newest.into_values().collect();
+    picks.sort_unstable_by_key(|pick| pick.placed.page);
+    picks
+}
+
+/// Cuts the work so that one batch of pages fits into memory.
+fn batches(picks: &[Pick]) -> impl Iterator<Item = &[Pick]> {
+    let mut rest = picks;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let end = rest.iter().take_while(|pick| {
+            bytes += pick.placed.len;
+            bytes <= BATCH_BYTES
+        });
+        let end = end.count().max(1).min(rest.len());
+        let (batch, after) = rest.split_at(end);
+        rest = after;
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
+/// Groups frames of one object (ascending) into ranges worth one request each.
+fn runs(frames: Vec<(usize, Placed)>) -> Vec<Vec<(usize, Placed)>> {
+    let mut runs: Vec<Vec<(usize, Placed)>> = Vec::new();
+    for (at, placed) in frames {
+        match runs.last_mut() {
+            Some(run)
+                if run.last().is_some_and(|(_, last)| {
+                    (last.offset + last.len..=last.offset + last.len + GAP_BYTES_MAX).contains(&placed.offset)
+                }) =>
+            {
+                run.push((at, placed));
+            }
+            _ => runs.push(vec![(at, placed)]),
+        }
+    }
+    runs
+}
+
+fn gone(key: &str) -> Error {
+    Error::new(ErrorKind::NotFound, "merging").object(key.to_owned()).why("the object was collected meanwhile")
+}

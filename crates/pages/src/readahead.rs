@@ -1,0 +1,101 @@
+//! How much to fetch at once: little for a point read, more and more for a scan.
+
+use plimsoll_model::PageNo;
+
+/// First request of a stream. Latency dominates below this, so neighbours are nearly free.
+const WINDOW_BYTES_MIN: u64 = 64 << 10;
+/// Scans that are told apart.
+const STREAMS: usize = 8;
+/// A scan may skip this many pages (interior pages of a tree, pages cached before) and still be one.
+const SKIP_PAGES: u32 = 64;
+
+#[derive(Clone, Copy)]
+struct Stream {
+    next: PageNo,
+    window: u64,
+    used: u64,
+}
+
+/// Remembers the latest misses. Pure; the caller guards it.
+pub(crate) struct ReadAhead {
+    streams: Vec<Stream>,
+    clock: u64,
+    window_max: u64,
+}
+
+/// What to do about a miss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// Bytes of objects worth fetching from the page on.
+    pub(crate) bytes: u64,
+    /// Whether the pages after that will be wanted soon.
+    pub(crate) scan: bool,
+}
+
+impl ReadAhead {
+    pub(crate) fn new(window_max: u64) -> Self {
+        ReadAhead { streams: Vec::with_capacity(STREAMS), clock: 0, window_max: window_max.max(WINDOW_BYTES_MIN) }
+    }
+
+    /// The window for a miss on `page`.
+    pub(crate) fn miss(&mut self, page: PageNo) -> Window {
+        self.clock += 1;
+        let clock = self.clock;
+        let reach =
+            |stream: &Stream| (stream.next.get()..stream.next.get().saturating_add(SKIP_PAGES)).contains(&page.get());
+        if let Some(stream) = self.streams.iter_mut().find(|stream| reach(stream)) {
+            stream.window = (stream.window * 2).min(self.window_max);
+            stream.used = clock;
+            stream.next = page;
+            return Window { bytes: stream.window, scan: true };
+        }
+        let fresh = Stream { next: page, window: WINDOW_BYTES_MIN, used: clock };
+        if self.streams.len() < STREAMS {
+            self.streams.push(fresh);
+        } else if let Some(oldest) = self.streams.iter_mut().min_by_key(|stream| stream.used) {
+            *oldest = fresh;
+        }
+        Window { bytes: WINDOW_BYTES_MIN, scan: false }
+    }
+
+    /// The window for `page` turned out to end before `next`: a miss there continues the stream.
+    pub(crate) fn fetched(&mut self, page: PageNo, next: PageNo) {
+        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.next == page) {
+            stream.next = next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(number: u32) -> PageNo {
+        PageNo::new(number).unwrap()
+    }
+
+    #[test]
+    fn a_scan_doubles_its_window_up_to_the_limit() {
+        let mut ahead = ReadAhead::new(256 << 10);
+        let mut at = 1;
+        let mut windows = Vec::new();
+        for _ in 0..4 {
+            let window = ahead.miss(page(at));
+            windows.push(window.bytes >> 10);
+            ahead.fetched(page(at), page(at + 16));
+            at += 16;
+        }
+        assert_eq!(windows, [64, 128, 256, 256]);
+    }
+
+    #[test]
+    fn point_reads_stay_small_and_do_not_disturb_a_scan() {
+        let mut ahead = ReadAhead::new(1 << 20);
+        ahead.miss(page(1));
+        ahead.fetched(page(1), page(17));
+        for point in [9000, 500, 70_000] {
+            assert_eq!(ahead.miss(page(point)), Window { bytes: WINDOW_BYTES_MIN, scan: false });
+        }
+        assert_eq!(ahead.miss(page(17)), Window { bytes: WINDOW_BYTES_MIN * 2, scan: true });
+    }
+}

@@ -1,0 +1,245 @@
+//! One state of a volume as the object store holds it: for each page, the object it is in.
+//!
+//! A view never changes. The next one shares every part that stayed the same, so that pinning a
+//! view costs one reference and a sync costs as much as it changed.
+
+use std::{fmt, sync::Arc};
+
+use plimsoll_ltx::FileId;
+use plimsoll_model::{Lsn, PageCount, PageNo, PageSize, Txid};
+
+/// Pages per shared part. 512 pages are 2 MiB of a database and 12 KiB of memory.
+const PART_PAGES: usize = 512;
+
+/// An LTX object that pages are read from. Lives as long as a view refers to it, which is how the
+/// collector knows what this process still needs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Level and range of TXIDs.
+    pub id: FileId,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// Where the current content of a page is.
+#[derive(Clone)]
+pub struct Slot {
+    object: Arc<Object>,
+    /// Offset in the upper 40 bits, length in the lower 24.
+    place: u64,
+    hash: u64,
+}
+
+const LEN_BITS: u32 = 24;
+
+impl Slot {
+    /// `hash` is the xxh3 of the page's content, 0 if unknown (a file that carries no page hashes).
+    ///
+    /// `None` if offset or length cannot be those of a page in an object that a store can hold.
+    #[must_use]
+    pub fn new(object: Arc<Object>, offset: u64, len: u64, hash: u64) -> Option<Self> {
+        let fits = offset < 1 << (64 - LEN_BITS) && len < 1 << LEN_BITS;
+        fits.then(|| Slot { object, place: offset << LEN_BITS | len, hash })
+    }
+
+    /// The object.
+    #[must_use]
+    pub fn object(&self) -> &Arc<Object> {
+        &self.object
+    }
+
+    /// Offset of the page's frame in the object.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.place >> LEN_BITS
+    }
+
+    /// Bytes of the page's frame.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.place & ((1 << LEN_BITS) - 1)
+    }
+
+    /// Where the frame ends.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.offset() + self.len()
+    }
+
+    /// xxh3 of the content, if it is known.
+    #[must_use]
+    pub fn hash(&self) -> Option<u64> {
+        (self.hash != 0).then_some(self.hash)
+    }
+}
+
+#[derive(Clone)]
+struct Part([Option<Slot>; PART_PAGES]);
+
+/// A page's place in a new object, to be put into a view.
+#[derive(Clone, Copy, Debug)]
+pub struct Placed {
+    /// Which page.
+    pub page: PageNo,
+    /// Offset of its frame.
+    pub offset: u64,
+    /// Bytes of its frame.
+    pub len: u64,
+    /// xxh3 of its content, 0 if unknown.
+    pub hash: u64,
+}
+
+/// See the [module](self).
+#[derive(Clone)]
+pub struct View {
+    /// The sync that this is the state after. Zero: nothing was ever synced.
+    pub txid: Txid,
+    /// The commit that this is the state after, as far as stamps tell.
+    pub lsn: Lsn,
+    /// Pages in the volume.
+    pub count: PageCount,
+    /// Bytes per page; `None` before the first sync.
+    pub page_size: Option<PageSize>,
+    parts: Vec<Option<Arc<Part>>>,
+}
+
+impl View {
+    /// The state before anything was synced.
+    #[must_use]
+    pub fn empty() -> Self {
+        View { txid: Txid::ZERO, lsn: Lsn::ZERO, count: PageCount(0), page_size: None, parts: Vec::new() }
+    }
+
+    /// Where a page is. `None`: it was never written, and reads as zeros.
+    #[must_use]
+    pub fn slot(&self, page: PageNo) -> Option<&Slot> {
+        if !self.count.contains(page) {
+            return None;
+        }
+        self.parts.get(page.index() / PART_PAGES)?.as_ref()?.0[page.index() % PART_PAGES].as_ref()
+    }
+
+    /// The state after `object`, the sync or the run of syncs that follows this view.
+    ///
+    /// Pages beyond `count` are forgotten. Places that cannot be are skipped: the decoder that made
+    /// them has checked them against the object's size.
+    #[must_use]
+    pub fn after(&self, object: &Arc<Object>, lsn: Lsn, count: PageCount, size: PageSize, pages: &[Placed]) -> View {
+        let mut next = self.clone();
+        next.txid = object.id.max;
+        next.lsn = lsn;
+        next.page_size = Some(size);
+        next.resize(count);
+        for placed in pages.iter().filter(|placed| count.contains(placed.page)) {
+            if let Some(slot) = Slot::new(Arc::clone(object), placed.offset, placed.len, placed.hash) {
+                *next.slot_mut(placed.page) = Some(slot);
+            }
+        }
+        next
+    }
+
+    /// The same state, read from a merged object where that holds the current content.
+    #[must_use]
+    pub fn relocated(&self, object: &Arc<Object>, pages: &[Placed]) -> View {
+        let mut next = self.clone();
+        for placed in pages {
+            let current = self.slot(placed.page).is_some_and(|slot| slot.object.id.max <= object.id.max);
+            if current && let Some(slot) = Slot::new(Arc::clone(object), placed.offset, placed.len, placed.hash) {
+                *next.slot_mut(placed.page) = Some(slot);
+            }
+        }
+        next
+    }
+
+    /// Every page that has a place, in order.
+    pub fn slots(&self) -> impl Iterator<Item = (PageNo, &Slot)> {
+        self.count.pages().filter_map(|page| Some((page, self.slot(page)?)))
+    }
+
+    fn resize(&mut self, count: PageCount) {
+        if count < self.count {
+            let keep = count.0 as usize;
+            self.parts.truncate(keep.div_ceil(PART_PAGES));
+            if !keep.is_multiple_of(PART_PAGES)
+                && let Some(Some(last)) = self.parts.get_mut(keep / PART_PAGES)
+            {
+                Arc::make_mut(last).0[keep % PART_PAGES..].fill(None);
+            }
+        }
+        self.count = count;
+    }
+
+    fn slot_mut(&mut self, page: PageNo) -> &mut Option<Slot> {
+        let part = page.index() / PART_PAGES;
+        if part >= self.parts.len() {
+            self.parts.resize(part + 1, None);
+        }
+        let part = self.parts[part].get_or_insert_with(|| Arc::new(Part([const { None }; PART_PAGES])));
+        &mut Arc::make_mut(part).0[page.index() % PART_PAGES]
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "View(txid {}, lsn {}, {} pages)", self.txid, self.lsn, self.count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(number: u32) -> PageNo {
+        PageNo::new(number).unwrap()
+    }
+
+    fn object(level: u8, min: u64, max: u64) -> Arc<Object> {
+        Arc::new(Object { id: FileId { level, min: Txid(min), max: Txid(max) }, size: 1 << 20 })
+    }
+
+    fn placed(number: u32) -> Placed {
+        Placed { page: page(number), offset: u64::from(number) * 100, len: 50, hash: u64::from(number) }
+    }
+
+    fn after(view: &View, id: &Arc<Object>, count: u32, pages: &[u32]) -> View {
+        let pages: Vec<_> = pages.iter().map(|n| placed(*n)).collect();
+        view.after(id, Lsn(id.id.max.0), PageCount(count), PageSize::DEFAULT, &pages)
+    }
+
+    #[test]
+    fn a_later_view_leaves_the_earlier_one_alone() {
+        let first = after(&View::empty(), &object(0, 1, 1), 2000, &[1, 2, 1999]);
+        let second = after(&first, &object(0, 2, 2), 2000, &[2]);
+        assert_eq!(first.slot(page(2)).unwrap().object().id.max, Txid(1));
+        assert_eq!(second.slot(page(2)).unwrap().object().id.max, Txid(2));
+        assert_eq!(second.slot(page(1999)).unwrap().object().id.max, Txid(1));
+    }
+
+    #[test]
+    fn pages_cut_off_do_not_come_back_when_the_volume_grows_again() {
+        let first = after(&View::empty(), &object(0, 1, 1), 1500, &[1, 600, 1400]);
+        let short = after(&first, &object(0, 2, 2), 550, &[1]);
+        let grown = after(&short, &object(0, 3, 3), 1500, &[1]);
+        assert!(grown.slot(page(600)).is_none());
+        assert!(grown.slot(page(1400)).is_none());
+        assert!(first.slot(page(600)).is_some());
+    }
+
+    #[test]
+    fn a_merge_moves_only_what_it_holds_the_newest_of() {
+        let first = after(&View::empty(), &object(0, 1, 1), 3, &[1, 2, 3]);
+        let second = after(&first, &object(0, 2, 2), 3, &[2]);
+        let merged = second.relocated(&object(1, 1, 1), &[placed(1), placed(2), placed(3)]);
+        assert_eq!(merged.slot(page(1)).unwrap().object().id.level, 1);
+        assert_eq!(merged.slot(page(2)).unwrap().object().id, FileId { level: 0, min: Txid(2), max: Txid(2) });
+        assert_eq!(merged.txid, Txid(2));
+    }
+
+    #[test]
+    fn a_slot_is_small_and_keeps_its_numbers() {
+        assert_eq!(size_of::<Option<Slot>>(), 24);
+        let slot = Slot::new(object(0, 1, 1), (1 << 40) - 1, (1 << 24) - 1, 7).unwrap();
+        assert_eq!((slot.offset(), slot.len(), slot.hash()), ((1 << 40) - 1, (1 << 24) - 1, Some(7)));
+        assert!(Slot::new(object(0, 1, 1), 1 << 40, 1, 7).is_none());
+    }
+}
