@@ -7,6 +7,8 @@ mod chance;
 mod clock;
 mod files;
 pub mod os;
+#[cfg(feature = "sim")]
+pub mod sim_disk;
 mod tasks;
 
 use std::{fmt, sync::Arc};

@@ -1,0 +1,116 @@
+//! The names of files: as a reader sees them, and as they are on the platter.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use crate::Chance;
+
+#[derive(Default)]
+pub(super) struct Names {
+    live: BTreeMap<PathBuf, usize>,
+    platter: BTreeMap<PathBuf, usize>,
+    /// What leads from the platter to the live names, oldest first.
+    unsynced: Vec<Change>,
+}
+
+enum Change {
+    Link(PathBuf, usize),
+    Unlink(PathBuf),
+    Rename(PathBuf, PathBuf),
+}
+
+impl Change {
+    fn is_in(&self, dir: &Path) -> bool {
+        match self {
+            Change::Link(path, _) | Change::Unlink(path) => path.parent() == Some(dir),
+            Change::Rename(from, to) => from.parent() == Some(dir) || to.parent() == Some(dir),
+        }
+    }
+
+    fn apply(self, names: &mut BTreeMap<PathBuf, usize>) {
+        match self {
+            Change::Link(path, inode) => drop(names.insert(path, inode)),
+            Change::Unlink(path) => drop(names.remove(&path)),
+            Change::Rename(from, to) => {
+                // If the creation of `from` was lost there is nothing to rename.
+                if let Some(inode) = names.remove(&from) {
+                    names.insert(to, inode);
+                }
+            }
+        }
+    }
+}
+
+impl Names {
+    pub(super) fn get(&self, path: &Path) -> Option<usize> {
+        self.live.get(path).copied()
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = (&PathBuf, usize)> {
+        self.live.iter().map(|(path, inode)| (path, *inode))
+    }
+
+    pub(super) fn link(&mut self, path: PathBuf, inode: usize) {
+        self.live.insert(path.clone(), inode);
+        self.unsynced.push(Change::Link(path, inode));
+    }
+
+    pub(super) fn link_synced(&mut self, path: PathBuf, inode: usize) {
+        self.live.insert(path.clone(), inode);
+        self.platter.insert(path, inode);
+    }
+
+    pub(super) fn unlink(&mut self, path: &Path) -> bool {
+        let existed = self.live.remove(path).is_some();
+        if existed {
+            self.unsynced.push(Change::Unlink(path.to_owned()));
+        }
+        existed
+    }
+
+    pub(super) fn rename(&mut self, from: &Path, to: &Path) -> bool {
+        let Some(inode) = self.live.remove(from) else { return false };
+        self.live.insert(to.to_owned(), inode);
+        self.unsynced.push(Change::Rename(from.to_owned(), to.to_owned()));
+        true
+    }
+
+    pub(super) fn sync(&mut self, dir: &Path) {
+        for change in self.unsynced.extract_if(.., |change| change.is_in(dir)) {
+            change.apply(&mut self.platter);
+        }
+    }
+
+    pub(super) fn power_loss(&mut self, chance: &dyn Chance) {
+        for change in self.unsynced.drain(..) {
+            if chance.below(2) == 0 {
+                change.apply(&mut self.platter);
+            }
+        }
+        self.live.clone_from(&self.platter);
+    }
+
+    pub(super) fn map_paths(&mut self, moved: impl Fn(&Path) -> PathBuf) {
+        for names in [&mut self.live, &mut self.platter] {
+            *names = names.iter().map(|(path, inode)| (moved(path), *inode)).collect();
+        }
+        for change in &mut self.unsynced {
+            match change {
+                Change::Link(path, _) | Change::Unlink(path) => *path = moved(path),
+                Change::Rename(from, to) => (*from, *to) = (moved(from), moved(to)),
+            }
+        }
+    }
+
+    pub(super) fn forget_below(&mut self, dir: &Path) {
+        for names in [&mut self.live, &mut self.platter] {
+            names.retain(|path, _| !path.starts_with(dir));
+        }
+        self.unsynced.retain(|change| match change {
+            Change::Link(path, _) | Change::Unlink(path) => !path.starts_with(dir),
+            Change::Rename(_, to) => !to.starts_with(dir),
+        });
+    }
+}

@@ -1,0 +1,107 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+
+/// Counts up, so that every second coin falls the other way.
+struct Counting(AtomicU64);
+
+impl Chance for Counting {
+    fn bits(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+fn chance(from: u64) -> Counting {
+    Counting(AtomicU64::new(from))
+}
+
+fn disk() -> SimDisk {
+    let disk = SimDisk::new();
+    disk.create_dir_all(Path::new("/d")).unwrap();
+    disk
+}
+
+const PATH: &str = "/d/file";
+
+#[test]
+fn what_was_synced_survives_and_the_rest_may_go() {
+    let disk = disk();
+    let file = disk.open(Path::new(PATH), OpenMode::CreateNew).unwrap();
+    file.write_all_at(b"kept", 0).unwrap();
+    file.sync().unwrap();
+    disk.sync_dir(Path::new("/d")).unwrap();
+    file.write_all_at(b"lost", 4).unwrap();
+    // The first number drawn says that nothing unsynced stays.
+    disk.power_loss(&chance(0));
+    assert_eq!(disk.read(Path::new(PATH)).unwrap(), b"kept");
+    assert!(file.sync().is_err(), "the file was open when the power went");
+}
+
+#[test]
+fn a_write_tears_between_sectors_only() {
+    let disk = disk();
+    let file = disk.open(Path::new(PATH), OpenMode::CreateNew).unwrap();
+    file.set_len(2048).unwrap();
+    file.sync().unwrap();
+    disk.sync_dir(Path::new("/d")).unwrap();
+    file.write_all_at(&[1; 2048], 0).unwrap();
+    disk.power_loss(&chance(2));
+    let sectors: Vec<u8> = disk.read(Path::new(PATH)).unwrap().chunks(512).map(|sector| sector[0]).collect();
+    assert_eq!(sectors, [0, 1, 0, 1]);
+}
+
+#[test]
+fn a_name_is_lost_without_a_sync_of_its_directory() {
+    let disk = disk();
+    let file = disk.open(Path::new(PATH), OpenMode::CreateNew).unwrap();
+    file.sync().unwrap();
+    // The second number drawn is odd: the name does not stay.
+    disk.power_loss(&chance(0));
+    assert_eq!(disk.list(Path::new("/d")).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn writes_whose_sync_failed_look_fine_until_the_power_goes() {
+    let disk = disk();
+    let file = disk.open(Path::new(PATH), OpenMode::CreateNew).unwrap();
+    disk.sync_dir(Path::new("/d")).unwrap();
+    file.write_all_at(b"gone", 0).unwrap();
+    disk.fail_syncs(1, 0);
+    assert!(file.sync().is_err());
+    file.sync().unwrap();
+    assert_eq!(disk.read(Path::new(PATH)).unwrap(), b"gone");
+    disk.power_loss(&chance(1));
+    assert_eq!(disk.read(Path::new(PATH)).unwrap(), b"");
+}
+
+#[test]
+fn a_full_disk_takes_what_fits() {
+    let disk = disk();
+    let file = disk.open(Path::new(PATH), OpenMode::CreateNew).unwrap();
+    disk.set_capacity(Some(6));
+    file.write_all_at(b"four", 0).unwrap();
+    assert_eq!(file.write_all_at(b"four", 4).unwrap_err().kind(), io::ErrorKind::StorageFull);
+    assert_eq!((disk.used(), disk.read(Path::new(PATH)).unwrap().as_slice()), (6, b"fourfo".as_slice()));
+}
+
+#[test]
+fn locks_are_free_after_a_kill_and_an_old_holder_does_not_free_the_new_ones() {
+    let disk = disk();
+    let old = disk.try_lock(Path::new(PATH)).unwrap().expect("free");
+    assert!(disk.try_lock(Path::new(PATH)).unwrap().is_none());
+    disk.kill();
+    let _new = disk.try_lock(Path::new(PATH)).unwrap().expect("free after the kill");
+    drop(old);
+    assert!(disk.try_lock(Path::new(PATH)).unwrap().is_none());
+}
+
+#[test]
+fn a_process_that_dies_between_two_changes_makes_neither_half() {
+    let disk = disk();
+    let file = disk.open(Path::new(PATH), OpenMode::CreateNew).unwrap();
+    disk.die_after(1);
+    file.write_all_at(b"one", 0).unwrap();
+    assert!(file.write_all_at(b"two", 3).is_err() && disk.is_dead() && disk.list(Path::new("/d")).is_err());
+    disk.kill();
+    assert_eq!(disk.read(Path::new(PATH)).unwrap(), b"one");
+}
