@@ -14,7 +14,7 @@ pub use stream::{Page, Summary, stream};
 pub use tail::{TailRead, read_tail};
 
 pub use crate::frame::decode_frame;
-use crate::{Header, IndexEntry, page_hash};
+use crate::{Finished, Header, IndexEntry, page_hash, sidecar::Sidecar};
 
 /// A file that passed every check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +23,18 @@ pub struct Decoded {
     pub header: Header,
     /// The file checksum.
     pub checksum: u64,
+    /// Bytes of the file.
+    pub size: u64,
     /// Where each page is, with its hash, in page order.
     pub index: Vec<IndexEntry>,
+}
+
+impl Decoded {
+    /// The sidecar of this file.
+    #[must_use]
+    pub fn sidecar(self) -> Sidecar {
+        Sidecar::of(&self.header, Finished { checksum: self.checksum, size: self.size, index: self.index })
+    }
 }
 
 /// Checks a file in memory: structure, order, every page, the index against the pages, the file
@@ -39,5 +49,5 @@ pub fn verify_whole(bytes: &[u8]) -> Result<Decoded> {
         index.push(IndexEntry { page: at.page, offset: at.offset, len: at.len, hash: page_hash(page.data) });
         Ok(())
     })?;
-    Ok(Decoded { header: summary.header, checksum: summary.checksum, index })
+    Ok(Decoded { header: summary.header, checksum: summary.checksum, size: summary.size, index })
 }

@@ -15,7 +15,7 @@ use plimsoll_model::{Error, ErrorKind, PageCount, PageNo, PageSize, Result, Txid
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    HEADER_BYTES, IndexEntry,
+    Finished, HEADER_BYTES, Header, IndexEntry,
     checksum::FLAG,
     frame,
     index::{self, END_OF_PAGES, TAIL_BYTES},
@@ -49,11 +49,25 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
+    /// The sidecar of a file that was just written under `header`.
+    #[must_use]
+    pub fn of(header: &Header, file: Finished) -> Self {
+        Sidecar {
+            page_size: header.page_size,
+            commit: header.commit,
+            min: header.min,
+            max: header.max,
+            file_bytes: file.size,
+            file_checksum: file.checksum,
+            entries: file.index,
+        }
+    }
+
     /// The bytes: some 11 per page.
     ///
     /// # Panics
     /// If the entries are not those of a file: neither ascending nor without gaps. What
-    /// [`Finished`](crate::Finished) and [`Decoded`](crate::decode::Decoded) hold always is.
+    /// [`Finished`] and [`Decoded`](crate::decode::Decoded) hold always is.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEAD_BYTES + self.entries.len() * (ENTRY_BYTES_MIN + 2) + HASH_BYTES);

@@ -1,0 +1,134 @@
+//! Page indexes with hashes.
+
+use plimsoll_ltx::{Frames, decode, sidecar::Sidecar};
+use plimsoll_model::ErrorKind;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::sample::{TWO_PAGES, encode, header, page_no, size, text_page, three_page_file};
+
+fn sidecar() -> Sidecar {
+    let (_, finished) = three_page_file(Frames::Block);
+    Sidecar::of(&header(size(512), 5, 2, 2), finished)
+}
+
+/// Puts the right hash behind bytes that are wrong.
+fn sealed(bytes: &[u8]) -> Vec<u8> {
+    [bytes, &xxh3_64(bytes).to_be_bytes()].concat()
+}
+
+#[test]
+fn sidecars_come_back() {
+    let sidecar = sidecar();
+    assert_eq!(Sidecar::decode(&sidecar.encode()).unwrap(), sidecar);
+
+    let wide = header(size(65536), 9, 3, 7);
+    let (_, finished) = encode(wide, Frames::Block, &[]);
+    let empty = Sidecar::of(&wide, finished);
+    assert_eq!(Sidecar::decode(&empty.encode()).unwrap(), empty);
+}
+
+#[test]
+fn a_sidecar_takes_eleven_or_twelve_bytes_per_page() {
+    let pages: Vec<_> = (1..=1000).map(|page| (page_no(page), text_page(page, 4096))).collect();
+    let header = header(size(4096), 1000, 1, 1);
+    let (_, finished) = encode(header, Frames::Block, &pages);
+    let sidecar = Sidecar::of(&header, finished);
+    let bytes = sidecar.encode();
+    assert!(bytes.len() <= 60 + 12 * 1000, "{}", bytes.len());
+    assert_eq!(Sidecar::decode(&bytes).unwrap(), sidecar);
+}
+
+#[test]
+fn bytes_at_rest_do_not_change() {
+    let decoded = decode::verify_whole(TWO_PAGES).unwrap();
+    let expected = [
+        &b"PLIX\0\0\0\x01\0\0\x10\0\0\0\0\x02"[..],
+        &[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1],
+        &353u64.to_be_bytes(),
+        &0xd314_f294_27cb_700b_u64.to_be_bytes(),
+        &[0, 0, 0, 2],
+        &[1, 0x9d, 0x01, 0x6c, 0x7f, 0xb7, 0xc6, 0x15, 0x16, 0xff, 0x52],
+        &[1, 0x39, 0xb0, 0x89, 0x79, 0x8b, 0x68, 0x30, 0xcf, 0x4e],
+        &0xc227_2e6d_fb76_57aa_u64.to_be_bytes(),
+    ]
+    .concat();
+    assert_eq!(decoded.clone().sidecar().encode(), expected);
+    assert_eq!(Sidecar::decode(&expected).unwrap(), decoded.sidecar());
+}
+
+#[test]
+fn a_sidecar_is_the_same_from_writing_a_file_and_from_reading_it() {
+    let (bytes, _) = three_page_file(Frames::Block);
+    assert_eq!(decode::verify_whole(&bytes).unwrap().sidecar(), sidecar());
+}
+
+#[test]
+fn every_flipped_bit_is_reported() {
+    let sound = sidecar().encode();
+    for at in 0..sound.len() {
+        for bit in 0..8 {
+            let mut damaged = sound.clone();
+            damaged[at] ^= 1 << bit;
+            assert_eq!(Sidecar::decode(&damaged).unwrap_err().kind(), ErrorKind::Corrupt, "byte {at} bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn a_sidecar_cut_anywhere_or_with_a_byte_too_many_is_reported() {
+    let mut sound = sidecar().encode();
+    for len in 0..sound.len() {
+        assert_eq!(Sidecar::decode(&sound[..len]).unwrap_err().kind(), ErrorKind::Corrupt, "{len} bytes");
+    }
+    sound.push(0);
+    assert_eq!(Sidecar::decode(&sound).unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+#[test]
+fn a_later_version_is_not_guessed_at() {
+    let mut bytes = sidecar().encode();
+    bytes.truncate(bytes.len() - 8);
+    bytes[7] = 2;
+    let error = Sidecar::decode(&sealed(&bytes)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("version 2"), "{error}");
+}
+
+#[test]
+fn what_does_not_fit_together_is_reported_though_the_hash_is_right() {
+    let sound = sidecar().encode();
+    let body = &sound[..sound.len() - 8];
+    assert_eq!(sealed(body), sound);
+    let cases: [(&str, usize, u8); 9] = [
+        ("page size", 11, 1),
+        ("a page beyond the database", 15, 3),
+        ("first transaction 0", 23, 0),
+        ("an inverted range", 23, 3),
+        ("another file size", 39, body[39] ^ 1),
+        ("a checksum that is none", 40, 0),
+        ("fewer pages", 51, 2),
+        ("more pages", 51, 4),
+        ("a page number twice", 52 + 11, 0),
+    ];
+    for (what, at, value) in cases {
+        let mut bytes = body.to_vec();
+        bytes[at] = value;
+        match Sidecar::decode(&sealed(&bytes)) {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}"),
+            Ok(decoded) => panic!("{what} was accepted: {decoded:?}"),
+        }
+    }
+    for count in [u32::MAX, 1 << 24] {
+        let mut bytes = body.to_vec();
+        bytes[48..52].copy_from_slice(&count.to_be_bytes());
+        assert_eq!(Sidecar::decode(&sealed(&bytes)).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+}
+
+#[test]
+#[should_panic(expected = "BUG: the entries are not those of a file")]
+fn entries_of_no_file_are_our_own_mistake() {
+    let mut sidecar = sidecar();
+    sidecar.entries.swap(0, 1);
+    let _ = sidecar.encode();
+}
