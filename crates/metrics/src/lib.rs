@@ -14,3 +14,6 @@ pub use label::{Breaker, RequestOutcome, StoreOp};
 pub use metrics::{Metrics, OTHER, VOLUMES_MAX};
 pub use serve::Server;
 pub use volume::{Reading, VolumeMetrics};
+
+#[cfg(test)]
+mod tests;
