@@ -1,0 +1,343 @@
+//! One connection's view of a volume, as a file that SQLite locks, reads and writes.
+//!
+//! SQLite's locks become transactions of the engine. SHARED pins a snapshot, RESERVED starts the write
+//! transaction, and the end of the second phase of a commit commits it. A rollback needs nothing: SQLite
+//! puts the old pages back into a transaction that is then dropped with the lock. Readers are on
+//! snapshots, so PENDING and EXCLUSIVE are always granted.
+
+use std::{ffi::c_int, sync::Arc};
+
+use plimsoll_model::{Error, ErrorKind, Level, PageNo, PageSize, Result};
+use plimsoll_volume::{Receipt, Snapshot};
+
+use crate::{
+    ffi::{LOCK_NONE, LOCK_RESERVED, LOCK_SHARED},
+    header::{self, Seen},
+    registry::{Shared, lock, registry},
+    superjournal::{Deposit, Stage},
+    writing::Writing,
+};
+
+/// Page 1 of some version, as it is shown.
+struct FirstPage {
+    version: Option<u64>,
+    bytes: Vec<u8>,
+}
+
+/// See the module's words.
+pub(crate) struct Database {
+    shared: Arc<Shared>,
+    lock: c_int,
+    /// The state that this transaction reads.
+    snapshot: Option<Snapshot>,
+    writing: Option<Writing>,
+    /// What was handed to a super-journal.
+    deposit: Option<Deposit>,
+    /// The write lock was taken in the regular order. Otherwise SQLite is putting back pages of a
+    /// transaction whose write lock is gone.
+    reserved: bool,
+    seen: Option<Seen>,
+    first: FirstPage,
+    /// One page, for reading parts of pages.
+    buffer: Vec<u8>,
+    pub(crate) promise: Promise,
+    /// `PRAGMA locking_mode=exclusive`: keep the writer's place between transactions.
+    pub(crate) exclusive: bool,
+    /// The last `PRAGMA journal_mode`, to answer with when WAL is asked for.
+    pub(crate) journal_mode: &'static str,
+}
+
+/// The level that a commit is acknowledged at.
+#[derive(Clone, Copy)]
+pub(crate) struct Promise {
+    /// By `PRAGMA synchronous`.
+    pub(crate) synchronous: Level,
+    /// By `PRAGMA plimsoll_durability`, which goes first.
+    pub(crate) durability: Option<Level>,
+}
+
+impl Promise {
+    /// The level in force.
+    pub(crate) fn level(self) -> Level {
+        self.durability.unwrap_or(self.synchronous)
+    }
+}
+
+impl Database {
+    /// A database without locks. `synchronous` is the level of SQLite's compiled-in default.
+    pub(crate) fn new(shared: Arc<Shared>, synchronous: Level) -> Self {
+        Database {
+            shared,
+            lock: LOCK_NONE,
+            snapshot: None,
+            writing: None,
+            deposit: None,
+            reserved: false,
+            seen: None,
+            first: FirstPage { version: None, bytes: Vec::new() },
+            buffer: Vec::new(),
+            promise: Promise { synchronous, durability: None },
+            exclusive: false,
+            journal_mode: "delete",
+        }
+    }
+
+    /// What the connections of the volume share.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The lock that SQLite holds.
+    pub(crate) fn lock_level(&self) -> c_int {
+        self.lock
+    }
+
+    /// Bytes per page, once anything was written.
+    pub(crate) fn page_size(&self) -> Option<PageSize> {
+        self.writing.as_ref().map_or_else(|| self.shared.volume.page_size(), Writing::page_size)
+    }
+
+    /// Raises the lock.
+    ///
+    /// # Errors
+    /// `Conflict`: another commit came since the snapshot. `Held`: somebody else is writing. `Fenced`,
+    /// `Invalid`: this process may not write.
+    pub(crate) fn raise(&mut self, level: c_int) -> Result<()> {
+        if level <= self.lock {
+            return Ok(());
+        }
+        if self.lock == LOCK_NONE {
+            self.snapshot = Some(self.shared.volume.snapshot()?);
+            self.lock = LOCK_SHARED;
+        }
+        if level == LOCK_RESERVED {
+            self.begin()?;
+            self.reserved = true;
+        }
+        self.lock = level;
+        Ok(())
+    }
+
+    /// Lowers the lock. Below RESERVED, what was written and not committed is gone.
+    pub(crate) fn lower(&mut self, level: c_int) {
+        if level >= self.lock {
+            return;
+        }
+        if level < LOCK_RESERVED {
+            self.writing = None;
+            self.deposit = None;
+            self.reserved = false;
+        }
+        if level == LOCK_NONE {
+            self.snapshot = None;
+        }
+        self.lock = level;
+    }
+
+    /// Bytes in the database as this transaction sees it.
+    pub(crate) fn bytes(&mut self) -> Result<u64> {
+        self.settle();
+        if let Some(writing) = &self.writing {
+            return Ok(writing.bytes());
+        }
+        let size_of = |snapshot: &Snapshot| snapshot.page_size().map_or(0, |size| snapshot.page_count().bytes(size));
+        match &self.snapshot {
+            Some(snapshot) => Ok(size_of(snapshot)),
+            None => Ok(size_of(&self.shared.volume.snapshot()?)),
+        }
+    }
+
+    /// Reads bytes; what lies behind the end reads as zeros. Returns whether all of it was there.
+    pub(crate) fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<bool> {
+        self.settle();
+        if self.snapshot.is_some() {
+            return self.read_locked(buf, offset);
+        }
+        // SQLite looks at the header before it locks anything.
+        self.snapshot = Some(self.shared.volume.snapshot()?);
+        let answer = self.read_locked(buf, offset);
+        self.snapshot = None;
+        answer
+    }
+
+    fn read_locked(&mut self, buf: &mut [u8], offset: u64) -> Result<bool> {
+        let Some(snapshot) = &self.snapshot else { return Err(unlocked("reading")) };
+        let (size, count) = match &self.writing {
+            Some(writing) => (writing.page_size(), writing.count()),
+            None => (snapshot.page_size(), snapshot.page_count()),
+        };
+        let Some(size) = size else {
+            buf.fill(0);
+            return Ok(false);
+        };
+        let mut offset = offset;
+        let mut rest = buf;
+        while !rest.is_empty() {
+            let Some((page, start)) = size.locate(offset).filter(|(page, _)| count.contains(*page)) else {
+                rest.fill(0);
+                return Ok(false);
+            };
+            let part = rest.len().min(size.bytes() - start);
+            let (now, later) = rest.split_at_mut(part);
+            self.read_part(page, start, size, now)?;
+            rest = later;
+            offset += part as u64;
+        }
+        Ok(true)
+    }
+
+    fn read_part(&mut self, page: PageNo, start: usize, size: PageSize, buf: &mut [u8]) -> Result<()> {
+        let Some(snapshot) = &self.snapshot else { return Err(unlocked("reading")) };
+        if page == PageNo::FIRST && !self.writing.as_ref().is_some_and(Writing::wrote_first_page) {
+            let version = snapshot.version();
+            if self.first.version != Some(version) {
+                self.first.version = None;
+                self.first.bytes.resize(size.bytes(), 0);
+                snapshot.read(page, &mut self.first.bytes)?;
+                header::present(&mut self.first.bytes, version, &self.shared.shown, &mut self.seen);
+                self.first.version = Some(version);
+            }
+            buf.copy_from_slice(&self.first.bytes[start..start + buf.len()]);
+            return Ok(());
+        }
+        let read = |buf: &mut [u8]| match &self.writing {
+            Some(writing) => writing.read_page(page, buf),
+            None => snapshot.read(page, buf),
+        };
+        if buf.len() == size.bytes() {
+            return read(buf);
+        }
+        self.buffer.resize(size.bytes(), 0);
+        let mut whole = std::mem::take(&mut self.buffer);
+        let answer = read(&mut whole);
+        buf.copy_from_slice(&whole[start..start + buf.len()]);
+        self.buffer = whole;
+        answer
+    }
+
+    /// Writes bytes into the write transaction.
+    ///
+    /// # Errors
+    /// As [`Writing::write`]; and in exclusive locking mode `Conflict` or `Held`, if somebody else
+    /// wrote between two transactions of this connection.
+    pub(crate) fn write(&mut self, data: &[u8], offset: u64) -> Result<()> {
+        self.settle();
+        if !self.reserved || self.is_committed() {
+            // SQLite is putting old pages back. The transaction they belong to is gone, or has been
+            // committed together with others; either way the volume is not what gets repaired here.
+            return Ok(());
+        }
+        self.begin()?;
+        match &mut self.writing {
+            Some(writing) => writing.write(data, offset),
+            None => Err(unlocked("writing")),
+        }
+    }
+
+    /// Cuts the database. After the commit SQLite does so once more; then there is nothing left to cut.
+    pub(crate) fn truncate(&mut self, bytes: u64) {
+        self.settle();
+        if let Some(writing) = &mut self.writing {
+            writing.truncate(bytes);
+        }
+    }
+
+    /// The end of a commit's first phase: every page has been written.
+    ///
+    /// # Errors
+    /// `Unsupported` if an ordinary database leads the transaction.
+    pub(crate) fn hand_over(&mut self, super_journal: Option<&str>) -> Result<()> {
+        self.settle();
+        if let Some(writing) = &mut self.writing {
+            writing.hand_over();
+        }
+        if let Some(name) = super_journal
+            && let Some(writing) = self.writing.take()
+        {
+            self.deposit = Some(registry().super_journals.deposit(name, writing, self.promise.level())?);
+        }
+        Ok(())
+    }
+
+    /// The end of a commit's second phase: commits, and waits for the level.
+    ///
+    /// # Errors
+    /// When nothing was committed, or when the commit did not reach its level.
+    pub(crate) fn commit(&mut self) -> Result<()> {
+        if let Some(deposit) = self.deposit.take() {
+            let stage = std::mem::replace(&mut *lock(&deposit), Stage::Withdrawn);
+            match stage {
+                Stage::Committed(receipt) => {
+                    self.committed(&receipt, None);
+                    return self.stay_writer();
+                }
+                Stage::Waiting(writing, _) => self.writing = Some(*writing),
+                Stage::Withdrawn => {}
+            }
+        }
+        let Some(writing) = self.writing.take() else { return Ok(()) };
+        let level = self.promise.level();
+        let outcome = writing.outcome();
+        if let Some(receipt) = writing.commit(level)? {
+            self.committed(&receipt, outcome);
+            if level > Level::Buffered {
+                receipt.wait(level)?;
+            }
+        }
+        self.stay_writer()
+    }
+
+    /// The connection goes on in the state that it made.
+    fn committed(&mut self, receipt: &Receipt, outcome: Option<(header::Fingerprint, bool)>) {
+        let snapshot = receipt.snapshot();
+        let version = snapshot.version();
+        if let Some((fingerprint, says_wal)) = outcome {
+            if says_wal {
+                // The page in SQLite's cache asks for a log that does not exist here; it has to read it afresh.
+                self.shared.shown.refresh(version, &fingerprint);
+            }
+            self.seen = Some(Seen { version, fingerprint });
+        } else if let Some(seen) = &mut self.seen {
+            seen.version = version;
+        }
+        self.snapshot = Some(snapshot);
+    }
+
+    /// In exclusive locking mode SQLite keeps its lock, so nobody else may write in between.
+    fn stay_writer(&mut self) -> Result<()> {
+        if self.exclusive && self.lock >= LOCK_RESERVED {
+            match self.begin() {
+                // Somebody was faster. The next write of this connection will say so.
+                Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Held) => {}
+                other => return other,
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        if self.writing.is_none() {
+            let Some(snapshot) = &self.snapshot else { return Err(unlocked("starting a write transaction")) };
+            self.writing = Some(Writing::begin(&self.shared.volume, snapshot)?);
+        }
+        Ok(())
+    }
+
+    fn is_committed(&self) -> bool {
+        self.deposit.as_ref().is_some_and(|deposit| matches!(*lock(deposit), Stage::Committed(_)))
+    }
+
+    /// Takes back what was handed over and still waits, since SQLite goes on working on it.
+    fn settle(&mut self) {
+        let Some(deposit) = &self.deposit else { return };
+        let mut stage = lock(deposit);
+        match std::mem::replace(&mut *stage, Stage::Withdrawn) {
+            Stage::Waiting(writing, _) => self.writing = Some(*writing),
+            other => *stage = other,
+        }
+    }
+}
+
+fn unlocked(doing: &'static str) -> Error {
+    Error::new(ErrorKind::Invalid, doing).why("the database is not locked")
+}

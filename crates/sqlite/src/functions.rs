@@ -1,0 +1,140 @@
+//! SQL functions: the same as the PRAGMA statements, for use inside of queries.
+
+use std::{
+    ffi::{CStr, c_int, c_void},
+    ptr,
+};
+
+use plimsoll_model::{Error, ErrorKind, Result};
+
+use crate::{
+    api::{Answer, Api, c_text},
+    ffi::{Context, FCNTL_FILE_POINTER, File, OK, ScalarFn, Sqlite3, UTF8, Value},
+    instance::{Instance, instance},
+    main_file::MainFile,
+    pragma,
+    registry::registry,
+};
+
+/// Not callable from triggers and views: a schema must not make a reader wait, or change its promises.
+const DIRECT_ONLY: c_int = 0x8_0000;
+
+#[derive(Clone, Copy)]
+enum Command {
+    Version,
+    Status,
+    Error,
+    Sync,
+    Wait,
+    Durability,
+}
+
+struct Function {
+    name: &'static CStr,
+    command: Command,
+    /// Numbers of arguments that it accepts.
+    arguments: &'static [c_int],
+}
+
+static FUNCTIONS: [Function; 6] = [
+    Function { name: c"plimsoll_version", command: Command::Version, arguments: &[0] },
+    Function { name: c"plimsoll_status", command: Command::Status, arguments: &[0, 1] },
+    Function { name: c"plimsoll_error", command: Command::Error, arguments: &[0, 1] },
+    Function { name: c"plimsoll_sync", command: Command::Sync, arguments: &[0, 1] },
+    Function { name: c"plimsoll_wait", command: Command::Wait, arguments: &[1, 2] },
+    Function { name: c"plimsoll_durability", command: Command::Durability, arguments: &[1, 2] },
+];
+
+/// Adds the functions to a connection. Returns SQLite's first refusal, if any.
+///
+/// # Safety
+/// `db` is an open connection of the library that `api` belongs to, `scalar` its entry point.
+pub(crate) unsafe fn register(api: &Api, db: *mut Sqlite3, scalar: ScalarFn) -> c_int {
+    for function in &FUNCTIONS {
+        let data = ptr::from_ref(function).cast_mut().cast::<c_void>();
+        for arguments in function.arguments {
+            // SAFETY: as the caller promises; the description is a constant.
+            let code = unsafe { api.create_function(db, function.name, *arguments, UTF8 | DIRECT_ONLY, data, scalar) };
+            if code != OK {
+                return code;
+            }
+        }
+    }
+    OK
+}
+
+/// The entry point of every function, for one library.
+pub(crate) unsafe extern "C" fn call<const I: usize>(context: *mut Context, count: c_int, values: *mut *mut Value) {
+    let Some(instance) = instance(I) else { return };
+    let body = || {
+        // SAFETY: SQLite calls with what it documents, and with the data given at registration.
+        unsafe {
+            let (data, db) = instance.api.caller(context);
+            let function = &*data.cast::<Function>();
+            let values =
+                if count > 0 { std::slice::from_raw_parts(values, count.cast_unsigned() as usize) } else { &[] };
+            let arguments = values.iter().map(|value| instance.api.text(*value)).collect::<Vec<_>>();
+            run(instance, db, function.command, &arguments)
+        }
+    };
+    let answer = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
+    let answer = match answer {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => Answer::Error(error.to_string()),
+        Err(_) => Answer::Error("plimsoll: internal error".to_owned()),
+    };
+    // SAFETY: the call is in progress.
+    unsafe { instance.api.answer(context, answer) }
+}
+
+/// # Safety
+/// `db` is the connection that calls.
+unsafe fn run(instance: &Instance, db: *mut Sqlite3, command: Command, arguments: &[Option<String>]) -> Result<Answer> {
+    let schema_at = match command {
+        Command::Version | Command::Status | Command::Error | Command::Sync => 0,
+        Command::Wait | Command::Durability => 1,
+    };
+    let schema = arguments.get(schema_at).and_then(Option::as_deref).unwrap_or("main");
+    // SAFETY: as the caller promises.
+    let main = || unsafe { database(instance, db, schema) };
+    let word = || {
+        arguments
+            .first()
+            .and_then(Option::as_deref)
+            .ok_or_else(|| Error::new(ErrorKind::Invalid, "reading a durability level").why("NULL is none of them"))
+    };
+    match command {
+        Command::Version => Ok(Answer::Text(env!("CARGO_PKG_VERSION").to_owned())),
+        Command::Status => pragma::status(main()?.database.shared()).map(Answer::Text),
+        // Also without a volume: then it says why one could not be opened.
+        Command::Error => Ok(match main() {
+            Ok(main) => pragma::error(main.database.shared()),
+            Err(_) => registry().last_error(),
+        }
+        .map_or(Answer::Null, Answer::Text)),
+        Command::Sync => pragma::wait(main()?.database.shared(), plimsoll_model::Level::Durable).map(lsn),
+        Command::Wait => pragma::wait(main()?.database.shared(), pragma::level(word()?)?).map(lsn),
+        Command::Durability => pragma::durability(&mut main()?.database, word()?).map(Answer::Text),
+    }
+}
+
+fn lsn(text: String) -> Answer {
+    text.parse().map_or(Answer::Text(text), Answer::Integer)
+}
+
+/// The volume behind a schema of the calling connection.
+///
+/// # Safety
+/// `db` is the connection that calls.
+unsafe fn database<'a>(instance: &Instance, db: *mut Sqlite3, schema: &str) -> Result<&'a mut MainFile> {
+    let mut file = ptr::null_mut::<File>();
+    let name = c_text(schema);
+    // SAFETY: as the caller promises; the control writes one pointer.
+    unsafe { instance.api.control(db, &name, FCNTL_FILE_POINTER, (&raw mut file).cast()) };
+    // SAFETY: the pointer is null or a file of this connection, whose mutex the call holds.
+    let main = unsafe { MainFile::of(file) }.ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, "looking for a volume").object(schema).why("no such schema is on a volume")
+    })?;
+    main.check_process()?;
+    Ok(main)
+}

@@ -1,0 +1,170 @@
+//! PRAGMA statements that concern a volume. SQLite asks about each one before it looks at it itself.
+
+use plimsoll_model::{Error, ErrorKind, Level, Result};
+
+use crate::{
+    database::Database,
+    registry::{Shared, registry},
+};
+
+/// The answer to a PRAGMA.
+pub(crate) enum Reply {
+    /// Not, or not only, for us.
+    Pass,
+    /// Done, without a row.
+    Silence,
+    /// Done, with one row.
+    Text(String),
+    /// Failed, with a message for the application.
+    Fail(Error),
+}
+
+impl From<Result<String>> for Reply {
+    fn from(result: Result<String>) -> Self {
+        match result {
+            Ok(text) => Reply::Text(text),
+            Err(error) => Reply::Fail(error),
+        }
+    }
+}
+
+/// Answers one PRAGMA.
+pub(crate) fn run(database: &mut Database, name: &str, value: Option<&str>) -> Reply {
+    let value = value.map(str::trim);
+    match (name.to_ascii_lowercase().as_str(), value) {
+        ("synchronous", Some(value)) => {
+            database.promise.synchronous = synchronous_level(value);
+            Reply::Pass
+        }
+        ("locking_mode", Some(value)) => {
+            match value.to_ascii_lowercase().as_str() {
+                "exclusive" => database.exclusive = true,
+                "normal" => database.exclusive = false,
+                _ => {}
+            }
+            Reply::Pass
+        }
+        ("journal_mode", Some(value)) => journal_mode(database, value),
+        ("page_size", Some(value)) => match database.page_size() {
+            // The format fixes it, so VACUUM is not told to change it.
+            Some(size) if value.parse() != Ok(size.get()) => Reply::Text(size.to_string()),
+            _ => Reply::Pass,
+        },
+        ("plimsoll_status", None) => status(database.shared()).into(),
+        ("plimsoll_error", None) => error(database.shared()).map_or(Reply::Silence, Reply::Text),
+        ("plimsoll_sync", None) => wait(database.shared(), Level::Durable).into(),
+        ("plimsoll_wait", value) => {
+            level(value.unwrap_or(Level::Durable.name())).and_then(|level| wait(database.shared(), level)).into()
+        }
+        ("plimsoll_durability", Some(value)) => durability(database, value).into(),
+        ("plimsoll_durability", None) => Reply::Text(database.promise.level().name().to_owned()),
+        _ => Reply::Pass,
+    }
+}
+
+/// WAL is refused as SQLite refuses it where there is no shared memory: the mode stays what it is.
+/// SQLite would accept it in exclusive locking mode, and keep commits in a log of its own.
+fn journal_mode(database: &mut Database, value: &str) -> Reply {
+    const MODES: [&str; 5] = ["delete", "truncate", "persist", "memory", "off"];
+    if value.eq_ignore_ascii_case("wal") {
+        return Reply::Text(database.journal_mode.to_owned());
+    }
+    if let Some(mode) = MODES.into_iter().find(|mode| mode.eq_ignore_ascii_case(value)) {
+        database.journal_mode = mode;
+    }
+    Reply::Pass
+}
+
+/// The level that a value of `PRAGMA synchronous` promises, read as SQLite reads it.
+pub(crate) fn synchronous_level(value: &str) -> Level {
+    match value.to_ascii_lowercase().as_str() {
+        "full" => Level::Journaled,
+        "extra" => Level::Durable,
+        word => match word.bytes().take_while(u8::is_ascii_digit).last().map(|_| word.trim_start_matches('0')) {
+            Some(digits) if digits.starts_with('2') => Level::Journaled,
+            Some(digits) if digits.starts_with(|c: char| ('3'..='9').contains(&c)) => Level::Durable,
+            // NORMAL writes the journal with each commit, as OFF does here, and leaves syncing it to its cadence.
+            _ => Level::Buffered,
+        },
+    }
+}
+
+/// A level by name.
+///
+/// # Errors
+/// `Invalid` if it is none.
+pub(crate) fn level(word: &str) -> Result<Level> {
+    word.trim().parse().map_err(|error| Error::new(ErrorKind::Invalid, "reading a durability level").caused_by(error))
+}
+
+/// Sets the level of the connection's commits; `default` leaves it to `PRAGMA synchronous` again.
+///
+/// # Errors
+/// `Invalid` if it is no level, `Unsupported` if no volume offers it.
+pub(crate) fn durability(database: &mut Database, word: &str) -> Result<String> {
+    database.promise.durability = if word.trim().eq_ignore_ascii_case("default") {
+        None
+    } else {
+        match level(word)? {
+            Level::Replicated => {
+                return Err(Error::new(ErrorKind::Unsupported, "setting the durability of commits")
+                    .why("no volume has standbys yet")
+                    .hint("use journaled or durable"));
+            }
+            level => Some(level),
+        }
+    };
+    Ok(database.promise.level().name().to_owned())
+}
+
+/// Waits until the last commit of the volume has reached a level, and returns its LSN.
+///
+/// # Errors
+/// As [`plimsoll_volume::Volume::wait`].
+pub(crate) fn wait(shared: &Shared, level: Level) -> Result<String> {
+    let lsn = shared.volume.head();
+    match shared.volume.wait(lsn, level) {
+        Ok(()) => Ok(lsn.to_string()),
+        Err(error) => {
+            shared.remember(&error.to_string());
+            Err(error)
+        }
+    }
+}
+
+/// The volume's status as JSON.
+///
+/// # Errors
+/// `Invalid` if it cannot be written as JSON.
+pub(crate) fn status(shared: &Shared) -> Result<String> {
+    serde_json::to_string(&shared.volume.status())
+        .map_err(|error| Error::new(ErrorKind::Invalid, "writing the status as JSON").caused_by(error))
+}
+
+/// The full text of the last error.
+pub(crate) fn error(shared: &Shared) -> Option<String> {
+    shared.last_error().or_else(|| registry().last_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn synchronous_means_what_it_means_to_sqlite() {
+        for (value, level) in [
+            ("OFF", Level::Buffered),
+            ("0", Level::Buffered),
+            ("normal", Level::Buffered),
+            ("1", Level::Buffered),
+            ("Full", Level::Journaled),
+            ("2", Level::Journaled),
+            ("02", Level::Journaled),
+            ("extra", Level::Durable),
+            ("3", Level::Durable),
+            ("nonsense", Level::Buffered),
+        ] {
+            assert_eq!(synchronous_level(value), level, "{value}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What all connections of a process share: one open volume per URL, and the files that never leave the process.
+
+use std::{
+    collections::HashMap,
+    ptr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicPtr, Ordering},
+    },
+};
+
+use plimsoll_host::os::forked;
+use plimsoll_model::Result;
+use plimsoll_volume::Volume;
+
+use crate::{
+    header::Shown,
+    open::{Request, open_volume},
+    scratch::Buffers,
+    superjournal::SuperJournals,
+};
+
+/// Locks, also when another thread panicked meanwhile: every structure behind these locks is valid at each step.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An open volume and what its connections have in common.
+pub(crate) struct Shared {
+    pub(crate) volume: Volume,
+    /// Change counters shown in place of the stored ones.
+    pub(crate) shown: Shown,
+    /// Full text of the last error, for `PRAGMA plimsoll_error`.
+    last_error: Mutex<Option<String>>,
+}
+
+impl Shared {
+    /// Remembers an error's text.
+    pub(crate) fn remember(&self, text: &str) {
+        *lock(&self.last_error) = Some(text.to_owned());
+    }
+
+    /// The last error's text.
+    pub(crate) fn last_error(&self) -> Option<String> {
+        lock(&self.last_error).clone()
+    }
+}
+
+/// One URL, opened in one way.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    url: String,
+    read_only: bool,
+}
+
+#[derive(Default)]
+struct Users {
+    count: usize,
+    shared: Option<Arc<Shared>>,
+}
+
+/// One connection's share in an open volume.
+pub(crate) struct Attached {
+    pub(crate) shared: Arc<Shared>,
+    users: Arc<Mutex<Users>>,
+    /// The name by which SQLite knows the database, so its journal is this with `-journal`.
+    name: String,
+}
+
+/// Everything of one process.
+pub(crate) struct Registry {
+    generation: u64,
+    volumes: Mutex<HashMap<Key, Arc<Mutex<Users>>>>,
+    /// Names of open databases, with how many connections use each.
+    names: Mutex<HashMap<String, usize>>,
+    pub(crate) super_journals: SuperJournals,
+    pub(crate) buffers: Buffers,
+    process_error: Mutex<Option<String>>,
+}
+
+static CURRENT: AtomicPtr<Registry> = AtomicPtr::new(ptr::null_mut());
+
+/// The registry of this process. A child that was forked off starts with an empty one: the parent's
+/// locks may have been held by threads that do not exist here.
+pub(crate) fn registry() -> &'static Registry {
+    let generation = forked::generation();
+    loop {
+        let current = CURRENT.load(Ordering::Acquire);
+        // SAFETY: a registry that was published here is never freed.
+        if let Some(registry) = unsafe { current.as_ref() }
+            && registry.generation == generation
+        {
+            return registry;
+        }
+        let fresh = Box::into_raw(Box::new(Registry {
+            generation,
+            volumes: Mutex::default(),
+            names: Mutex::default(),
+            super_journals: SuperJournals::default(),
+            buffers: Buffers::default(),
+            process_error: Mutex::default(),
+        }));
+        if CURRENT.compare_exchange(current, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            // SAFETY: lost the race, so nobody else has seen this one.
+            drop(unsafe { Box::from_raw(fresh) });
+        }
+    }
+}
+
+impl Registry {
+    /// Opens the volume of a request, or joins those who have it open in this process.
+    ///
+    /// The settings of the first one count as long as it stays open.
+    pub(crate) fn attach(&self, name: &str, request: &Request) -> Result<Attached> {
+        let users = self.users(request);
+        let shared = {
+            let mut users = lock(&users);
+            let shared = match &users.shared {
+                Some(shared) => Arc::clone(shared),
+                None => {
+                    let volume = open_volume(request)?;
+                    let shared = Arc::new(Shared { volume, shown: Shown::default(), last_error: Mutex::default() });
+                    users.shared = Some(Arc::clone(&shared));
+                    shared
+                }
+            };
+            users.count += 1;
+            shared
+        };
+        *lock(&self.names).entry(name.to_owned()).or_default() += 1;
+        Ok(Attached { shared, users, name: name.to_owned() })
+    }
+
+    /// A reader shares the writer's volume if this process has one.
+    fn users(&self, request: &Request) -> Arc<Mutex<Users>> {
+        let mut volumes = lock(&self.volumes);
+        let key = Key { url: request.url.clone(), read_only: false };
+        if !request.read_only {
+            return Arc::clone(volumes.entry(key).or_default());
+        }
+        match volumes.get(&key) {
+            Some(writers) if lock(writers).shared.is_some() => Arc::clone(writers),
+            _ => Arc::clone(volumes.entry(Key { read_only: true, ..key }).or_default()),
+        }
+    }
+
+    /// Ends one connection's use. The last one closes the volume; who opens it meanwhile waits for that.
+    ///
+    /// # Errors
+    /// What closing the volume answers: something could not be made durable in time.
+    pub(crate) fn detach(&self, attached: Attached) -> Result<()> {
+        let Attached { shared, users, name } = attached;
+        {
+            let mut names = lock(&self.names);
+            if let Some(count) = names.get_mut(&name) {
+                *count -= 1;
+                if *count == 0 {
+                    names.remove(&name);
+                }
+            }
+        }
+        let mut users = lock(&users);
+        users.count -= 1;
+        if users.count > 0 {
+            return Ok(());
+        }
+        users.shared = None;
+        shared.volume.clone().close()
+    }
+
+    /// Whether `journal` is the rollback journal of a volume that is open here.
+    pub(crate) fn is_journal_of_a_volume(&self, journal: &str) -> bool {
+        journal.strip_suffix("-journal").is_some_and(|name| lock(&self.names).contains_key(name))
+    }
+
+    /// Remembers an error that belongs to no open volume.
+    pub(crate) fn remember_error(&self, text: &str) {
+        *lock(&self.process_error) = Some(text.to_owned());
+    }
+
+    /// The last error that belonged to no open volume.
+    pub(crate) fn last_error(&self) -> Option<String> {
+        lock(&self.process_error).clone()
+    }
+}
