@@ -5,12 +5,17 @@
 
 mod api;
 mod breaker;
+mod cloud;
+mod environment;
+#[cfg(any(test, feature = "fault"))]
+pub mod fault;
 mod file;
 mod key;
 mod memory;
 mod observe;
 mod open;
 mod options;
+mod probe;
 mod retry;
 mod shared;
 mod url;
@@ -18,11 +23,13 @@ mod url;
 pub use self::{
     api::{Body, Created, Entry, Object, Store, Tail},
     breaker::{Breaker, BreakerPolicy, BreakerState, BreakerStore},
+    environment::Environment,
     file::FileStore,
     memory::MemoryStore,
     observe::{ObservedStore, Observer, Unobserved},
     open::{Opened, open, open_observed},
     options::StoreOptions,
+    probe::{ProbeMemory, ensure_fencing},
     retry::{RetryPolicy, RetryStore},
     url::{Scheme, VolumeUrl},
 };

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use plimsoll_host::Host;
-use plimsoll_model::{Error, ErrorKind, Result};
+use plimsoll_model::Result;
 
 use crate::{
-    Breaker, BreakerState, BreakerStore, FileStore, MemoryStore, ObservedStore, Observer, RetryStore, Scheme, Store,
-    StoreOptions, Unobserved, VolumeUrl,
+    Breaker, BreakerState, BreakerStore, Environment, FileStore, MemoryStore, ObservedStore, Observer, RetryStore,
+    Scheme, Store, StoreOptions, Unobserved, VolumeUrl, cloud::CloudStore,
 };
 
 /// A store with its wrappers, and a view of its breaker.
@@ -26,41 +26,46 @@ impl Opened {
     }
 }
 
-/// Opens the store that a URL names, unobserved. Sends no request.
+/// Opens the store that a URL names, with this process's environment, unobserved. Sends no request.
 ///
 /// # Errors
 /// As [`open_observed`].
 pub fn open(url: &VolumeUrl, options: &StoreOptions, host: &Host) -> Result<Arc<dyn Store>> {
-    open_observed(url, options, host, Arc::new(Unobserved)).map(|opened| opened.store)
+    let opened = open_observed(url, options, &Environment::of_process(), host, Arc::new(Unobserved))?;
+    Ok(opened.store)
 }
 
 /// Opens the store that a URL names. Sends no request.
 ///
+/// Its [`Store::url`] is the volume's identity: the URL's canonical form, with the endpoint wherever
+/// that came from. The futures of a cloud store must be polled inside a tokio runtime, as a real
+/// host's tasks do.
+///
 /// # Errors
-/// [`ErrorKind::Invalid`] or [`ErrorKind::Unsupported`] when URL, options, environment or AWS
+/// [`Invalid`](plimsoll_model::ErrorKind::Invalid), [`Denied`](plimsoll_model::ErrorKind::Denied) or
+/// [`Unsupported`](plimsoll_model::ErrorKind::Unsupported) when URL, options, environment or AWS
 /// profile cannot work, saying which of them.
 pub fn open_observed(
     url: &VolumeUrl,
     options: &StoreOptions,
+    environment: &Environment,
     host: &Host,
     observer: Arc<dyn Observer>,
 ) -> Result<Opened> {
     let breaker = Breaker::new(options.breaker.clone(), Arc::clone(&host.clock));
-    let store = RetryStore::new(backend(url, options, host)?, options.retry.clone(), host);
+    let store = RetryStore::new(backend(url, options, environment, host)?, options.retry.clone(), host);
     let store = BreakerStore::new(store, breaker.clone());
     let store = ObservedStore::new(store, observer, Arc::clone(&host.clock));
     Ok(Opened { store: Arc::new(store), breaker })
 }
 
-fn backend(url: &VolumeUrl, _options: &StoreOptions, host: &Host) -> Result<Arc<dyn Store>> {
-    match url.scheme() {
+fn backend(url: &VolumeUrl, options: &StoreOptions, environment: &Environment, host: &Host) -> Result<Arc<dyn Store>> {
+    Ok(match url.scheme() {
         Scheme::File => {
             let root = url.dir().expect("BUG: a file URL has a directory");
-            Ok(Arc::new(FileStore::new(root, &url.canonical(), host)))
+            Arc::new(FileStore::new(root, &url.canonical(), host))
         }
-        Scheme::Memory => Ok(Arc::new(MemoryStore::named(url.prefix(), Arc::clone(&host.clock)))),
-        Scheme::S3 | Scheme::Gcs | Scheme::Azure => {
-            Err(Error::new(ErrorKind::Unsupported, "opening").object(url.canonical()))
-        }
-    }
+        Scheme::Memory => Arc::new(MemoryStore::named(url.prefix(), Arc::clone(&host.clock))),
+        Scheme::S3 | Scheme::Gcs | Scheme::Azure => Arc::new(CloudStore::open(url, options, environment, host)?),
+    })
 }

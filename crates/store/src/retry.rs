@@ -49,6 +49,14 @@ impl RetryPolicy {
         self.pause_first.saturating_mul(doubled).min(self.pause_max)
     }
 
+    /// How long to wait before the next try, if there is to be one after so many failed tries.
+    pub(crate) fn pause(&self, host: &Host, failed: u32, spent: Duration) -> Option<Duration> {
+        let bound = u64::try_from(self.pause_bound(failed).as_nanos()).unwrap_or(u64::MAX);
+        // Full jitter: writers that failed together do not come back together.
+        let pause = Duration::from_nanos(host.chance.below(bound.saturating_add(1)));
+        (failed < self.attempts_max && spent.saturating_add(pause) <= self.total_max).then_some(pause)
+    }
+
     /// Runs `attempt` until it gives an answer, or the budget is spent.
     ///
     /// Dropping the future stops it at the try that is under way.
@@ -65,13 +73,10 @@ impl RetryPolicy {
                 answer => return answer,
             };
             failed += 1;
-            let bound = u64::try_from(self.pause_bound(failed).as_nanos()).unwrap_or(u64::MAX);
-            // Full jitter: writers that failed together do not come back together.
-            let pause = Duration::from_nanos(host.chance.below(bound.saturating_add(1)));
             let spent = host.clock.now().since(start);
-            if failed >= self.attempts_max || spent.saturating_add(pause) > self.total_max {
+            let Some(pause) = self.pause(host, failed, spent) else {
                 return Err(given_up(error, failed, spent));
-            }
+            };
             tracing::debug!(%error, failed, ?pause, "the store did not answer, trying again");
             host.clock.sleep(pause).await;
         }

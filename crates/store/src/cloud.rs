@@ -1,0 +1,350 @@
+//! S3, Google Cloud Storage and Azure Blob Storage.
+//!
+//! The requests are made by the `object_store` crate, whose own retries are off: [`crate::RetryStore`]
+//! decides, with the host's clock. Time limits are ours too, since a limit that suits an answer of
+//! 4 KiB does not suit an upload of 4 GiB.
+
+mod answer;
+mod aws;
+mod azure;
+mod credentials;
+mod gcp;
+mod http;
+mod limit;
+mod profile;
+mod upload;
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use object_store::{
+    Attribute, Attributes, GetOptions, GetRange, GetResult, ObjectStore, PutMode, PutOptions, PutPayload, path::Path,
+};
+use plimsoll_host::{Host, WallMs};
+use plimsoll_model::{
+    Error, ErrorKind, Result,
+    limits::{OBJECT_BYTES_MAX, REQUESTS_MAX},
+};
+use tokio::sync::Semaphore;
+
+use self::{
+    answer::{Answer, Context},
+    credentials::Credentials,
+    limit::Limits,
+};
+use crate::{
+    Body, Created, Entry, Environment, Object, Scheme, Store, StoreOptions, Tail, VolumeUrl,
+    key::{self, object_url},
+    retry::RetryPolicy,
+};
+
+/// A prefix in a bucket.
+pub(crate) struct CloudStore {
+    url: String,
+    scheme: Scheme,
+    bucket: String,
+    prefix: String,
+    inner: Box<dyn ObjectStore>,
+    credentials: Credentials,
+    limits: Limits,
+    /// For the parts of a large upload: a lost part costs a part.
+    part_retry: RetryPolicy,
+    permits: Semaphore,
+    host: Host,
+}
+
+/// What a cloud's builder made of URL, options and environment.
+struct Built {
+    /// With the endpoint, wherever it came from.
+    url: VolumeUrl,
+    inner: Box<dyn ObjectStore>,
+    credentials: Credentials,
+}
+
+impl CloudStore {
+    pub(crate) fn open(
+        url: &VolumeUrl,
+        options: &StoreOptions,
+        environment: &Environment,
+        host: &Host,
+    ) -> Result<CloudStore> {
+        let known: &[&str] = match url.scheme() {
+            Scheme::Azure => &["region", "account"],
+            _ => &["region"],
+        };
+        if let Some((name, _)) = url.params.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            return Err(Error::new(ErrorKind::Invalid, "opening")
+                .object(url.canonical())
+                .why(format!("the URL's parameter '{name}' is not known"))
+                .hint("use endpoint, region or, for Azure, account; credentials come from the environment"));
+        }
+        let built = match url.scheme() {
+            Scheme::S3 => aws::build(url, options, environment, host)?,
+            Scheme::Gcs => gcp::build(url, options, environment)?,
+            Scheme::Azure => azure::build(url, options, environment)?,
+            Scheme::File | Scheme::Memory => unreachable!("BUG: not a cloud: {url}"),
+        };
+        Ok(CloudStore {
+            url: built.url.canonical(),
+            scheme: url.scheme(),
+            bucket: url.bucket().to_owned(),
+            prefix: url.prefix().to_owned(),
+            inner: built.inner,
+            credentials: built.credentials,
+            limits: Limits::new(options.request_timeout, &host.clock),
+            part_retry: options.retry.clone(),
+            permits: Semaphore::new(REQUESTS_MAX),
+            host: host.clone(),
+        })
+    }
+
+    fn path(&self, key: &str) -> Result<Path> {
+        key::check(&self.url, key)?;
+        self.path_unchecked(key)
+    }
+
+    fn path_unchecked(&self, key: &str) -> Result<Path> {
+        Path::parse(format!("{}/{key}", self.prefix)).map_err(|error| {
+            Error::new(ErrorKind::Invalid, "naming the object").object(object_url(&self.url, key)).caused_by(error)
+        })
+    }
+
+    fn context<'a>(&'a self, doing: &'static str, key: &'a str) -> Context<'a> {
+        Context { doing, url: &self.url, key, scheme: self.scheme, bucket: &self.bucket }
+    }
+
+    /// Sends one request, with credentials at hand and at most [`REQUESTS_MAX`] at once.
+    async fn send<T>(
+        &self,
+        context: &Context<'_>,
+        upload_bytes: u64,
+        request: impl Future<Output = object_store::Result<T>> + Send,
+    ) -> Result<Result<T, Answer>> {
+        let _permit = self.permits.acquire().await.expect("BUG: nobody closes the semaphore");
+        self.credentials.ready(context, &self.host).await?;
+        match self.limits.within(upload_bytes, request).await {
+            Err(timeout) => Err(context.timeout(timeout)),
+            Ok(Ok(value)) => Ok(Ok(value)),
+            Ok(Err(error)) => Ok(Err(Answer::of(&error))),
+        }
+    }
+
+    /// Sends a GET or HEAD and reads the body; `None` if there is no such object.
+    async fn fetch(&self, key: &str, options: GetOptions) -> Result<Result<Option<(GetResultMeta, Bytes)>, Answer>> {
+        let path = self.path(key)?;
+        let context = self.context("reading", key);
+        let found = match self.send(&context, 0, self.inner.get_opts(&path, options)).await? {
+            Ok(found) => found,
+            Err(answer) if answer.is_missing_object() => return Ok(Ok(None)),
+            Err(answer) => return Ok(Err(answer)),
+        };
+        let meta = GetResultMeta::of(&found);
+        let mut chunks = found.into_stream();
+        let mut pieces = Vec::new();
+        loop {
+            match self.limits.within(0, chunks.next()).await {
+                Err(timeout) => return Err(context.timeout(timeout)),
+                Ok(None) => break,
+                Ok(Some(Ok(piece))) => pieces.push(piece),
+                Ok(Some(Err(error))) => return Err(context.error(&Answer::of(&error))),
+            }
+        }
+        let bytes = if pieces.len() == 1 { pieces.swap_remove(0) } else { pieces.concat().into() };
+        Ok(Ok(Some((meta, bytes))))
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<GetResultMeta>> {
+        let found = self.fetch(key, GetOptions { head: true, ..GetOptions::default() }).await?;
+        let found = found.map_err(|answer| self.context("reading", key).error(&answer))?;
+        Ok(found.map(|(meta, _)| meta))
+    }
+
+    /// The metadata that Litestream reads.
+    fn attributes(&self, body: &Body) -> Attributes {
+        let mut attributes = Attributes::new();
+        let name = match self.scheme {
+            Scheme::Azure => "litestreamtimestamp", // no hyphens there
+            _ => "litestream-timestamp",
+        };
+        if let Some(text) = body.timestamp.and_then(rfc3339) {
+            attributes.insert(Attribute::Metadata(name.into()), text.into());
+        }
+        attributes
+    }
+}
+
+/// What the header of an answer says about the object.
+struct GetResultMeta {
+    size: u64,
+    modified: WallMs,
+}
+
+impl GetResultMeta {
+    fn of(found: &GetResult) -> Self {
+        GetResultMeta { size: found.meta.size, modified: wall(found.meta.last_modified) }
+    }
+}
+
+fn wall(time: chrono::DateTime<chrono::Utc>) -> WallMs {
+    WallMs(u64::try_from(time.timestamp_millis()).unwrap_or(0))
+}
+
+/// `None` for times that no calendar has.
+fn rfc3339(time: WallMs) -> Option<String> {
+    let time = chrono::DateTime::from_timestamp_millis(i64::try_from(time.0).ok()?)?;
+    Some(time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
+}
+
+fn payload(pieces: &[Bytes]) -> PutPayload {
+    pieces.iter().cloned().collect()
+}
+
+#[async_trait]
+impl Store for CloudStore {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    async fn create(&self, key: &str, body: Body) -> Result<Created> {
+        let (path, context, bytes) = (self.path(key)?, self.context("creating", key), body.len());
+        if bytes > OBJECT_BYTES_MAX {
+            return Err(Error::new(ErrorKind::Unsupported, "creating")
+                .object(object_url(&self.url, key))
+                .why(format!("{bytes} bytes are more than one conditional request can carry (5 GiB)")));
+        }
+        let options = PutOptions { mode: PutMode::Create, attributes: self.attributes(&body), ..PutOptions::default() };
+        let request = self.inner.put_opts(&path, payload(&body.pieces), options);
+        match self.send(&context, bytes, request).await? {
+            Ok(_) => Ok(Created::New),
+            Err(answer) if answer.is_taken_name() => Ok(Created::Exists),
+            Err(answer) => Err(context.error(&answer)),
+        }
+    }
+
+    async fn put(&self, key: &str, body: Body) -> Result<()> {
+        let (path, context, bytes) = (self.path(key)?, self.context("writing", key), body.len());
+        if bytes > upload::WHOLE_BYTES_MAX {
+            return self.upload(&context, &path, &body).await;
+        }
+        let options = PutOptions { attributes: self.attributes(&body), ..PutOptions::default() };
+        let request = self.inner.put_opts(&path, payload(&body.pieces), options);
+        self.send(&context, bytes, request).await?.map(drop).map_err(|answer| context.error(&answer))
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Object>> {
+        let found = self.fetch(key, GetOptions::default()).await?;
+        let found = found.map_err(|answer| self.context("reading", key).error(&answer))?;
+        Ok(found.map(|(meta, bytes)| Object { bytes, modified: meta.modified }))
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
+        if range.start >= range.end {
+            // HTTP cannot ask for nothing.
+            return match self.head(key).await? {
+                Some(meta) if range.start > range.end || range.end > meta.size => {
+                    Err(key::beyond_the_end(&self.url, key, &range, Some(meta.size)))
+                }
+                found => Ok(found.map(|_| Bytes::new())),
+            };
+        }
+        let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
+        match self.fetch(key, options).await? {
+            Ok(None) => Ok(None),
+            Ok(Some((_, bytes))) if bytes.len() as u64 == range.end - range.start => Ok(Some(bytes)),
+            Ok(Some((meta, _))) => Err(key::beyond_the_end(&self.url, key, &range, Some(meta.size))),
+            Err(answer) if answer.is_beyond_the_end() => Err(key::beyond_the_end(&self.url, key, &range, None)),
+            Err(answer) => Err(self.context("reading", key).error(&answer)),
+        }
+    }
+
+    async fn get_tail(&self, key: &str, bytes: u64) -> Result<Option<Tail>> {
+        // Azure has no suffix ranges, and no store has one of no bytes.
+        if self.scheme == Scheme::Azure || bytes == 0 {
+            let Some(meta) = self.head(key).await? else { return Ok(None) };
+            let range = meta.size.saturating_sub(bytes)..meta.size;
+            let found = self.get_range(key, range).await?;
+            return Ok(found.map(|bytes| Tail { bytes, size: meta.size }));
+        }
+        let options = GetOptions { range: Some(GetRange::Suffix(bytes)), ..GetOptions::default() };
+        match self.fetch(key, options).await? {
+            Ok(found) => Ok(found.map(|(meta, bytes)| Tail { bytes, size: meta.size })),
+            // Only an empty object has no last byte.
+            Err(answer) if answer.is_beyond_the_end() => Ok(Some(Tail { bytes: Bytes::new(), size: 0 })),
+            Err(answer) => Err(self.context("reading", key).error(&answer)),
+        }
+    }
+
+    async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>> {
+        key::check_folder(&self.url, folder)?;
+        let context = self.context("listing", folder);
+        let prefix = self.path_unchecked(folder)?;
+        let offset = after.map(|after| self.path_unchecked(after)).transpose()?;
+        let _permit = self.permits.acquire().await.expect("BUG: nobody closes the semaphore");
+        self.credentials.ready(&context, &self.host).await?;
+        let mut objects = match &offset {
+            Some(offset) => self.inner.list_with_offset(Some(&prefix), offset),
+            None => self.inner.list(Some(&prefix)),
+        };
+        let mut entries = Vec::new();
+        loop {
+            let object = match self.limits.within(0, objects.next()).await {
+                Err(timeout) => return Err(context.timeout(timeout)),
+                Ok(None) => break,
+                Ok(Some(Err(error))) => return Err(context.error(&Answer::of(&error))),
+                Ok(Some(Ok(object))) => object,
+            };
+            let path = object.location.as_ref();
+            let key = path.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix('/'));
+            // An object named like the prefix itself is not below it.
+            if let Some(key) = key
+                && after.is_none_or(|after| key > after)
+            {
+                entries.push(Entry { key: key.to_owned(), size: object.size, modified: wall(object.last_modified) });
+            }
+        }
+        entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Ok(entries)
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<()> {
+        let Some(first) = keys.first() else { return Ok(()) };
+        let context = self.context("deleting", first);
+        let paths = keys.iter().map(|key| self.path(key)).collect::<Result<Vec<_>>>()?;
+        let _permit = self.permits.acquire().await.expect("BUG: nobody closes the semaphore");
+        self.credentials.ready(&context, &self.host).await?;
+        let mut gone = self.inner.delete_stream(stream::iter(paths.into_iter().map(Ok)).boxed());
+        let mut failure = None;
+        loop {
+            match self.limits.within(0, gone.next()).await {
+                Err(timeout) => return Err(context.timeout(timeout)),
+                Ok(None) => break,
+                Ok(Some(Ok(_))) => {}
+                // One that cannot be deleted is no reason to keep the others.
+                Ok(Some(Err(error))) => {
+                    let answer = Answer::of(&error);
+                    if !answer.is_missing_object() {
+                        failure.get_or_insert(answer);
+                    }
+                }
+            }
+        }
+        failure.map_or(Ok(()), |answer| Err(context.error(&answer)))
+    }
+
+    fn s3_layout(&self) -> bool {
+        self.scheme == Scheme::S3
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_written_as_litestream_reads_them() {
+        assert_eq!(rfc3339(WallMs(1_000_000_000_123)).as_deref(), Some("2001-09-09T01:46:40.123Z"));
+        assert_eq!(rfc3339(WallMs(u64::MAX)), None);
+    }
+}
