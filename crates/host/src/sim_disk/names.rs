@@ -18,14 +18,14 @@ pub(super) struct Names {
 enum Change {
     Link(PathBuf, usize),
     Unlink(PathBuf),
-    Rename(PathBuf, PathBuf),
+    Rename(PathBuf, PathBuf, usize),
 }
 
 impl Change {
     fn is_in(&self, dir: &Path) -> bool {
         match self {
             Change::Link(path, _) | Change::Unlink(path) => path.parent() == Some(dir),
-            Change::Rename(from, to) => from.parent() == Some(dir) || to.parent() == Some(dir),
+            Change::Rename(from, to, _) => from.parent() == Some(dir) || to.parent() == Some(dir),
         }
     }
 
@@ -33,9 +33,10 @@ impl Change {
         match self {
             Change::Link(path, inode) => drop(names.insert(path, inode)),
             Change::Unlink(path) => drop(names.remove(&path)),
-            Change::Rename(from, to) => {
-                // If the creation of `from` was lost there is nothing to rename.
-                if let Some(inode) = names.remove(&from) {
+            Change::Rename(from, to, inode) => {
+                // If the creation of this very file was lost there is nothing to rename.
+                if names.get(&from) == Some(&inode) {
+                    names.remove(&from);
                     names.insert(to, inode);
                 }
             }
@@ -73,7 +74,7 @@ impl Names {
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> bool {
         let Some(inode) = self.live.remove(from) else { return false };
         self.live.insert(to.to_owned(), inode);
-        self.unsynced.push(Change::Rename(from.to_owned(), to.to_owned()));
+        self.unsynced.push(Change::Rename(from.to_owned(), to.to_owned(), inode));
         true
     }
 
@@ -99,7 +100,7 @@ impl Names {
         for change in &mut self.unsynced {
             match change {
                 Change::Link(path, _) | Change::Unlink(path) => *path = moved(path),
-                Change::Rename(from, to) => (*from, *to) = (moved(from), moved(to)),
+                Change::Rename(from, to, _) => (*from, *to) = (moved(from), moved(to)),
             }
         }
     }
@@ -110,7 +111,7 @@ impl Names {
         }
         self.unsynced.retain(|change| match change {
             Change::Link(path, _) | Change::Unlink(path) => !path.starts_with(dir),
-            Change::Rename(_, to) => !to.starts_with(dir),
+            Change::Rename(_, to, _) => !to.starts_with(dir),
         });
     }
 }
