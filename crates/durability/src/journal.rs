@@ -282,6 +282,16 @@ mod tests {
     }
 
     #[test]
+    fn any_successful_flush_resets_the_count() {
+        let mut journal = interval(100);
+        assert_eq!(journal.on_append(60, ms(0)), None);
+        journal.on_flushed(Some(FlushReason::Manual), true, journal.position(), ms(1));
+        assert_eq!(journal.deadline(), None);
+        assert_eq!(journal.on_append(60, ms(2)), None, "60 of a new count");
+        assert_eq!(journal.deadline(), Some(ms(7)));
+    }
+
+    #[test]
     fn the_timer_is_armed_only_while_something_is_pending() {
         let mut journal = interval(0);
         assert_eq!((journal.deadline(), journal.on_timer(ms(50))), (None, None));
