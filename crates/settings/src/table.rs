@@ -167,7 +167,7 @@ table! {
     /// Writes each page as a compressed frame of its own, as Litestream does by default.
     ltx_frames: bool = "ltx_frames", "false", live: false;
 
-    /// Address of an S3-compatible store, such as https://minio.example:9000. Unset uses the cloud's own.
+    /// Address of an S3-compatible store, such as `https://minio.example:9000`. Unset uses the cloud's own.
     endpoint: Option<String> = "endpoint", "", live: false;
 
     /// Region of the bucket. Unset follows the cloud's own environment and defaults.
