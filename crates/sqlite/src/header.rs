@@ -20,11 +20,13 @@ pub(crate) const HEADER_BYTES: usize = 100;
 /// How many changed counters are remembered. Each is needed only until the next commit.
 const SHOWN_MAX: usize = 1024;
 
+/// Where the bytes are by which SQLite recognises a state.
+pub(crate) const FINGERPRINT_AT: usize = 24;
 const MAGIC: &[u8] = b"SQLite format 3\0";
 const PAGE_SIZE: usize = 16;
 const WRITE_VERSION: usize = 18;
 const READ_VERSION: usize = 19;
-const COUNTER: usize = 24;
+const COUNTER: usize = FINGERPRINT_AT;
 const PAGE_COUNT: usize = 28;
 const VALID_FOR: usize = 92;
 /// "Write-ahead logging" as a file format version.

@@ -133,15 +133,15 @@ impl Registry {
 
     /// A reader shares the writer's volume if this process has one.
     fn users(&self, request: &Request) -> Arc<Mutex<Users>> {
-        let mut volumes = lock(&self.volumes);
-        let key = Key { url: request.url.clone(), read_only: false };
-        if !request.read_only {
-            return Arc::clone(volumes.entry(key).or_default());
+        let key = |read_only| Key { url: request.url.clone(), read_only };
+        if request.read_only {
+            let writers = lock(&self.volumes).get(&key(false)).map(Arc::clone);
+            // Opening takes time, so nobody waits for it while holding the map.
+            if let Some(writers) = writers.filter(|writers| lock(writers).shared.is_some()) {
+                return writers;
+            }
         }
-        match volumes.get(&key) {
-            Some(writers) if lock(writers).shared.is_some() => Arc::clone(writers),
-            _ => Arc::clone(volumes.entry(Key { read_only: true, ..key }).or_default()),
-        }
+        Arc::clone(lock(&self.volumes).entry(key(request.read_only)).or_default())
     }
 
     /// Ends one connection's use. The last one closes the volume; who opens it meanwhile waits for that.

@@ -1,0 +1,111 @@
+//! PRAGMA statements, functions, names and settings.
+
+mod common;
+
+use common::{error_code, fresh, fresh_url, number, open, open_with, text};
+use rusqlite::{Connection, OpenFlags};
+
+#[test]
+fn durability_follows_synchronous_until_it_is_set() {
+    let (_, connection) = fresh();
+    for (synchronous, level) in [("off", "buffered"), ("normal", "buffered"), ("full", "journaled"), ("3", "durable")] {
+        connection.execute_batch(&format!("PRAGMA synchronous={synchronous}")).unwrap();
+        assert_eq!(text(&connection, "PRAGMA plimsoll_durability"), level);
+    }
+    assert_eq!(number(&connection, "PRAGMA synchronous"), 3);
+    assert_eq!(text(&connection, "PRAGMA plimsoll_durability=journaled"), "journaled");
+    connection.execute_batch("PRAGMA synchronous=off").unwrap();
+    assert_eq!(text(&connection, "SELECT plimsoll_durability('durable')"), "durable");
+    assert_eq!(text(&connection, "PRAGMA plimsoll_durability"), "durable");
+    assert_eq!(text(&connection, "PRAGMA plimsoll_durability=default"), "buffered");
+}
+
+#[test]
+fn a_new_connection_promises_what_sqlite_promises() {
+    let (_, connection) = fresh();
+    let level = match number(&connection, "PRAGMA synchronous") {
+        3 => "durable",
+        2 => "journaled",
+        _ => "buffered",
+    };
+    assert_eq!(text(&connection, "PRAGMA plimsoll_durability"), level);
+}
+
+#[test]
+fn a_level_that_does_not_exist_is_refused_with_words() {
+    let (_, connection) = fresh();
+    for (sql, words) in [
+        ("PRAGMA plimsoll_durability=fsync", "journaled"),
+        ("PRAGMA plimsoll_durability=replicated", "standbys"),
+        ("SELECT plimsoll_wait('soon')", "durable"),
+        ("SELECT plimsoll_wait(NULL)", "NULL"),
+        ("SELECT plimsoll_status('nowhere')", "nowhere"),
+    ] {
+        let error = connection.query_row(sql, [], |_| Ok(())).unwrap_err();
+        assert!(error.to_string().contains(words), "{sql}: {error}");
+    }
+}
+
+#[test]
+fn waiting_names_the_commit_that_was_waited_for() {
+    let (_, connection) = fresh();
+    connection.execute_batch("INSERT INTO t(v) VALUES (1)").unwrap();
+    assert_eq!(text(&connection, "PRAGMA plimsoll_wait=journaled"), "2");
+    assert_eq!(text(&connection, "PRAGMA plimsoll_sync"), "2");
+    assert_eq!(number(&connection, "SELECT plimsoll_wait('durable')"), 2);
+    assert_eq!(number(&connection, "SELECT plimsoll_sync('main')"), 2);
+}
+
+#[test]
+fn the_status_is_json() {
+    let (_, connection) = fresh();
+    assert_eq!(number(&connection, "SELECT json_valid(plimsoll_status())"), 1);
+    assert_eq!(text(&connection, "PRAGMA plimsoll_status"), text(&connection, "SELECT plimsoll_status('main')"));
+}
+
+#[test]
+fn the_functions_are_there_without_a_volume() {
+    plimsoll_sqlite::register().unwrap();
+    let connection = Connection::open_in_memory().unwrap();
+    assert_eq!(text(&connection, "SELECT plimsoll_version()"), env!("CARGO_PKG_VERSION"));
+    assert!(connection.query_row("SELECT plimsoll_status()", [], |_| Ok(())).is_err());
+}
+
+#[test]
+fn a_view_cannot_change_what_is_promised() {
+    let (_, connection) = fresh();
+    connection.execute_batch("CREATE VIEW trap AS SELECT plimsoll_durability('buffered')").unwrap();
+    assert!(connection.query_row("SELECT * FROM trap", [], |_| Ok(())).is_err());
+}
+
+#[test]
+fn a_plain_file_is_not_taken_for_a_volume() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("plain.db");
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE t(x)").unwrap();
+    let path = path.to_str().unwrap();
+    for name in [path.to_owned(), format!("file://{path}")] {
+        let refused = open_with(&name, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE);
+        assert_eq!(error_code(refused.map(drop)).0, rusqlite::ErrorCode::CannotOpen);
+        let why = text(&Connection::open_in_memory().unwrap(), "SELECT plimsoll_error()");
+        assert!(why.contains("plimsoll import"), "{why}");
+    }
+}
+
+#[test]
+fn opening_without_locks_is_refused() {
+    plimsoll_sqlite::register().unwrap();
+    for parameter in ["nolock=1", "immutable=1"] {
+        let name = format!("file:{}?vfs=plimsoll&{parameter}", fresh_url());
+        assert_eq!(error_code(Connection::open(name).map(drop)).0, rusqlite::ErrorCode::CannotOpen);
+    }
+}
+
+#[test]
+fn uri_names_and_plain_names_mean_the_same_volume() {
+    let (url, connection) = fresh();
+    connection.execute_batch("INSERT INTO t(v) VALUES (1)").unwrap();
+    let same = Connection::open(format!("file:{url}?vfs=plimsoll&sync_interval_ms=200")).unwrap();
+    assert_eq!(number(&same, "SELECT count(*) FROM t"), 1);
+    assert_eq!(number(&open(&format!("{url}/?sync_interval_ms=200")), "SELECT count(*) FROM t"), 1);
+}
