@@ -68,6 +68,7 @@ mod frame;
 mod group;
 mod header;
 mod journal;
+mod mend;
 mod open;
 mod place;
 mod poison;

@@ -26,7 +26,8 @@ pub struct Replay {
     pub writer: WriterId,
     /// The last commit ever appended, also when it has been released. Zero if there was none.
     pub last: Lsn,
-    /// What has not been released, with dense numbers.
+    /// What has not been released, with dense numbers up to `last`. Whether they go on from what is durable
+    /// is for the caller to check: that a released segment is gone, and not lost, cannot be told from here.
     pub commits: Vec<ReplayedCommit>,
     /// Marks in segments that have not been released.
     pub marks: Vec<Mark>,
@@ -227,7 +228,7 @@ impl Chain {
                 }
                 let segment = self.needed_by.len() - 1;
                 let txn = self.open.remove(&frame.txn).unwrap_or(OpenTxn { first: segment, ..OpenTxn::default() });
-                if txn.frames != frames {
+                if txn.frames > frames {
                     return Err(format!("commit {} has {frames} page frames, found {}", frame.lsn, txn.frames));
                 }
                 if let Some((page, (_, len))) = txn.pages.iter().find(|(_, (_, len))| *len != page_size.bytes()) {
@@ -235,6 +236,12 @@ impl Chain {
                 }
                 self.last = frame.lsn;
                 self.needed_by[txn.first..].fill(frame.lsn);
+                if txn.frames < frames {
+                    // Within the chain no frame can be missing, so these were in segments before the
+                    // oldest. They were released, which says that this commit and those before it may be forgotten.
+                    self.commits.clear();
+                    return Ok(());
+                }
                 self.commits.push(ReplayedCommit {
                     lsn: frame.lsn,
                     page_count,

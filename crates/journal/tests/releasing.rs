@@ -1,0 +1,120 @@
+//! Giving up segments, and using their files again.
+
+mod common;
+
+use common::{append, content, dir, lsns, open, page, read, segments, sim_host, sync};
+use plimsoll_host::{Files, sim_disk::SimDisk};
+use plimsoll_journal::{Journal, Place};
+use plimsoll_model::{ErrorKind, Lsn};
+
+fn fresh() -> (SimDisk, plimsoll_host::Host, Journal) {
+    let disk = SimDisk::new();
+    let host = sim_host(&disk, 1);
+    let (journal, _) = open(&host).unwrap();
+    (disk, host, journal)
+}
+
+fn fill(journal: &Journal, lsns: std::ops::RangeInclusive<u64>) -> Vec<Place> {
+    let places = lsns.map(|lsn| append(journal, lsn, &[(1, lsn), (2, lsn)]).unwrap()[0]).collect();
+    sync(journal);
+    places
+}
+
+#[test]
+fn only_segments_whose_commits_are_all_released_go() {
+    let (_, host, journal) = fresh();
+    let places = fill(&journal, 1..=40);
+    journal.release(Lsn(20), None).unwrap();
+    for (lsn, place) in (1..).zip(&places).skip(20) {
+        assert_eq!(read(&journal, *place, page(1)), content(lsn));
+    }
+    let mut out = vec![0; common::PAGE];
+    assert_eq!(journal.read(places[0], page(1), &mut out).unwrap_err().kind(), ErrorKind::NotFound);
+    drop(journal);
+    let (_, replay) = open(&host).unwrap();
+    let lsns = lsns(&replay);
+    assert!((10..=21).contains(&lsns[0]) && lsns.last() == Some(&40), "{lsns:?}");
+}
+
+#[test]
+fn what_somebody_still_reads_stays() {
+    let (_, _, journal) = fresh();
+    let places = fill(&journal, 1..=40);
+    journal.release(Lsn(40), Some(Lsn(15))).unwrap();
+    assert_eq!(read(&journal, places[14], page(1)), content(15));
+    journal.release(Lsn(40), Some(Lsn(0))).unwrap();
+    assert_eq!(read(&journal, places[14], page(1)), content(15));
+}
+
+#[test]
+fn pages_of_an_open_transaction_stay_and_those_of_an_abandoned_one_do_not() {
+    let (disk, _, journal) = fresh();
+    let txn = journal.begin();
+    let mut places = Vec::new();
+    journal.spill(txn, &[(page(9), &content(99))], &mut places).unwrap();
+    fill(&journal, 1..=40);
+    let before = segments(&disk).len();
+    journal.release(Lsn(40), None).unwrap();
+    assert_eq!(segments(&disk).len(), before);
+    assert_eq!(read(&journal, places[0], page(9)), content(99));
+    journal.abandon(txn);
+    journal.release(Lsn(40), None).unwrap();
+    assert!(segments(&disk).len() <= 2);
+}
+
+#[test]
+fn a_commit_keeps_the_segments_that_its_early_pages_are_in() {
+    let (disk, _, journal) = fresh();
+    let txn = journal.begin();
+    journal.spill(txn, &[(page(9), &content(99))], &mut Vec::new()).unwrap();
+    fill(&journal, 1..=40);
+    journal.append(common::commit(41), &[], Some(txn), &mut Vec::new()).unwrap();
+    fill(&journal, 42..=60);
+    let survivor = sim_host(&disk.copy(), 2);
+    let (reopened, replay) = open(&survivor).unwrap();
+    for journal in [journal, reopened] {
+        let (number, place) = replay.commits[40].pages[0];
+        journal.release(Lsn(40), None).unwrap();
+        assert_eq!(read(&journal, place, number), content(99));
+        journal.release(Lsn(41), None).unwrap();
+        let mut out = vec![0; common::PAGE];
+        assert_eq!(journal.read(place, number, &mut out).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+}
+
+#[test]
+fn a_reused_file_never_replays_what_it_held_before() {
+    let (disk, host, journal) = fresh();
+    fill(&journal, 1..=40);
+    journal.release(Lsn(40), None).unwrap();
+    let spares = |disk: &SimDisk| disk.list(dir()).unwrap().iter().filter(|name| name.ends_with(".spare")).count();
+    assert_eq!(spares(&disk), 1);
+    let used = disk.used();
+    // The same lengths as before, so that old frames lie exactly where new ones would follow.
+    let mut lsn = 40;
+    while spares(&disk) > 0 {
+        lsn += 1;
+        append(&journal, lsn, &[(1, lsn), (2, lsn)]).unwrap();
+    }
+    // The file is in use now, with old frames behind the first few new ones.
+    lsn += 1;
+    append(&journal, lsn, &[(1, lsn), (2, lsn)]).unwrap();
+    assert!(disk.used() <= used);
+    disk.kill();
+    let (_, replay) = open(&host).unwrap();
+    assert_eq!((replay.last, &replay.cut), (Lsn(lsn), &None));
+    assert!(replay.commits[0].lsn > Lsn(30));
+}
+
+#[test]
+fn no_more_files_are_kept_than_asked_for() {
+    let (disk, host, journal) = fresh();
+    fill(&journal, 1..=100);
+    assert!(segments(&disk).len() > 10);
+    journal.release(Lsn(100), None).unwrap();
+    assert!(disk.list(dir()).unwrap().len() <= 3, "{disk:?}");
+    drop(journal);
+    let config = plimsoll_journal::Config { spare_segments: 0, ..common::config() };
+    let (_journal, _) = Journal::open(&host, dir(), config).unwrap();
+    assert!(disk.list(dir()).unwrap().iter().all(|name| name.ends_with(".wal")), "{disk:?}");
+}
