@@ -272,6 +272,11 @@ impl Store for CloudStore {
             Ok(found) => Ok(found.map(|(meta, bytes)| Tail { bytes, size: meta.size })),
             // Only an empty object has no last byte.
             Err(answer) if answer.is_beyond_the_end() => Ok(Some(Tail { bytes: Bytes::new(), size: 0 })),
+            Err(answer) if answer.is_whole_object() => match self.head(key).await? {
+                None => Ok(None),
+                Some(meta) if meta.size == 0 => Ok(Some(Tail { bytes: Bytes::new(), size: 0 })),
+                Some(_) => Err(self.context("reading", key).error(&answer)),
+            },
             Err(answer) => Err(self.context("reading", key).error(&answer)),
         }
     }

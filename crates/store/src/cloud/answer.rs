@@ -29,6 +29,8 @@ pub(super) struct Answer {
     transport: Option<Transport>,
     /// Without `LOCATION`, as S3 answers for a bucket of another region.
     redirect: bool,
+    /// Everything was sent where a range was asked for.
+    whole: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,10 @@ impl Answer {
             }
             if text.starts_with("Received redirect without LOCATION") {
                 answer.redirect = true;
+                return answer;
+            }
+            if text.starts_with("Received non-partial response") {
+                answer.whole = true;
                 return answer;
             }
             if text.starts_with("DeleteObjects request failed for key") {
@@ -119,6 +125,11 @@ impl Answer {
         }
     }
 
+    /// The server sent the whole object instead of a range. Some do so for an empty object.
+    pub(super) fn is_whole_object(&self) -> bool {
+        self.whole
+    }
+
     /// A range that starts behind the last byte.
     pub(super) fn is_beyond_the_end(&self) -> bool {
         self.status == Some(416)
@@ -163,6 +174,9 @@ impl Context<'_> {
             return self
                 .fail(ErrorKind::Invalid, "the bucket is in another region".to_owned())
                 .hint("set the region: ?region=… in the URL, or AWS_REGION");
+        }
+        if answer.whole {
+            return self.fail(ErrorKind::Unsupported, "this server ignores byte ranges".to_owned());
         }
         match (answer.transport, answer.status) {
             (Some(Transport::NotSent), _) => self

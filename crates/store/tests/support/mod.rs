@@ -1,0 +1,6 @@
+//! Shared by the integration tests; each uses a part of it.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+
+pub mod canned;
+pub mod contract;
+pub mod server;
