@@ -104,3 +104,23 @@ fn blocks_and_frames_may_be_mixed_in_one_file() {
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(pages, three_pages());
 }
+
+/// A ranged read has nothing but these checksums to go by.
+#[test]
+fn a_flipped_bit_in_an_lz4_frame_is_reported_by_the_checksums_in_it() {
+    let data = text_page(7, 512);
+    for (blocks, content) in [(true, false), (false, true)] {
+        let sound = frame(FrameInfo::new().block_checksums(blocks).content_checksum(content), 7, &data, 1);
+        for at in 0..sound.len() {
+            for bit in 0..8 {
+                let mut damaged = sound.clone();
+                damaged[at] ^= 1 << bit;
+                let mut out = [0; 512];
+                match decode::decode_frame(&damaged, page_no(7), size(512), &mut out) {
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "byte {at} bit {bit}"),
+                    Ok(()) => assert!(content && out[..] == data, "byte {at} bit {bit}"),
+                }
+            }
+        }
+    }
+}
