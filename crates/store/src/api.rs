@@ -95,11 +95,12 @@ pub struct Tail {
 /// refused. Errors name the full URL of the object and never a secret.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// The URL of the prefix, without credentials, for messages.
+    /// The URL of the prefix, without credentials: the volume's identity, and for messages.
     fn url(&self) -> &str;
 
     /// Creates an object unless one of that name exists. One request; the one primitive that the
-    /// commit protocol rests on.
+    /// commit protocol rests on. The object is durable when either answer comes. Dropping the future
+    /// may leave the object created.
     async fn create(&self, key: &str, body: Body) -> Result<Created>;
 
     /// Creates or overwrites an object. For records with one owner only; large bodies may be sent in parts.
@@ -115,11 +116,13 @@ pub trait Store: Send + Sync {
     /// Reads the last `bytes` bytes, or all of a shorter object; `None` if there is none.
     async fn get_tail(&self, key: &str, bytes: u64) -> Result<Option<Tail>>;
 
-    /// Lists every key below `folder` (which ends with `/`, or is empty for all), in ascending order,
-    /// those greater than `after` only, if given. Pages of the listing are fetched one after the other.
+    /// Lists every key below `folder` (which ends with `/`, or is empty for all), in ascending order
+    /// of bytes, if `after` is given only those greater than it. `after` is a key relative to the
+    /// volume's prefix, not to the folder; no object of that name need exist. Pages of the listing
+    /// are fetched one after the other.
     async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>>;
 
-    /// Removes objects; missing ones are fine.
+    /// Removes objects; missing ones are fine. After an error some may be gone and some not.
     async fn delete(&self, keys: &[String]) -> Result<()>;
 
     /// Whether the prefix uses the key layout of S3 (`0000/…`) or that of the other stores (`ltx/0/…`).

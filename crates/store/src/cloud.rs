@@ -27,7 +27,7 @@ use plimsoll_model::{
     Error, ErrorKind, Result,
     limits::{OBJECT_BYTES_MAX, REQUESTS_MAX},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::{
     answer::{Answer, Context},
@@ -70,16 +70,6 @@ impl CloudStore {
         environment: &Environment,
         host: &Host,
     ) -> Result<CloudStore> {
-        let known: &[&str] = match url.scheme() {
-            Scheme::Azure => &["region", "account"],
-            _ => &["region"],
-        };
-        if let Some((name, _)) = url.params.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            return Err(Error::new(ErrorKind::Invalid, "opening")
-                .object(url.canonical())
-                .why(format!("the URL's parameter '{name}' is not known"))
-                .hint("use endpoint, region or, for Azure, account; credentials come from the environment"));
-        }
         let built = match url.scheme() {
             Scheme::S3 => aws::build(url, options, environment, host)?,
             Scheme::Gcs => gcp::build(url, options, environment)?,
@@ -115,19 +105,34 @@ impl CloudStore {
         Context { doing, url: &self.url, key, scheme: self.scheme, bucket: &self.bucket }
     }
 
-    /// Sends one request, with credentials at hand and at most [`REQUESTS_MAX`] at once.
+    /// Waits for credentials, and for one of [`REQUESTS_MAX`] places for requests.
+    async fn admit(&self, context: &Context<'_>) -> Result<SemaphorePermit<'_>> {
+        let permit = self.permits.acquire().await.expect("BUG: nobody closes the semaphore");
+        self.credentials.ready(context, &self.host).await?;
+        Ok(permit)
+    }
+
+    /// Sends one request, with so many bytes of body.
     async fn send<T>(
         &self,
         context: &Context<'_>,
         upload_bytes: u64,
         request: impl Future<Output = object_store::Result<T>> + Send,
     ) -> Result<Result<T, Answer>> {
-        let _permit = self.permits.acquire().await.expect("BUG: nobody closes the semaphore");
-        self.credentials.ready(context, &self.host).await?;
+        let _permit = self.admit(context).await?;
+        self.answer(context, upload_bytes, request).await
+    }
+
+    /// Waits for the answer to a request, but not for ever.
+    async fn answer<T>(
+        &self,
+        context: &Context<'_>,
+        upload_bytes: u64,
+        request: impl Future<Output = object_store::Result<T>> + Send,
+    ) -> Result<Result<T, Answer>> {
         match self.limits.within(upload_bytes, request).await {
             Err(timeout) => Err(context.timeout(timeout)),
-            Ok(Ok(value)) => Ok(Ok(value)),
-            Ok(Err(error)) => Ok(Err(Answer::of(&error))),
+            Ok(answer) => Ok(answer.map_err(|error| Answer::of(&error))),
         }
     }
 
@@ -135,7 +140,8 @@ impl CloudStore {
     async fn fetch(&self, key: &str, options: GetOptions) -> Result<Result<Option<(GetResultMeta, Bytes)>, Answer>> {
         let path = self.path(key)?;
         let context = self.context("reading", key);
-        let found = match self.send(&context, 0, self.inner.get_opts(&path, options)).await? {
+        let _permit = self.admit(&context).await?;
+        let found = match self.answer(&context, 0, self.inner.get_opts(&path, options)).await? {
             Ok(found) => found,
             Err(answer) if answer.is_missing_object() => return Ok(Ok(None)),
             Err(answer) => return Ok(Err(answer)),
@@ -286,8 +292,7 @@ impl Store for CloudStore {
         let context = self.context("listing", folder);
         let prefix = self.path_unchecked(folder)?;
         let offset = after.map(|after| self.path_unchecked(after)).transpose()?;
-        let _permit = self.permits.acquire().await.expect("BUG: nobody closes the semaphore");
-        self.credentials.ready(&context, &self.host).await?;
+        let _permit = self.admit(&context).await?;
         let mut objects = match &offset {
             Some(offset) => self.inner.list_with_offset(Some(&prefix), offset),
             None => self.inner.list(Some(&prefix)),
@@ -317,8 +322,7 @@ impl Store for CloudStore {
         let Some(first) = keys.first() else { return Ok(()) };
         let context = self.context("deleting", first);
         let paths = keys.iter().map(|key| self.path(key)).collect::<Result<Vec<_>>>()?;
-        let _permit = self.permits.acquire().await.expect("BUG: nobody closes the semaphore");
-        self.credentials.ready(&context, &self.host).await?;
+        let _permit = self.admit(&context).await?;
         let mut gone = self.inner.delete_stream(stream::iter(paths.into_iter().map(Ok)).boxed());
         let mut failure = None;
         loop {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plimsoll_host::Host;
-use plimsoll_model::Result;
+use plimsoll_model::{Error, ErrorKind, Result};
 
 use crate::{
     Breaker, BreakerState, BreakerStore, Environment, FileStore, MemoryStore, ObservedStore, Observer, RetryStore,
@@ -59,7 +59,25 @@ pub fn open_observed(
     Ok(Opened { store: Arc::new(store), breaker })
 }
 
+/// Refuses what nobody would look at, for a misspelt parameter is a setting without effect.
+fn check_params(url: &VolumeUrl) -> Result<()> {
+    let known: &[&str] = match url.scheme() {
+        Scheme::S3 => &["region"],
+        Scheme::Azure => &["account"],
+        Scheme::Gcs | Scheme::File | Scheme::Memory => &[],
+    };
+    match url.params.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+        None => Ok(()),
+        // Its value may be a secret.
+        Some((name, _)) => Err(Error::new(ErrorKind::Invalid, "opening")
+            .object(url.canonical())
+            .why(format!("the URL's parameter '{name}' is not known"))
+            .hint("cloud URLs take endpoint, s3 also region, az also account; credentials come from the environment")),
+    }
+}
+
 fn backend(url: &VolumeUrl, options: &StoreOptions, environment: &Environment, host: &Host) -> Result<Arc<dyn Store>> {
+    check_params(url)?;
     Ok(match url.scheme() {
         Scheme::File => {
             let root = url.dir().expect("BUG: a file URL has a directory");

@@ -7,10 +7,11 @@ use crate::{breaker::BreakerPolicy, retry::RetryPolicy};
 /// Settings of a store. The defaults suit a cloud store in the same region.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoreOptions {
-    /// The server to talk to, unless the URL names one; else `AWS_ENDPOINT_URL_S3`,
-    /// `AWS_ENDPOINT_URL`, the AWS profile, the cloud's own.
+    /// The server to talk to, unless the URL names one; else what the environment
+    /// (`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `GOOGLE_BASE_URL`, `AZURE_STORAGE_ENDPOINT`) or the
+    /// AWS profile says; else the cloud's own.
     pub endpoint: Option<String>,
-    /// The region, unless the URL names one; else `AWS_REGION`, `AWS_DEFAULT_REGION`, the AWS profile.
+    /// The region of S3, unless the URL names one; else `AWS_REGION`, `AWS_DEFAULT_REGION`, the AWS profile, `us-east-1`.
     pub region: Option<String>,
     /// Allows plain http to hosts other than this one, where everybody on the way can read and change it.
     pub allow_http: bool,

@@ -128,7 +128,7 @@ impl VolumeUrl {
                 ),
             });
         }
-        if url.prefix.len() > PREFIX_BYTES_MAX {
+        if scheme.is_remote() && url.prefix.len() > PREFIX_BYTES_MAX {
             return refuse("its prefix is longer than 768 bytes, which leaves too little of a store's 1024-byte keys");
         }
         if url.prefix.chars().any(char::is_control) {

@@ -1,6 +1,16 @@
-//! The state machine as a table, then the wrapper.
+//! The state machine with times made up, then the wrapper.
+
+use std::{future::pending, sync::Arc};
+
+use futures::FutureExt;
+use plimsoll_host::os;
+use plimsoll_model::{Error, ErrorKind, Result};
 
 use super::*;
+use crate::{
+    Body, MemoryStore, Store,
+    fault::{Fault, FaultyStore, Rule, Script},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -69,4 +79,39 @@ fn latecomers_do_not_prolong_the_outage_but_a_late_answer_ends_it() {
     assert_eq!(machine.state(), BreakerState::HalfOpen);
     machine.record(at(11), Admission::Pass, Outcome::Answered);
     assert_eq!(machine.state(), BreakerState::Closed);
+}
+
+#[test]
+fn an_operation_that_is_dropped_half_way_leaves_the_breaker_as_it_was() {
+    let host = os::host().unwrap();
+    let policy = BreakerPolicy { failures_max: 1, probe_interval: Duration::ZERO };
+    let breaker = Breaker::new(policy, Arc::clone(&host.clock));
+    host.tasks.wait(async {
+        let failure = async { Err::<(), _>(Error::new(ErrorKind::Unavailable, "reading")) };
+        breaker.guard("s3://b/p", "k", failure).await.unwrap_err();
+        assert_eq!(breaker.state(), BreakerState::Open);
+        assert!(breaker.guard("s3://b/p", "k", pending::<Result<()>>()).now_or_never().is_none());
+        assert_eq!(breaker.state(), BreakerState::Open, "the probe was dropped, the next one may start");
+        breaker.guard("s3://b/p", "k", async { Ok(()) }).await.unwrap();
+        assert_eq!(breaker.state(), BreakerState::Closed);
+    });
+}
+
+#[test]
+fn while_open_nothing_reaches_the_store_and_the_error_names_the_object() {
+    let host = os::host().unwrap();
+    let script = Script::default();
+    script.add(Rule { op: None, key_contains: String::new(), fault: Fault::FailBefore, times: 2 });
+    let memory = MemoryStore::private(Arc::clone(&host.clock));
+    let faulty = FaultyStore::new(memory.clone(), script, Arc::clone(&host.clock));
+    let policy = BreakerPolicy { failures_max: 2, probe_interval: Duration::from_secs(3600) };
+    let store = BreakerStore::new(faulty, Breaker::new(policy, Arc::clone(&host.clock)));
+    host.tasks.wait(async {
+        store.put("a", Body::default()).await.unwrap_err();
+        store.put("a", Body::default()).await.unwrap_err();
+        let error = store.put("a", Body::default()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.to_string().contains("memory:///private/a: not sent"), "{error}");
+        assert!(memory.get("a").await.unwrap().is_none());
+    });
 }

@@ -39,7 +39,7 @@ impl Breaker {
     }
 
     /// Runs an operation, unless the breaker is open. `object` is named in the refusal.
-    async fn guard<T>(&self, url: &str, key: &str, operation: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) async fn guard<T>(&self, url: &str, key: &str, operation: impl Future<Output = Result<T>>) -> Result<T> {
         let now = self.clock.now();
         let admission = self.lock().admit(now);
         if let Admission::Refuse { wait } = admission {

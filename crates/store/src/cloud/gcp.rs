@@ -19,7 +19,8 @@ pub(super) fn build(url: &VolumeUrl, options: &StoreOptions, environment: &Envir
             builder = builder.with_config(key, value);
         }
     }
-    let url = if url.endpoint().is_some() { url.clone() } else { url.clone().at(options.endpoint.as_deref())? };
+    let endpoint = options.endpoint.clone().or_else(|| builder.get_config_value(&GoogleConfigKey::BaseUrl));
+    let url = if url.endpoint().is_some() { url.clone() } else { url.clone().at(endpoint.as_deref())? };
     if let Some(endpoint) = url.endpoint() {
         builder = builder.with_base_url(endpoint);
     }

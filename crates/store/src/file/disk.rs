@@ -214,6 +214,10 @@ fn link_new(temp: &Path, target: &Path) -> io::Result<Created> {
         Err(error) if matches!(error.kind(), Io::PermissionDenied | Io::Unsupported | Io::TooManyLinks) => {}
         Err(error) => return Err(error),
     }
+    rename_new(temp, target)
+}
+
+fn rename_new(temp: &Path, target: &Path) -> io::Result<Created> {
     match renameat_with(CWD, temp, CWD, target, RenameFlags::NOREPLACE) {
         Ok(()) => Ok(Created::New),
         Err(rustix::io::Errno::EXIST) => Ok(Created::Exists),
@@ -241,5 +245,33 @@ fn sweep(temps: &Path, now: i64) {
         {
             tracing::debug!(path = %item.path().display(), %error, "a stale temporary file stays");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_temporary_files_that_nobody_writes_any_more_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let temp = dir.path().join("0123");
+        fs::write(&temp, b"half").unwrap();
+        let made = fs::metadata(&temp).unwrap().ctime();
+        sweep(dir.path(), made + TEMP_SECONDS_MAX);
+        assert!(temp.exists());
+        sweep(dir.path(), made + TEMP_SECONDS_MAX + 1);
+        assert!(!temp.exists());
+    }
+
+    #[test]
+    fn without_hard_links_a_rename_that_does_not_replace_will_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("one"), b"1").unwrap();
+        fs::write(path("two"), b"2").unwrap();
+        assert_eq!(rename_new(&path("one"), &path("target")).unwrap(), Created::New);
+        assert_eq!(rename_new(&path("two"), &path("target")).unwrap(), Created::Exists);
+        assert_eq!(fs::read(path("target")).unwrap(), b"1");
     }
 }
