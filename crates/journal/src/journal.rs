@@ -182,17 +182,16 @@ impl Journal {
     /// # Errors
     /// As [`Journal::sync_to`]. The handle is closed all the same.
     pub fn close(&self) -> Result<()> {
-        let result = self.sync_to(self.written()).and_then(|_| {
+        let synced = self.sync_to(self.written());
+        let end = {
             let mut tail = self.tail();
-            if tail.closed || !tail.unwitnessed {
-                return Ok(());
-            }
-            let end = tail.witness(&self.shared)?;
-            drop(tail);
-            self.sync_to(end).map(drop)
-        });
-        self.tail().closed = true;
-        result
+            let witness = synced.is_ok() && tail.unwitnessed && !tail.closed;
+            let end = if witness { tail.witness(&self.shared) } else { Ok(tail.end) };
+            tail.closed = true;
+            end
+        };
+        synced?;
+        self.sync_to(end?).map(drop)
     }
 
     pub(crate) fn tail(&self) -> MutexGuard<'_, Tail> {

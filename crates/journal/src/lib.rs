@@ -49,8 +49,9 @@
 //! synced, also an earlier part while keeping a later one. So the journal ends at the first frame that is
 //! missing, does not check, or (by the begin frame of the next segment) must have been there. What
 //! follows is dropped, unless one of the frames that follow says by its `synced` that the bad
-//! place had been synced: then it is damage, reported, and nothing is changed. Opening starts a new segment
-//! and a clean close adds a frame, so that everything from before them is known to have been synced.
+//! place had been synced: then it is damage, reported, and nothing is changed. Opening syncs what it
+//! found and starts a new segment (unless the newest one is still empty), and a clean close adds a frame: both
+//! are witnesses for everything before them.
 //! Damage to the very last sync before a crash has no witness; it is reported as a [`Cut`].
 //!
 //! A transaction that has no commit frame is skipped. Its number is not given out again as long as its

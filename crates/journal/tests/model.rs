@@ -242,7 +242,7 @@ impl Run<'_> {
 #[test]
 fn whatever_happens_a_prefix_with_everything_synced_comes_back() {
     let base = plimsoll_host::os::host().unwrap();
-    let rounds = std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(400);
+    let rounds = std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(200);
     let first = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     for seed in first..first + rounds {
         println!("SEED={seed} ROUNDS=1");
