@@ -1,1 +1,34 @@
-//! commitlog
+//! The object-store side of a volume: who may write, what is the newest sync, and what became of it.
+//!
+//! One primitive carries it: creating an object unless its name is taken. A writer creates the next
+//! [`Epoch`](plimsoll_model::Epoch), publishes a fence on top of the newest sync, and from then on
+//! creates one object per sync. Whoever finds a name taken by somebody else is fenced.
+//!
+//! Decisions are pure functions of what was read; the rest asks the store and acts. Bodies are
+//! made by the caller: this crate reads of a sync no more than its header and its checksum.
+
+mod acquire; // becoming the writer
+mod aftermath; // what the history holds of a fenced or dead writer
+mod claim; // pure: may this open take the volume, and what next
+mod context;
+mod create; // a create whose answer may have been lost
+mod identity; // what a volume is
+mod key;
+mod lease; // being the writer
+pub mod lineage; // pure: which level-0 objects are history, which are strays
+mod record; // the JSON objects
+mod standing; // who holds the volume
+mod tail; // the newest sync
+mod verdict; // pure: what an answer means
+
+pub use acquire::{Acquire, acquire};
+pub use aftermath::{FenceInfo, Loss, aftermath, losses};
+pub use context::Context;
+#[cfg(feature = "mutate")]
+pub use context::Steps;
+pub use identity::identity;
+pub use key::{epoch_key, parse_epoch_key, parse_pin_key, pin_key, status_key, volume_key};
+pub use lease::{Beat, Lease, Outcome, StatusReport, Sync};
+pub use record::{EpochRecord, Inherited, Kind, LoadRecord, Mark, StatusRecord, VolumeRecord, Watermarks};
+pub use standing::{Seen, Standing, look};
+pub use tail::{Head, Levels, LtxObject, Tail, tail};

@@ -1,0 +1,213 @@
+//! Becoming the writer: the next epoch, and a fence that shuts out every earlier one.
+
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use plimsoll_ltx::FileId;
+use plimsoll_model::{Epoch, Error, ErrorKind, PageSize, Result, Stamp, WriterId};
+use plimsoll_store::Body;
+
+use crate::{
+    Context, EpochRecord, Head, Inherited, Kind, Lease, Standing, VolumeRecord,
+    claim::{Asker, Placed, Step, Take, may_take, next_step},
+    context::step,
+    create::{create_ltx, create_record, insist},
+    key::{epoch_key, volume_key},
+    lease::Holder,
+    record,
+    standing::look,
+    tail::{Levels, checksum_at_end, tail},
+    verdict::{Whose, is_late},
+};
+
+/// Opens that may win the same epoch before this one gives up.
+const RACES_MAX: usize = 16;
+/// Fences whose name was taken, one after the other, before this open gives up.
+const FENCES_MAX: usize = 64;
+
+/// A writable open.
+#[derive(Clone, Debug)]
+pub struct Acquire {
+    /// The journal that the commits will come from.
+    pub writer: WriterId,
+    /// For messages: this host.
+    pub host_name: String,
+    /// For messages: this process.
+    pub pid: u32,
+    /// Whether to take the volume from a holder that looks alive.
+    pub takeover: bool,
+    /// A local lock proves that no other process of this writer is alive, so that its epoch may be followed at once.
+    pub same_host: bool,
+    /// How long a holder is respected after its last sign of life.
+    pub holder_ttl: Duration,
+    /// Recorded in a volume that does not exist yet.
+    pub page_size: Option<PageSize>,
+}
+
+/// Takes the next epoch and shuts out every earlier writer. Makes the volume if there is none.
+///
+/// `fence_body` encodes an object for TXID `head.txid + 1` with the given stamp, linked to `head`, that changes
+/// nothing. It may be asked more than once. A volume without any sync is not fenced: its first sync will be the
+/// fence, and until then an earlier writer may win.
+///
+/// Six round trips when all is well. Dropping the future leaves at most an unused epoch and a fence.
+///
+/// # Errors
+/// `Held`: the holder looks alive, or a newer writer came by; names it. `Unavailable`: the store did not answer;
+/// open again. Others from the store and from `fence_body`.
+pub async fn acquire(
+    context: &Context,
+    ask: &Acquire,
+    fence_body: impl Fn(&Head, Epoch, Stamp) -> Result<Body>,
+) -> Result<Lease> {
+    let (epoch, looked) = take_epoch(context, ask).await?;
+    let fenced = fence(context, ask, epoch, fence_body).await?;
+    let holder = Holder { writer: ask.writer, host_name: ask.host_name.clone(), epoch };
+    let (head, inherited) = fenced.map(|fenced| (fenced.head, fenced.inherited)).unzip();
+    let lease = Lease::new(context.clone(), holder, head, inherited, looked);
+    lease.introduce().await?;
+    Ok(lease)
+}
+
+/// Step 1: a new epoch, once the holder of the newest allows it. Also when the look that found it the newest was sent.
+async fn take_epoch(context: &Context, ask: &Acquire) -> Result<(Epoch, plimsoll_host::Mono)> {
+    let asker = Asker { writer: ask.writer, takeover: ask.takeover, alone: ask.same_host, holder_ttl: ask.holder_ttl };
+    for _ in 0..RACES_MAX {
+        let standing = look(context).await?;
+        if let Take::Held(age) = may_take(&standing, &asker, context.host.clock.wall()) {
+            return Err(held(context, &standing, age));
+        }
+        if standing.volume.is_none() {
+            make_volume(context, ask).await?;
+        }
+        let epoch = standing.epoch.0.checked_add(1).map(Epoch).ok_or_else(|| {
+            Error::new(ErrorKind::Corrupt, "taking the next epoch after")
+                .object(context.object(&epoch_key(standing.epoch)))
+                .why("it is the highest number possible")
+                .hint("nothing of ours writes that; remove the object if no writer is running")
+        })?;
+        let record = EpochRecord {
+            epoch,
+            writer: ask.writer,
+            host: ask.host_name.clone(),
+            pid: ask.pid,
+            since_ms: context.host.clock.wall().0,
+            nonce: context.host.chance.bits(),
+        };
+        let (key, bytes) = (epoch_key(epoch), record::encode(&record));
+        if insist(context, || create_record(context, &key, &bytes).boxed()).await? {
+            return Ok((epoch, standing.sent));
+        }
+    }
+    Err(busy(context, format!("{RACES_MAX} other writers opened it first, one after the other")))
+}
+
+async fn make_volume(context: &Context, ask: &Acquire) -> Result<()> {
+    let clock = &context.host.clock;
+    let record = VolumeRecord::new(Kind::Sqlite, ask.page_size, clock.wall(), &*context.host.chance);
+    let bytes = record::encode(&record);
+    // Losing this race is fine: then the volume exists.
+    insist(context, || create_record(context, volume_key(), &bytes).boxed()).await?;
+    Ok(())
+}
+
+struct Fenced {
+    /// What the fence was put on.
+    inherited: Inherited,
+    /// The fence.
+    head: Head,
+}
+
+/// Steps 2 and 3: a fence that is the newest sync. `None` for a volume without syncs.
+async fn fence(
+    context: &Context,
+    ask: &Acquire,
+    epoch: Epoch,
+    fence_body: impl Fn(&Head, Epoch, Stamp) -> Result<Body>,
+) -> Result<Option<Fenced>> {
+    let mut placed: Option<(Placed, Inherited)> = None;
+    for _ in 0..FENCES_MAX {
+        let tail = tail(context, Levels::Newest).await?;
+        let step = match next_step(tail.head.as_ref(), ask.writer, epoch, placed.map(|(placed, _)| placed)) {
+            Step::GiveUp(_) if !step!(context, give_up) => {
+                next_step(tail.head.as_ref(), ask.writer, Epoch(u32::MAX), None)
+            }
+            step => step,
+        };
+        let (head, txid, stamp) = match (tail.head, step) {
+            (None, _) | (_, Step::Begin) => return Ok(None),
+            (Some(_), Step::GiveUp(newer)) => return Err(overtaken(context, epoch, newer)),
+            (Some(head), Step::Hold) => {
+                let inherited = placed.map(|(_, inherited)| inherited);
+                return Ok(inherited.map(|inherited| Fenced { inherited, head }));
+            }
+            (Some(head), Step::Fence(txid, stamp)) => (head, txid, Stamp { epoch, ..stamp }),
+        };
+        let inherited = Inherited { txid: head.txid, stamp: head.stamp };
+        if !step!(context, fence) {
+            return Ok(Some(Fenced { inherited, head }));
+        }
+        let body = fence_body(&head, epoch, stamp)?;
+        let checksum = checksum_of(&body)?;
+        let id = FileId::sync(txid);
+        let whose = insist(context, || create_ltx(context, &id, body.clone(), stamp, checksum).boxed()).await?;
+        if whose != Whose::Ours {
+            continue;
+        }
+        // It counts if whoever had this name cannot have been merged and deleted since the listing was sent;
+        // otherwise the next listing tells.
+        if step!(context, read_tail_again) && is_late(tail.sent, context.now(), context.fresh_for()) {
+            placed = Some((Placed { txid, stamp }, inherited));
+            continue;
+        }
+        return Ok(Some(Fenced { inherited, head: Head { txid, stamp: Some(stamp), checksum, ..head } }));
+    }
+    Err(busy(context, format!("its writer was faster {FENCES_MAX} times in a row")))
+}
+
+fn checksum_of(body: &Body) -> Result<u64> {
+    let mut end = Vec::with_capacity(8);
+    for byte in body.pieces.iter().rev().flat_map(|piece| piece.iter().rev()).take(8) {
+        end.insert(0, *byte);
+    }
+    checksum_at_end(&end).ok_or_else(|| {
+        Error::new(ErrorKind::Invalid, "publishing a fence").why("its body does not end with a file checksum")
+    })
+}
+
+fn held(context: &Context, standing: &Standing, age: Duration) -> Error {
+    let who = standing.holder.as_ref().map_or_else(
+        || format!("epoch {} (its record is damaged)", standing.epoch),
+        |holder| {
+            let since = Duration::from_millis(context.host.clock.wall().0.saturating_sub(holder.since_ms));
+            format!(
+                "process {} on host {} (writer {}, epoch {}) since {} ago",
+                holder.pid,
+                holder.host,
+                holder.writer,
+                standing.epoch,
+                words(since)
+            )
+        },
+    );
+    Error::new(ErrorKind::Held, "opening for writing")
+        .object(context.store.url())
+        .why(format!("held by {who}; last sign of life {} ago", words(age)))
+        .hint("close it there, wait until it has been silent for holder_ttl_ms, or set takeover to take the volume from it")
+}
+
+fn overtaken(context: &Context, epoch: Epoch, newer: Epoch) -> Error {
+    Error::new(ErrorKind::Held, "opening for writing")
+        .object(context.store.url())
+        .why(format!("while epoch {epoch} was being opened, epoch {newer} became the writer"))
+        .hint("another host opened the volume at the same time; open again to find out whether it still holds it")
+}
+
+fn busy(context: &Context, why: String) -> Error {
+    Error::new(ErrorKind::Held, "opening for writing").object(context.store.url()).why(why).hint("open again")
+}
+
+/// Whole seconds, or milliseconds below ten of them.
+fn words(span: Duration) -> String {
+    if span.as_secs() < 10 { format!("{} ms", span.as_millis()) } else { format!("{} s", span.as_secs()) }
+}

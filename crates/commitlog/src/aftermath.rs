@@ -1,0 +1,224 @@
+//! What the history holds of a fenced or dead writer.
+
+use futures::{StreamExt as _, TryStreamExt as _, future::try_join, stream};
+use plimsoll_model::{Epoch, Error, ErrorKind, Lsn, Result, Stamp, WriterId};
+
+use crate::{
+    Context, EpochRecord, Inherited, StatusRecord, Watermarks,
+    key::{STATUSES, epoch_key, parse_status_key, status_key},
+    record::{self, lenient},
+    standing::{newest_epoch, read_status},
+};
+
+/// Statuses that are read at once.
+const READS_MAX: usize = 16;
+
+/// Why a writer writes no more, and which of its commits the history holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FenceInfo {
+    /// The newest epoch there is. Not above the fenced one if something else than a newer writer took the name
+    /// of its next sync.
+    pub epoch: Epoch,
+    /// Who has it, if its record can be read.
+    pub holder: Option<EpochRecord>,
+    /// The stamp on the object that had the name of the next sync, if that is how it was noticed and it has one.
+    pub winner: Option<Stamp>,
+    /// The history holds the fenced writer's commits up to here at least.
+    pub held: Lsn,
+    /// Whether it holds none beyond. If not, the new writer has not said yet what it found: ask
+    /// [`aftermath`] again.
+    pub settled: bool,
+}
+
+impl FenceInfo {
+    /// The error of everything that a fenced writer is asked to do.
+    #[must_use]
+    pub(crate) fn error(&self, context: &Context, doing: &'static str, mine: Epoch) -> Error {
+        let by = match (&self.holder, self.winner) {
+            (Some(holder), _) if holder.epoch > mine => {
+                format!("process {} on host {} (epoch {}) has taken over", holder.pid, holder.host, holder.epoch)
+            }
+            (_, Some(winner)) => format!("{winner} has the name of the next sync"),
+            _ if self.epoch > mine => format!("epoch {} has taken over", self.epoch),
+            _ => {
+                "something that is not Plimsoll has the name of the next sync; is Litestream running there?".to_owned()
+            }
+        };
+        Error::new(ErrorKind::Fenced, doing)
+            .object(context.store.url())
+            .why(format!("epoch {mine} is fenced: {by}"))
+            .hint(format!("commits up to {} are in the history; later ones are in this host's journal", self.held))
+    }
+}
+
+/// The fenced or dead writer that is asked about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Late {
+    pub(crate) epoch: Epoch,
+    /// The history is known to hold its commits up to here.
+    pub(crate) floor: Lsn,
+    /// Whether its fence or any sync of its was in the history.
+    pub(crate) in_history: bool,
+}
+
+/// Pure: up to which commit the history holds a writer's commits, given what the first writer after it inherited,
+/// and whether that is all.
+pub(crate) fn survivors(late: &Late, inherited: Option<&Inherited>) -> (Lsn, bool) {
+    let Some(inherited) = inherited else { return (late.floor, false) };
+    match inherited.stamp {
+        None => (late.floor, inherited.txid.is_zero()),
+        Some(stamp) if stamp.epoch < late.epoch => (late.floor, true),
+        // A newer epoch between that left no status acknowledged nothing: its fence carries on our number,
+        // provided that its fence was on top of ours.
+        Some(stamp) if stamp.epoch > late.epoch && !late.in_history => (late.floor, false),
+        Some(stamp) => (late.floor.max(stamp.lsn), true),
+    }
+}
+
+/// What became of the commits of a writer that was fenced or died: for a handle that was told so, or for a host that
+/// finds an old journal.
+///
+/// `floor` is the last commit of it that is known to be durable. Three requests in two round trips, or one more.
+///
+/// # Errors
+/// Those of the store.
+pub async fn aftermath(context: &Context, epoch: Epoch, floor: Lsn, in_history: bool) -> Result<FenceInfo> {
+    let (newest, inherited) = try_join(newest_epoch(context, Some(epoch)), inherited_after(context, epoch)).await?;
+    let holder = match newest.0 {
+        Epoch::ZERO => None,
+        newest => lenient(record::read::<EpochRecord>(context, &epoch_key(newest)).await)?,
+    };
+    let (held, settled) = survivors(&Late { epoch, floor, in_history }, inherited.as_ref());
+    Ok(FenceInfo { epoch: newest.0.max(epoch), holder, winner: None, held, settled })
+}
+
+/// What the first writer after an epoch found that has said so.
+async fn inherited_after(context: &Context, epoch: Epoch) -> Result<Option<Inherited>> {
+    let entries = context.store.list(STATUSES, Some(&status_key(epoch))).await?;
+    for later in entries.iter().filter_map(|entry| parse_status_key(&entry.key)) {
+        let status = lenient(read_status(context, later).await)?;
+        if let Some(inherited) = status.and_then(|status| status.record.inherited) {
+            return Ok(Some(inherited));
+        }
+    }
+    Ok(None)
+}
+
+/// What a dead writer took with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its journal: on its host, if that still exists, are the commits.
+    pub writer: WriterId,
+    /// The name of its host.
+    pub host: String,
+    /// How far it said its commits were, at its last sign of life. Later commits are not counted.
+    pub advertised: Watermarks,
+    /// The history holds its commits up to here, and no further if `settled`.
+    pub held: Lsn,
+    /// Whether `held` is known exactly.
+    pub settled: bool,
+}
+
+impl Loss {
+    /// Commits that were acknowledged and are not in the history, as far as the writer had said.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.advertised.appended.lsn.0.saturating_sub(self.held.0)
+    }
+}
+
+/// What the last `statuses_max` writers took with them when another took over: one entry per writer that had
+/// acknowledged more than the history holds, oldest first. The newest writer is not judged: it may be alive.
+///
+/// # Errors
+/// Those of the store.
+pub async fn losses(context: &Context, statuses_max: usize) -> Result<Vec<Loss>> {
+    let entries = context.store.list(STATUSES, None).await?;
+    let epochs: Vec<Epoch> = entries.iter().filter_map(|entry| parse_status_key(&entry.key)).collect();
+    let reads = epochs.iter().skip(epochs.len().saturating_sub(statuses_max)).map(|epoch| {
+        let epoch = *epoch;
+        async move { lenient(read_status(context, epoch).await) }
+    });
+    let seen: Vec<_> = stream::iter(reads).buffered(READS_MAX).try_collect().await?;
+    let records: Vec<StatusRecord> = seen.into_iter().flatten().map(|seen| seen.record).collect();
+    Ok(losses_among(&records))
+}
+
+/// Pure: the losses that statuses show, in ascending order of epoch.
+fn losses_among(records: &[StatusRecord]) -> Vec<Loss> {
+    let judge = |(at, dead): (usize, &StatusRecord)| {
+        let next = records[at + 1..].iter().find_map(|later| later.inherited.as_ref())?;
+        let floor = dead.watermarks.durable.lsn;
+        let late = Late { epoch: dead.epoch, floor, in_history: dead.inherited.is_some() };
+        let (held, settled) = survivors(&late, Some(next));
+        let loss = Loss {
+            epoch: dead.epoch,
+            writer: dead.writer,
+            host: dead.host.clone(),
+            advertised: dead.watermarks,
+            held,
+            settled,
+        };
+        (loss.commits() > 0).then_some(loss)
+    };
+    records.iter().enumerate().filter_map(judge).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_model::Txid;
+
+    use super::*;
+    use crate::{LoadRecord, Mark};
+
+    fn inherited(txid: u64, stamp: Option<(u32, u64)>) -> Inherited {
+        let stamp = stamp.map(|(epoch, lsn)| Stamp { writer: WriterId(1), epoch: Epoch(epoch), lsn: Lsn(lsn) });
+        Inherited { txid: Txid(txid), stamp }
+    }
+
+    #[test]
+    fn the_inherited_stamp_says_what_survived() {
+        let late = |in_history| Late { epoch: Epoch(4), floor: Lsn(10), in_history };
+        let cases = [
+            ("nobody has said yet", true, None, (10, false)),
+            ("our last sync", true, Some(inherited(9, Some((4, 15)))), (15, true)),
+            ("our fence", true, Some(inherited(9, Some((4, 10)))), (10, true)),
+            ("the fence of one who died at once", true, Some(inherited(9, Some((5, 15)))), (15, true)),
+            ("a history that may have begun without us", false, Some(inherited(9, Some((5, 15)))), (10, false)),
+            ("an older writer began the history", false, Some(inherited(1, Some((3, 99)))), (10, true)),
+            ("no history at all", false, Some(inherited(0, None)), (10, true)),
+            ("somebody else's file on top", true, Some(inherited(9, None)), (10, false)),
+        ];
+        for (name, in_history, inherited, (held, settled)) in cases {
+            assert_eq!(survivors(&late(in_history), inherited.as_ref()), (Lsn(held), settled), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_loss_is_what_was_advertised_beyond_what_was_inherited() {
+        let status = |epoch, appended, durable, inherited| StatusRecord {
+            alive_ms: 0,
+            epoch: Epoch(epoch),
+            writer: WriterId(u64::from(epoch)),
+            host: format!("h{epoch}"),
+            watermarks: Watermarks {
+                appended: Mark { lsn: Lsn(appended), ms: 0 },
+                durable: Mark { lsn: Lsn(durable), ms: 0 },
+                ..Watermarks::default()
+            },
+            load: LoadRecord::default(),
+            inherited,
+            closed: false,
+        };
+        let records = [
+            status(1, 20, 8, Some(inherited(0, None))),
+            status(2, 12, 12, Some(inherited(3, Some((1, 12))))),
+            status(3, 40, 12, Some(inherited(4, Some((2, 12))))),
+        ];
+        let losses = losses_among(&records);
+        assert_eq!(losses.len(), 1, "the second lost nothing, the third may live");
+        assert_eq!((losses[0].epoch, losses[0].held, losses[0].commits()), (Epoch(1), Lsn(12), 8));
+    }
+}

@@ -1,0 +1,111 @@
+//! What every operation here needs.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use plimsoll_host::{Host, Mono};
+use plimsoll_ltx::Layout;
+use plimsoll_store::Store;
+
+/// A volume's prefix and the machine that works on it. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    pub(crate) host: Host,
+    pub(crate) store: Arc<dyn Store>,
+    retention: Duration,
+    #[cfg(feature = "mutate")]
+    steps: Steps,
+}
+
+/// Steps of the protocol that a mutation test can leave out. All are taken by default.
+#[cfg(feature = "mutate")]
+#[derive(Clone, Copy, Debug)]
+pub struct Steps {
+    /// Publish a fence before anything is acknowledged.
+    pub fence: bool,
+    /// Give up when the newest sync is of a newer epoch.
+    pub give_up: bool,
+    /// Read the tail again after a fence that was answered late.
+    pub read_tail_again: bool,
+    /// Look for a newer epoch after a sync that was answered late.
+    pub look: bool,
+    /// Ask whose object it is that has our name.
+    pub compare: bool,
+}
+
+#[cfg(feature = "mutate")]
+impl Default for Steps {
+    fn default() -> Self {
+        Steps { fence: true, give_up: true, read_tail_again: true, look: true, compare: true }
+    }
+}
+
+/// Asks whether a step is to be taken; always, except in a mutation test.
+macro_rules! step {
+    ($context:expr, $step:ident) => {{
+        #[cfg(feature = "mutate")]
+        let taken = $context.steps().$step;
+        #[cfg(not(feature = "mutate"))]
+        let taken = {
+            let _ = &$context;
+            true
+        };
+        taken
+    }};
+}
+pub(crate) use step;
+
+impl Context {
+    /// `retention` is how long a level-0 object stays at least, from its creation: the same for
+    /// every writer and collector of the volume. The commit protocol rests on it.
+    #[must_use]
+    pub fn new(host: Host, store: Arc<dyn Store>, retention: Duration) -> Self {
+        Context {
+            host,
+            store,
+            retention,
+            #[cfg(feature = "mutate")]
+            steps: Steps::default(),
+        }
+    }
+
+    /// The same, taking only some steps of the protocol.
+    #[cfg(feature = "mutate")]
+    #[must_use]
+    pub fn with_steps(mut self, steps: Steps) -> Self {
+        self.steps = steps;
+        self
+    }
+
+    #[cfg(feature = "mutate")]
+    pub(crate) fn steps(&self) -> &Steps {
+        &self.steps
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        if self.store.s3_layout() { Layout::S3 } else { Layout::Other }
+    }
+
+    /// How long an answer may take after what it rests on was asked for. Half the retention leaves
+    /// the other half for a request that is still on its way when its sender has stopped waiting.
+    pub(crate) fn fresh_for(&self) -> Duration {
+        self.retention / 2
+    }
+
+    pub(crate) fn now(&self) -> Mono {
+        self.host.clock.now()
+    }
+
+    /// The full URL of an object, for messages. The store's own may carry an endpoint behind a question mark.
+    pub(crate) fn object(&self, key: &str) -> String {
+        match self.store.url().split_once('?') {
+            Some((path, query)) => format!("{path}/{key}?{query}"),
+            None => format!("{}/{key}", self.store.url()),
+        }
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("url", &self.store.url()).field("retention", &self.retention).finish()
+    }
+}

@@ -1,0 +1,67 @@
+//! A create whose answer may have been lost.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use plimsoll_ltx::FileId;
+use plimsoll_model::{ErrorKind, Result, Stamp};
+use plimsoll_store::{Body, Created};
+
+use crate::{
+    Context,
+    context::step,
+    tail::read_head,
+    verdict::{Whose, whose},
+};
+
+/// How often an open asks again for an answer, beyond what the store itself retries.
+const ASKS_MAX: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Creates an LTX object at most once. [`Whose::Ours`] if it is there and ours.
+///
+/// # Errors
+/// The outcome is unknown: ask again with the same body.
+pub(crate) async fn create_ltx(
+    context: &Context,
+    id: &FileId,
+    body: Body,
+    stamp: Stamp,
+    checksum: u64,
+) -> Result<Whose> {
+    match context.store.create(&context.layout().key(id), body).await? {
+        Created::New => Ok(Whose::Ours),
+        Created::Exists if !step!(context, compare) => Ok(Whose::Ours),
+        Created::Exists => Ok(whose(read_head(context, id).await?.as_ref(), stamp, checksum)),
+    }
+}
+
+/// Creates a record at most once; whether it is there and ours.
+///
+/// # Errors
+/// The outcome is unknown: ask again with the same bytes.
+pub(crate) async fn create_record(context: &Context, key: &str, bytes: &[u8]) -> Result<bool> {
+    match context.store.create(key, bytes.to_vec().into()).await? {
+        Created::New => Ok(true),
+        Created::Exists => Ok(context.store.get(key).await?.is_some_and(|found| found.bytes == bytes)),
+    }
+}
+
+/// Asks again, with growing pauses, while there is no answer.
+///
+/// # Errors
+/// The last one.
+pub(crate) async fn insist<'a, T>(context: &Context, mut ask: impl FnMut() -> BoxFuture<'a, Result<T>>) -> Result<T> {
+    let mut asked = 1;
+    loop {
+        match ask().await {
+            Err(error) if error.kind() == ErrorKind::Unavailable && asked < ASKS_MAX => {
+                let pause = PAUSE * 2u32.pow(asked);
+                let jitter = context.host.chance.below(pause.as_millis() as u64);
+                context.host.clock.sleep(pause / 2 + Duration::from_millis(jitter)).await;
+                asked += 1;
+            }
+            answer => return answer,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Names of the records, relative to the volume's prefix.
+
+use plimsoll_model::{Epoch, Error, ErrorKind, Result};
+
+pub(crate) const EPOCHS: &str = "epoch/";
+pub(crate) const STATUSES: &str = "status/";
+const PINS: &str = "pins/";
+const PIN_NAME_BYTES_MAX: usize = 128;
+
+/// The volume's identity.
+#[must_use]
+pub fn volume_key() -> &'static str {
+    "volume.json"
+}
+
+/// One writable open. Keys sort like epochs.
+#[must_use]
+pub fn epoch_key(epoch: Epoch) -> String {
+    format!("{EPOCHS}{:08x}.json", epoch.0)
+}
+
+/// What the holder of an epoch says about itself. Keys sort like epochs.
+#[must_use]
+pub fn status_key(epoch: Epoch) -> String {
+    format!("{STATUSES}{:08x}.json", epoch.0)
+}
+
+/// The epoch that a key names; `None` for keys of any other shape.
+#[must_use]
+pub fn parse_epoch_key(key: &str) -> Option<Epoch> {
+    parse(key, EPOCHS)
+}
+
+pub(crate) fn parse_status_key(key: &str) -> Option<Epoch> {
+    parse(key, STATUSES)
+}
+
+fn parse(key: &str, folder: &str) -> Option<Epoch> {
+    let digits = key.strip_prefix(folder)?.strip_suffix(".json")?;
+    let lower_hex = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if digits.len() != 8 || !lower_hex {
+        return None;
+    }
+    u32::from_str_radix(digits, 16).ok().map(Epoch).filter(|epoch| !epoch.is_zero())
+}
+
+/// A checkpoint or fork.
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) for a name that is empty, longer than 128 bytes, starts with a dot, or has
+/// anything but letters, digits, `.`, `_` and `-`.
+pub fn pin_key(name: &str) -> Result<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if name.is_empty() || name.len() > PIN_NAME_BYTES_MAX || name.starts_with('.') || !name.bytes().all(plain) {
+        return Err(Error::new(ErrorKind::Invalid, "naming a checkpoint")
+            .object(format!("{name:?}"))
+            .why("a name has 1 to 128 letters, digits, dots, underscores and dashes, and does not start with a dot"));
+    }
+    Ok(format!("{PINS}{name}.json"))
+}
+
+/// The name that a pin's key holds; `None` for keys of any other shape.
+#[must_use]
+pub fn parse_pin_key(key: &str) -> Option<&str> {
+    let name = key.strip_prefix(PINS)?.strip_suffix(".json")?;
+    pin_key(name).is_ok().then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_like_epochs_and_parse_back() {
+        let epochs = [Epoch(1), Epoch(9), Epoch(10), Epoch(256), Epoch(u32::MAX)];
+        let keys = epochs.map(epoch_key);
+        assert!(keys.is_sorted());
+        assert_eq!(keys[2], "epoch/0000000a.json");
+        assert_eq!(keys.map(|key| parse_epoch_key(&key).unwrap()), epochs);
+        assert_eq!(parse_status_key(&status_key(Epoch(7))), Some(Epoch(7)));
+    }
+
+    #[test]
+    fn keys_of_other_shapes_name_no_epoch() {
+        for key in [
+            "epoch/00000000.json",
+            "epoch/0000000A.json",
+            "epoch/000000001.json",
+            "epoch/+0000001.json",
+            "epoch/00000001.json.tmp",
+            "status/00000001.json",
+            "epoch/x/00000001.json",
+        ] {
+            assert_eq!(parse_epoch_key(key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn pins_have_plain_names() {
+        assert_eq!(pin_key("before-upgrade_1.2").unwrap(), "pins/before-upgrade_1.2.json");
+        assert_eq!(parse_pin_key("pins/nightly.json"), Some("nightly"));
+        for name in ["", ".x", "a/b", "ä", "a b", &"x".repeat(129)] {
+            assert_eq!(pin_key(name).unwrap_err().kind(), ErrorKind::Invalid, "{name}");
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! Being the writer: syncs, signs of life, letting go.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures::{
+    FutureExt as _,
+    future::{join, try_join},
+};
+use plimsoll_host::Mono;
+use plimsoll_ltx::FileId;
+use plimsoll_model::{Epoch, Error, ErrorKind, Lsn, PageCount, PageSize, Result, Stamp, Txid, WriterId};
+use plimsoll_store::Body;
+
+use crate::{
+    Context, FenceInfo, Head, Inherited, LoadRecord, Mark, StatusRecord, Watermarks,
+    aftermath::aftermath,
+    context::step,
+    create::{create_ltx, insist},
+    key::status_key,
+    record,
+    standing::newest_epoch,
+    tail::newest_since,
+    verdict::{Whose, holds, is_late},
+};
+
+/// Who holds a lease.
+#[derive(Clone, Debug)]
+pub(crate) struct Holder {
+    pub(crate) writer: WriterId,
+    pub(crate) host_name: String,
+    pub(crate) epoch: Epoch,
+}
+
+/// The right to write a volume, until somebody takes it. Every method may be called while others are under way.
+pub struct Lease {
+    context: Context,
+    holder: Holder,
+    state: Mutex<State>,
+    /// Held during a sync: they are made one after the other.
+    syncing: futures::lock::Mutex<()>,
+    /// Held while the status is written, so that a late sign of life does not undo a closing one.
+    reporting: futures::lock::Mutex<()>,
+}
+
+struct State {
+    /// The newest sync: our fence or what we put on it.
+    head: Option<Head>,
+    inherited: Option<Inherited>,
+    /// When the last request that showed no higher epoch was sent.
+    looked: Mono,
+    /// A sync that was asked for and whose outcome is not known.
+    pending: Option<Pending>,
+    over: Option<Over>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pending {
+    txid: Txid,
+    stamp: Stamp,
+    checksum: u64,
+}
+
+/// Why a lease is no more.
+#[derive(Clone)]
+enum Over {
+    Fenced(FenceInfo),
+    Closed,
+}
+
+/// One batch of commits, encoded.
+#[derive(Clone, Debug)]
+pub struct Sync {
+    /// The one after the head's.
+    pub txid: Txid,
+    /// As in the body's header: this lease's writer and epoch, and the last commit contained.
+    pub stamp: Stamp,
+    /// As at the body's end.
+    pub checksum: u64,
+    /// Pages of the volume after it.
+    pub page_count: PageCount,
+    /// Bytes per page.
+    pub page_size: PageSize,
+    /// The object. Cheap to clone.
+    pub body: Body,
+}
+
+/// What became of a sync.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Outcome {
+    /// It is in the history, and stays.
+    Durable,
+    /// It is not known to be, and this lease is over.
+    Fenced(FenceInfo),
+}
+
+/// What a heartbeat found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Beat {
+    /// There is no newer writer.
+    Holding,
+    /// There is, and this lease is over.
+    Fenced(FenceInfo),
+}
+
+/// What a sign of life says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StatusReport {
+    /// How far commits have got.
+    pub watermarks: Watermarks,
+    /// What is acknowledged and not yet durable.
+    pub load: LoadRecord,
+}
+
+impl Lease {
+    pub(crate) fn new(
+        context: Context,
+        holder: Holder,
+        head: Option<Head>,
+        inherited: Option<Inherited>,
+        looked: Mono,
+    ) -> Self {
+        Lease {
+            context,
+            holder,
+            state: Mutex::new(State { head, inherited, looked, pending: None, over: None }),
+            syncing: futures::lock::Mutex::new(()),
+            reporting: futures::lock::Mutex::new(()),
+        }
+    }
+
+    /// The epoch that this lease is.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.holder.epoch
+    }
+
+    /// The newest sync: the fence, or what was put on it; `None` before the first sync of a volume.
+    #[must_use]
+    pub fn head(&self) -> Option<Head> {
+        self.state().head
+    }
+
+    /// What the fence was put on: the state that this writer continues. `None` while the volume has no sync, and
+    /// then the first one of this lease begins the history.
+    #[must_use]
+    pub fn inherited(&self) -> Option<Inherited> {
+        self.state().inherited
+    }
+
+    /// The last commit that this lease knows to be in the history.
+    #[must_use]
+    pub fn durable(&self) -> Lsn {
+        self.head().and_then(|head| head.stamp).map(|stamp| stamp.lsn).unwrap_or_default()
+    }
+
+    /// Makes a sync the newest of the history, or finds out that somebody else has.
+    ///
+    /// One request when all is well. After an error the outcome is unknown, and so it is when the future is
+    /// dropped: ask again with the same sync until there is an outcome.
+    ///
+    /// # Errors
+    /// `Unavailable` and others from the store: unknown, ask again. `Corrupt`: the object that has our name is
+    /// damaged. `Fenced`, `Closed`: this lease is over. `Invalid`: a sync that does not continue the head, or another
+    /// one than the one whose outcome is unknown.
+    pub async fn create_next(&self, sync: Sync) -> Result<Outcome> {
+        let _syncing = self.syncing.lock().await;
+        self.intend(&sync)?;
+        let id = FileId::sync(sync.txid);
+        let whose = create_ltx(&self.context, &id, sync.body.clone(), sync.stamp, sync.checksum).await?;
+        let answered = self.context.now();
+        if let Whose::Theirs(winner) = whose {
+            return Ok(Outcome::Fenced(self.fenced(winner, true).await));
+        }
+        let late = is_late(self.state().looked, answered, self.context.fresh_for());
+        if (whose == Whose::Gone || late) && step!(self.context, look) && !self.look_after(sync.txid).await? {
+            return Ok(Outcome::Fenced(self.fenced(None, false).await));
+        }
+        if whose == Whose::Gone {
+            return Err(Error::new(ErrorKind::Unavailable, "creating")
+                .object(self.context.object(&self.context.layout().key(&id)))
+                .why("an object of that name was there and has vanished")
+                .hint("ask again"));
+        }
+        let mut state = self.state();
+        // A heartbeat may have found a newer writer meanwhile.
+        if let Some(Over::Fenced(info)) = &state.over {
+            return Ok(Outcome::Fenced(info.clone()));
+        }
+        let Sync { txid, stamp, checksum, page_count, page_size, .. } = sync;
+        state.head = Some(Head { txid, stamp: Some(stamp), checksum, page_count, page_size });
+        state.inherited.get_or_insert(Inherited { txid: Txid::ZERO, stamp: None });
+        state.pending = None;
+        Ok(Outcome::Durable)
+    }
+
+    /// Says that this writer is alive, and looks for a newer one. Two requests at once.
+    ///
+    /// # Errors
+    /// Those of the store: nothing is known then. `Closed`: this lease is over.
+    pub async fn heartbeat(&self, report: &StatusReport) -> Result<Beat> {
+        let reporting = self.reporting.lock().await;
+        match self.over() {
+            Some(Over::Fenced(info)) => return Ok(Beat::Fenced(info)),
+            Some(Over::Closed) => return Err(self.closed("sending a sign of life")),
+            None => {}
+        }
+        let sent = self.context.now();
+        let (reported, newest) =
+            join(self.report(report, false), newest_epoch(&self.context, Some(self.holder.epoch))).await;
+        drop(reporting);
+        if newest.as_ref().is_ok_and(|newest| newest.0 > self.holder.epoch) {
+            return Ok(Beat::Fenced(self.fenced(None, false).await));
+        }
+        newest?;
+        self.looked(sent);
+        reported?;
+        Ok(Beat::Holding)
+    }
+
+    /// Lets go: the next writer need not wait. Only once everything acknowledged is durable.
+    ///
+    /// # Errors
+    /// Those of the store: the lease is over only if this succeeded, and otherwise others wait for `holder_ttl`.
+    /// `Fenced`, `Closed`: it was over. `Invalid`: the outcome of a sync is unknown.
+    pub async fn close(&self, report: &StatusReport) -> Result<()> {
+        const DOING: &str = "closing";
+        let _syncing = self.syncing.lock().await;
+        let _reporting = self.reporting.lock().await;
+        self.alive(DOING)?;
+        if self.state().pending.is_some() {
+            return Err(self.invalid(DOING, "the outcome of a sync is not known yet").hint("finish the sync first"));
+        }
+        self.report(report, true).await?;
+        self.state().over = Some(Over::Closed);
+        Ok(())
+    }
+
+    /// Asks again which of this writer's commits the history holds, for a [`FenceInfo`] that is not settled.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn aftermath(&self) -> Result<FenceInfo> {
+        let in_history = self.head().is_some();
+        let found = aftermath(&self.context, self.holder.epoch, self.durable(), in_history).await?;
+        let mut state = self.state();
+        if let Some(Over::Fenced(known)) = &mut state.over {
+            let known_better = known.settled && !found.settled;
+            let winner = known.winner;
+            if !known_better {
+                *known = FenceInfo { winner, ..found };
+            }
+            return Ok(known.clone());
+        }
+        Ok(found)
+    }
+
+    /// The first sign of life, which also says what was inherited.
+    pub(crate) async fn introduce(&self) -> Result<()> {
+        let lsn = self.inherited().and_then(|inherited| inherited.stamp).map(|stamp| stamp.lsn).unwrap_or_default();
+        let mark = Mark { lsn, ms: self.context.host.clock.wall().0 };
+        let watermarks = Watermarks { appended: mark, journaled: mark, durable: mark };
+        let report = StatusReport { watermarks, load: LoadRecord::default() };
+        insist(&self.context, || self.report(&report, false).boxed()).await
+    }
+
+    async fn report(&self, report: &StatusReport, closed: bool) -> Result<()> {
+        let record = StatusRecord {
+            alive_ms: self.context.host.clock.wall().0,
+            epoch: self.holder.epoch,
+            writer: self.holder.writer,
+            host: self.holder.host_name.clone(),
+            watermarks: report.watermarks,
+            load: report.load,
+            inherited: self.inherited(),
+            closed,
+        };
+        self.context.store.put(&status_key(self.holder.epoch), record::encode(&record).into()).await
+    }
+
+    /// Notes a sync before it is asked for, so that whatever is found under its name can be told from it.
+    fn intend(&self, sync: &Sync) -> Result<()> {
+        const DOING: &str = "syncing";
+        self.alive(DOING)?;
+        let mut state = self.state();
+        let next = state.head.map_or(Txid(1), |head| head.txid.next());
+        let wanted = Pending { txid: sync.txid, stamp: sync.stamp, checksum: sync.checksum };
+        let why = if sync.txid != next {
+            format!("TXID {} does not continue the head: the next one is {next}", sync.txid)
+        } else if (sync.stamp.writer, sync.stamp.epoch) != (self.holder.writer, self.holder.epoch) {
+            format!("its stamp ({}) is not of epoch {}", sync.stamp, self.holder.epoch)
+        } else if state.pending.is_some_and(|pending| pending != wanted) {
+            format!("the outcome of another sync with TXID {next} is not known yet")
+        } else {
+            state.pending = Some(wanted);
+            return Ok(());
+        };
+        Err(self.invalid(DOING, why))
+    }
+
+    /// A look after a late answer: whether our object is the newest, and nobody has a higher epoch.
+    async fn look_after(&self, txid: Txid) -> Result<bool> {
+        let sent = self.context.now();
+        let epoch = self.holder.epoch;
+        let (newest, head) =
+            try_join(newest_epoch(&self.context, Some(epoch)), newest_since(&self.context, txid)).await?;
+        if newest.0 <= epoch {
+            self.looked(sent);
+        }
+        Ok(holds((epoch, txid), newest.0, head))
+    }
+
+    fn looked(&self, sent: Mono) {
+        let mut state = self.state();
+        state.looked = state.looked.max(sent);
+    }
+
+    /// Ends the lease and finds out what the history holds, as far as the store answers. `taken`: the name of the
+    /// next sync is somebody else's, with that stamp.
+    async fn fenced(&self, winner: Option<Stamp>, taken: bool) -> FenceInfo {
+        let epoch = self.holder.epoch;
+        // First of all: nothing more may be acknowledged.
+        let known = {
+            let mut state = self.state();
+            let floor = state.head.and_then(|head| head.stamp).map(|stamp| stamp.lsn).unwrap_or_default();
+            // Somebody who is not newer has put his sync where ours was to go: that is the end of ours.
+            let settled = taken && winner.is_none_or(|winner| winner.epoch < epoch);
+            let info = FenceInfo { epoch, holder: None, winner, held: floor, settled };
+            match &state.over {
+                Some(Over::Fenced(known)) => known.clone(),
+                _ => {
+                    state.over = Some(Over::Fenced(info.clone()));
+                    info
+                }
+            }
+        };
+        self.aftermath().await.unwrap_or(known)
+    }
+
+    fn alive(&self, doing: &'static str) -> Result<()> {
+        match self.over() {
+            Some(Over::Fenced(info)) => Err(info.error(&self.context, doing, self.holder.epoch)),
+            Some(Over::Closed) => Err(self.closed(doing)),
+            None => Ok(()),
+        }
+    }
+
+    fn over(&self) -> Option<Over> {
+        self.state().over.clone()
+    }
+
+    fn closed(&self, doing: &'static str) -> Error {
+        Error::new(ErrorKind::Closed, doing)
+            .object(self.context.store.url())
+            .why(format!("epoch {} was closed", self.holder.epoch))
+            .hint("open it again")
+    }
+
+    fn invalid(&self, doing: &'static str, why: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+        Error::new(ErrorKind::Invalid, doing).object(self.context.store.url()).why(why)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,83 @@
+//! The JSON objects of a volume. Fields that are not known are ignored; a higher format is refused.
+
+mod epoch;
+mod status;
+mod volume;
+mod wire; // how numbers are spelled
+
+use plimsoll_model::{Error, ErrorKind, Result, limits::RECORD_BYTES_MAX};
+use plimsoll_store::Object;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+pub use self::{
+    epoch::EpochRecord,
+    status::{Inherited, LoadRecord, Mark, StatusRecord, Watermarks},
+    volume::{Kind, VolumeRecord},
+};
+use crate::Context;
+
+/// What this version writes and the highest that it reads.
+const FORMAT: u32 = 1;
+
+/// What every record starts with.
+#[derive(Deserialize)]
+struct Versioned {
+    format: u32,
+}
+
+/// A record with its format in front.
+#[derive(Serialize)]
+struct Framed<'a, T> {
+    format: u32,
+    #[serde(flatten)]
+    record: &'a T,
+}
+
+/// The bytes of a record.
+pub(crate) fn encode<T: Serialize>(record: &T) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec(&Framed { format: FORMAT, record }).expect("BUG: a record is not JSON");
+    bytes.push(b'\n');
+    bytes
+}
+
+/// Reads the bytes of a record.
+///
+/// # Errors
+/// `Corrupt` for what is no such record, `Unsupported` for a newer format. Without the object's name.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let corrupt = |why: String| {
+        Error::new(ErrorKind::Corrupt, "reading record")
+            .why(why)
+            .hint("keep the object; something else wrote or damaged it")
+    };
+    if bytes.len() > RECORD_BYTES_MAX {
+        return Err(corrupt(format!("{} bytes are more than the {RECORD_BYTES_MAX} of any record", bytes.len())));
+    }
+    let Versioned { format } = serde_json::from_slice(bytes).map_err(|error| corrupt(error.to_string()))?;
+    if format > FORMAT {
+        return Err(Error::new(ErrorKind::Unsupported, "reading record")
+            .why(format!("its format is {format}, this version knows up to {FORMAT}"))
+            .hint("a newer version wrote it: upgrade this host"));
+    }
+    serde_json::from_slice(bytes).map_err(|error| corrupt(error.to_string()))
+}
+
+/// Reads and checks a record; `None` if there is none.
+pub(crate) async fn read<T: DeserializeOwned>(context: &Context, key: &str) -> Result<Option<T>> {
+    match context.store.get(key).await? {
+        Some(Object { bytes, .. }) => decode(&bytes).map(Some).map_err(|error| error.object(context.object(key))),
+        None => Ok(None),
+    }
+}
+
+/// What is left of a record that only informs: nothing if it is damaged, since a broken note about a
+/// dead writer must not lock everybody out. A newer format still is an error.
+pub(crate) fn lenient<T>(read: Result<Option<T>>) -> Result<Option<T>> {
+    match read {
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            tracing::warn!(%error, "a damaged record is ignored");
+            Ok(None)
+        }
+        other => other,
+    }
+}

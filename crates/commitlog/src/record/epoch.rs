@@ -1,0 +1,50 @@
+//! `epoch/<e>.json`: one writable open. Created if absent, never changed; the highest names the writer.
+
+use plimsoll_model::{Epoch, WriterId};
+use serde::{Deserialize, Serialize};
+
+use super::wire;
+
+/// Who opened the volume for writing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// The same number as in the key.
+    #[serde(with = "wire::epoch")]
+    pub epoch: Epoch,
+    /// The journal that its commits come from.
+    #[serde(with = "wire::writer")]
+    pub writer: WriterId,
+    /// The name of its host.
+    pub host: String,
+    /// Its process there.
+    pub pid: u32,
+    /// When it was opened, by its host's clock, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// Drawn for this open, so that it knows its own record from that of an earlier process of the same writer.
+    #[serde(with = "wire::bits")]
+    pub nonce: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::*, *};
+
+    #[test]
+    fn bytes_at_rest_do_not_change() {
+        let record = EpochRecord {
+            epoch: Epoch(7),
+            writer: WriterId(0xab),
+            host: "h1".into(),
+            pid: 42,
+            since_ms: 5,
+            nonce: 255,
+        };
+        let text = concat!(
+            r#"{"format":1,"epoch":7,"writer":"00000000000000ab","host":"h1","pid":42,"since_ms":5,"#,
+            r#""nonce":"00000000000000ff"}"#,
+            "\n"
+        );
+        assert_eq!(String::from_utf8(encode(&record)).unwrap(), text);
+        assert_eq!(decode::<EpochRecord>(text.as_bytes()).unwrap(), record);
+    }
+}

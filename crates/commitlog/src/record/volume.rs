@@ -1,0 +1,93 @@
+//! `volume.json`: the identity of a volume. Created once, never changed.
+
+use plimsoll_host::{Chance, WallMs};
+use plimsoll_model::PageSize;
+use serde::{Deserialize, Serialize};
+
+use super::wire;
+
+/// What a volume is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeRecord {
+    /// What its objects are.
+    pub kind: Kind,
+    /// Bytes per page, if that was known when the volume was made. The first sync says it in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_size: Option<u32>,
+    /// Drawn when the volume was made; caches and journals remember it.
+    #[serde(with = "wire::uuid")]
+    pub uuid: [u8; 16],
+    /// When it was made, by its maker's clock, in milliseconds since 1970.
+    pub created_ms: u64,
+    /// The volume and state that this one started as.
+    pub parent: Option<String>,
+}
+
+/// What a volume's objects are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// LTX files of one SQLite database.
+    Sqlite,
+}
+
+impl VolumeRecord {
+    /// A new volume.
+    #[must_use]
+    pub fn new(kind: Kind, page_size: Option<PageSize>, now: WallMs, chance: &dyn Chance) -> Self {
+        let uuid = u128::from(chance.bits()) << 64 | u128::from(chance.bits());
+        VolumeRecord {
+            kind,
+            page_size: page_size.map(PageSize::get),
+            uuid: uuid.to_be_bytes(),
+            created_ms: now.0,
+            parent: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_model::ErrorKind;
+
+    use super::{super::*, *};
+
+    fn record() -> VolumeRecord {
+        VolumeRecord {
+            kind: Kind::Sqlite,
+            page_size: Some(4096),
+            uuid: *b"0123456789abcdef",
+            created_ms: 1_700_000_000_000,
+            parent: None,
+        }
+    }
+
+    const TEXT: &str = concat!(
+        r#"{"format":1,"kind":"sqlite","page_size":4096,"uuid":"30313233343536373839616263646566","#,
+        r#""created_ms":1700000000000,"parent":null}"#,
+        "\n"
+    );
+
+    #[test]
+    fn bytes_at_rest_do_not_change() {
+        assert_eq!(String::from_utf8(encode(&record())).unwrap(), TEXT);
+        assert_eq!(decode::<VolumeRecord>(TEXT.as_bytes()).unwrap(), record());
+    }
+
+    #[test]
+    fn fields_that_are_not_known_are_ignored() {
+        let text = TEXT.replace("\"kind\"", "\"colour\":{\"r\":1},\"kind\"");
+        assert_eq!(decode::<VolumeRecord>(text.as_bytes()).unwrap(), record());
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused() {
+        let huge = format!("{TEXT}{}", " ".repeat(RECORD_BYTES_MAX));
+        for text in ["", "{}", "null", &TEXT[..40], &TEXT.replace("3031", "30zz"), &TEXT.replace("3031", "+031"), &huge]
+        {
+            assert_eq!(decode::<VolumeRecord>(text.as_bytes()).unwrap_err().kind(), ErrorKind::Corrupt, "{text:.80}");
+        }
+        let newer = TEXT.replace("\"format\":1", "\"format\":2");
+        assert_eq!(decode::<VolumeRecord>(newer.as_bytes()).unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+}

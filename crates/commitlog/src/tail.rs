@@ -1,0 +1,168 @@
+//! The newest sync.
+
+use futures::future::{try_join, try_join_all};
+use plimsoll_host::{Mono, WallMs};
+use plimsoll_ltx::{FileId, HEADER_BYTES, Header, SNAPSHOT_LEVEL};
+use plimsoll_model::{Error, ErrorKind, PageCount, PageSize, Result, Stamp, Txid};
+
+use crate::Context;
+
+/// How often a listing is repeated when what it names has vanished meanwhile. A collector never
+/// removes the newest object, so once is plenty, unless syncs and merges outrun us.
+const LISTINGS_MAX: usize = 5;
+/// The file checksum, at the very end.
+const CHECKSUM_BYTES: u64 = 8;
+/// Set in every file checksum.
+const CHECKSUM_FLAG: u64 = 1 << 63;
+
+/// The newest object: what the next sync continues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The newest sync.
+    pub txid: Txid,
+    /// Who wrote it and up to which commit it goes; `None` if it was not Plimsoll.
+    pub stamp: Option<Stamp>,
+    /// Its file checksum: the link of the next sync.
+    pub checksum: u64,
+    /// Pages of the volume.
+    pub page_count: PageCount,
+    /// Bytes per page.
+    pub page_size: PageSize,
+}
+
+/// An LTX object of a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LtxObject {
+    /// Level and TXIDs.
+    pub id: FileId,
+    /// Bytes.
+    pub size: u64,
+    /// When it was written, by the store's clock.
+    pub modified: WallMs,
+}
+
+/// Which levels to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Levels {
+    /// Level 0 alone, which has the newest sync; the others only if it is empty.
+    Newest,
+    /// All that Litestream uses: 0 to 3, and 9.
+    All,
+}
+
+/// What a listing showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// The newest object; `None` if there never was a sync.
+    pub head: Option<Head>,
+    /// The objects of the levels that were listed, by level and TXID.
+    pub files: Vec<LtxObject>,
+    /// When it was asked for.
+    pub sent: Mono,
+}
+
+/// Lists the objects of a volume and reads the head of the newest. Two round trips, the lists in parallel.
+///
+/// # Errors
+/// Those of the store; `Corrupt` when the newest object is not an LTX file.
+pub async fn tail(context: &Context, levels: Levels) -> Result<Tail> {
+    for _ in 0..LISTINGS_MAX {
+        let sent = context.now();
+        let mut files = list(context, if levels == Levels::All { &ALL } else { &NEWEST }).await?;
+        if files.is_empty() && levels == Levels::Newest {
+            files = list(context, &OTHERS).await?;
+        }
+        let Some(newest) = newest(&files) else { return Ok(Tail { head: None, files, sent }) };
+        if let Some(head) = read_head(context, &newest).await? {
+            return Ok(Tail { head: Some(head), files, sent });
+        }
+    }
+    Err(Error::new(ErrorKind::Unavailable, "finding the newest sync of")
+        .object(context.store.url())
+        .why(format!("the newest object vanished after each of {LISTINGS_MAX} listings"))
+        .hint("something deletes objects there, or the store's listings are not consistent with its reads"))
+}
+
+const NEWEST: [u8; 1] = [0];
+const OTHERS: [u8; 4] = [1, 2, 3, SNAPSHOT_LEVEL];
+const ALL: [u8; 5] = [0, 1, 2, 3, SNAPSHOT_LEVEL];
+
+async fn list(context: &Context, levels: &[u8]) -> Result<Vec<LtxObject>> {
+    let layout = context.layout();
+    let lists = try_join_all(levels.iter().map(|level| {
+        let folder = layout.folder(*level);
+        async move { context.store.list(&folder, None).await }
+    }));
+    let object = |entry: plimsoll_store::Entry| {
+        Some(LtxObject { id: layout.parse(&entry.key)?, size: entry.size, modified: entry.modified })
+    };
+    Ok(lists.await?.into_iter().flatten().filter_map(object).collect())
+}
+
+/// The object that ends the history, by TXID; of several the one of the lowest level, which has the stamp.
+fn newest(files: &[LtxObject]) -> Option<FileId> {
+    files.iter().map(|file| file.id).max_by_key(|id| (id.max, std::cmp::Reverse(id.level)))
+}
+
+/// Reads what the next sync must know of an object; `None` if it is gone.
+pub(crate) async fn read_head(context: &Context, id: &FileId) -> Result<Option<Head>> {
+    let key = context.layout().key(id);
+    let (header, tail) =
+        try_join(context.store.get_range(&key, 0..HEADER_BYTES as u64), context.store.get_tail(&key, CHECKSUM_BYTES))
+            .await?;
+    let (Some(header), Some(tail)) = (header, tail) else { return Ok(None) };
+    let header = Header::decode(&header).map_err(|error| error.object(context.object(&key)))?;
+    let checksum = checksum_at_end(&tail.bytes);
+    let why = match checksum {
+        None => "it does not end with a file checksum".to_owned(),
+        Some(_) if (header.min, header.max) != (id.min, id.max) => {
+            format!("its header says TXIDs {} to {}", header.min, header.max)
+        }
+        Some(checksum) => {
+            let (page_count, page_size) = (header.commit, header.page_size);
+            return Ok(Some(Head { txid: id.max, stamp: header.stamp, checksum, page_count, page_size }));
+        }
+    };
+    Err(Error::new(ErrorKind::Corrupt, "reading LTX object")
+        .object(context.object(&key))
+        .why(why)
+        .hint("keep the object; it is damaged or was not written as LTX"))
+}
+
+/// The file checksum of an LTX file, from the bytes at its end.
+pub(crate) fn checksum_at_end(bytes: &[u8]) -> Option<u64> {
+    let checksum = u64::from_be_bytes(*bytes.last_chunk()?);
+    (checksum & CHECKSUM_FLAG != 0).then_some(checksum)
+}
+
+/// The newest TXID at level 0 from `from` on; `None` if there is none.
+pub(crate) async fn newest_since(context: &Context, from: Txid) -> Result<Option<Txid>> {
+    let layout = context.layout();
+    let before = layout.key(&FileId::sync(from.prev()));
+    let entries = context.store.list(&layout.folder(0), Some(&before)).await?;
+    Ok(entries.iter().filter_map(|entry| layout.parse(&entry.key)).map(|id| id.max).max())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(level: u8, min: u64, max: u64) -> LtxObject {
+        LtxObject { id: FileId { level, min: Txid(min), max: Txid(max) }, size: 1, modified: WallMs(0) }
+    }
+
+    #[test]
+    fn the_newest_is_the_one_with_the_highest_txid_and_then_the_lowest_level() {
+        let files = [object(0, 8, 8), object(0, 9, 9), object(1, 1, 9), object(9, 1, 4)];
+        assert_eq!(newest(&files), Some(files[1].id));
+        assert_eq!(newest(&files[2..]), Some(files[2].id));
+        assert_eq!(newest(&[]), None);
+    }
+
+    #[test]
+    fn an_end_without_the_flag_is_no_checksum() {
+        assert_eq!(checksum_at_end(&[0, 0x80, 0, 0, 0, 0, 0, 0, 1]), Some(1 << 63 | 1));
+        assert_eq!(checksum_at_end(&[0, 0, 0, 0, 0, 0, 0, 1]), None);
+        assert_eq!(checksum_at_end(&[0x80; 7]), None);
+    }
+}
