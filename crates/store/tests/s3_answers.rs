@@ -130,6 +130,35 @@ fn a_body_that_breaks_off_is_read_again() {
 }
 
 #[test]
+fn a_lost_part_costs_a_part_and_not_the_upload() {
+    let host = host();
+    let started = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+    let done = "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>";
+    let ok = |body: &str| Reply::Answer("200 OK", body.to_owned());
+    let (endpoint, seen) =
+        serve(vec![ok(started), refusal("503 Slow Down", "SlowDown"), ok(""), Reply::HangUp, ok(""), ok(""), ok(done)]);
+    let store = opened(&endpoint, &patient(), &host).store;
+    host.tasks.wait(store.put("a", Body::from(vec![0; 33 << 20]))).unwrap();
+    let seen = seen.lock().unwrap();
+    let lines: Vec<_> = seen.iter().map(|head| head.lines().next().unwrap().to_owned()).collect();
+    assert_eq!(lines.iter().filter(|line| line.starts_with("POST")).count(), 2, "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| line.contains("partNumber=")).count(), 5, "{lines:?}");
+}
+
+#[test]
+fn an_upload_that_fails_takes_its_parts_back() {
+    let host = host();
+    let started = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+    let (endpoint, seen) =
+        serve(vec![Reply::Answer("200 OK", started.to_owned()), refusal("403 Forbidden", "AccessDenied")]);
+    let store = opened(&endpoint, &impatient(), &host).store;
+    let error = host.tasks.wait(store.put("a", Body::from(vec![0; 33 << 20]))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+    let last = seen.lock().unwrap().last().unwrap().clone();
+    assert!(last.starts_with("DELETE ") && last.contains("uploadId=u"), "{last}");
+}
+
+#[test]
 fn a_dead_store_is_not_asked_for_ever() {
     let host = host();
     let endpoint = format!("http://127.0.0.1:{}", server::free_port());

@@ -162,12 +162,9 @@ impl Context<'_> {
     pub(super) fn error(&self, answer: &Answer) -> Error {
         let words = answer.words();
         if answer.is_missing_bucket() {
-            let (kind, noun) = match self.scheme {
-                Scheme::Azure => (ErrorKind::NotFound, "container"),
-                _ => (ErrorKind::NotFound, "bucket"),
-            };
+            let noun = if self.scheme == Scheme::Azure { "container" } else { "bucket" };
             return self
-                .fail(kind, format!("the {noun} '{}' does not exist", self.bucket))
+                .fail(ErrorKind::NotFound, format!("the {noun} '{}' does not exist", self.bucket))
                 .hint(format!("create the {noun}, or check the URL's endpoint, region and account"));
         }
         if answer.redirect {
