@@ -105,6 +105,35 @@ fn a_damaged_tail_never_points_outside_the_pages() {
     }
 }
 
+/// What the end of a file can give away by itself: 0x13a six zeros, 0x140 the index, 0x149 its length.
+#[test]
+fn an_index_that_does_not_describe_its_file_is_reported_from_the_tail_alone() {
+    let size = TWO_PAGES.len() as u64;
+    let cases: [(&str, usize, &[u8]); 8] = [
+        ("no mark after the pages", 0x13f, &[1]),
+        ("an offset into the header", 0x141, &[0x63]),
+        ("a gap between two pages", 0x146, &[0x03]),
+        ("a page that is longer than up to the next", 0x142, &[0x9e]),
+        ("a last page that ends too early", 0x147, &[0x38]),
+        ("pages that descend", 0x144, &[1]),
+        ("an end before the end", 0x144, &[0]),
+        ("no file checksum", 0x159, &[0x53]),
+    ];
+    for (what, at, bytes) in cases {
+        let mut tail = TWO_PAGES.to_vec();
+        tail[at..at + bytes.len()].copy_from_slice(bytes);
+        match decode::read_tail(&tail, size) {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}"),
+            Ok(read) => panic!("{what} was accepted: {read:?}"),
+        }
+    }
+    // The frames fill the file, but a byte follows the end of the index.
+    let mut tail = TWO_PAGES.to_vec();
+    tail.insert(0x149, 0);
+    tail[0x151] = 10;
+    says(&decode::read_tail(&tail, size + 1).unwrap_err(), "page index is damaged");
+}
+
 /// A file that nobody should write, with a checksum that is right.
 struct Forged {
     header: Header,
