@@ -118,3 +118,22 @@ fn no_more_files_are_kept_than_asked_for() {
     let (_journal, _) = Journal::open(&host, dir(), config).unwrap();
     assert!(disk.list(dir()).unwrap().iter().all(|name| name.ends_with(".wal")), "{disk:?}");
 }
+
+#[test]
+fn a_spare_file_is_not_written_to_while_it_may_still_come_back_as_a_segment() {
+    for changes in 1..24 {
+        for seed in 0..16 {
+            let (disk, host, journal) = fresh();
+            fill(&journal, 1..=20);
+            // The first process dies between the renaming of a released segment and its sync.
+            disk.die_after(1);
+            journal.release(Lsn(10), None).unwrap_err();
+            disk.kill();
+            // The second one uses the file, and loses power somewhere on the way.
+            disk.die_after(changes);
+            let _ = open(&host);
+            disk.power_loss(&*common::Seeded::new(seed));
+            assert_eq!(open(&host).unwrap().1.last, Lsn(20), "after {changes} changes, power loss {seed}");
+        }
+    }
+}
