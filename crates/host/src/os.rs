@@ -43,6 +43,12 @@ pub fn host() -> io::Result<Host> {
     })
 }
 
+/// The name of this host, for people on other hosts.
+#[must_use]
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 struct OsClock {
     runtime: Arc<Runtime>,
 }

@@ -133,12 +133,7 @@ pub async fn index(
     let named = |error: Error| error.object(format!("{}/{key}", store.url()));
     if file.size <= WHOLE_BYTES_MAX {
         let bytes = store.get(&key).await?.ok_or_else(|| gone(&key))?.bytes;
-        let decoded = verify_whole(&bytes).map_err(named)?;
-        if let Some(cache) = cache {
-            keep_all(&bytes, &decoded, cache).map_err(named)?;
-        }
-        let pages = decoded.index.iter().map(placed).collect();
-        return described(object, &decoded.header, pages).map_err(named);
+        return whole(object, &bytes, cache).map_err(named);
     }
     if sidecars && let Some(found) = store.get(&file.id.sidecar_key()).await? {
         // A sidecar is a copy of what the object itself says: a bad or foreign one is passed over.
@@ -163,6 +158,37 @@ pub async fn index(
         .map(|at| Placed { page: at.page, offset: at.offset, len: u64::from(at.len), hash: 0 })
         .collect();
     described(object, &header, pages).map_err(named)
+}
+
+/// Reads the index of the sync after `txid`, if there is one. One request, unless it is large.
+///
+/// # Errors
+/// As [`index`].
+pub async fn next(
+    store: &Arc<dyn Store>,
+    layout: Layout,
+    txid: Txid,
+    sidecars: bool,
+    cache: Option<&Arc<Cache>>,
+) -> Result<Option<Index>> {
+    let id = FileId::sync(txid.next());
+    let key = layout.key(&id);
+    let Some(tail) = store.get_tail(&key, WHOLE_BYTES_MAX).await? else { return Ok(None) };
+    if tail.size <= WHOLE_BYTES_MAX {
+        let object = Arc::new(Object { id, size: tail.size });
+        let named = |error: Error| error.object(format!("{}/{key}", store.url()));
+        return whole(object, &tail.bytes, cache).map(Some).map_err(named);
+    }
+    index(store, layout, Listed { id, size: tail.size, modified: WallMs(0) }, sidecars, cache).await.map(Some)
+}
+
+fn whole(object: Arc<Object>, bytes: &[u8], cache: Option<&Arc<Cache>>) -> Result<Index> {
+    let decoded = verify_whole(bytes)?;
+    if let Some(cache) = cache {
+        keep_all(bytes, &decoded, cache)?;
+    }
+    let pages = decoded.index.iter().map(placed).collect();
+    described(object, &decoded.header, pages)
 }
 
 fn described(object: Arc<Object>, header: &Header, pages: Vec<Placed>) -> Result<Index> {

@@ -1,13 +1,13 @@
 //! How a volume gets opened for this face.
 
-use std::{
-    collections::HashMap,
-    path::Path,
-    sync::{LazyLock, Mutex, PoisonError},
-};
+use std::{env, process};
 
-use plimsoll_model::{Error, ErrorKind, Result};
-use plimsoll_volume::Volume;
+use plimsoll_host::os;
+use plimsoll_metrics::Metrics;
+use plimsoll_model::{Error, ErrorKind, Result, ResultExt};
+use plimsoll_settings::Override;
+use plimsoll_store::VolumeUrl;
+use plimsoll_volume::{Opening, Process, Volume};
 
 /// What a connection asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,27 +22,37 @@ pub(crate) struct Request {
     pub(crate) create: bool,
 }
 
-/// Volumes that live as long as the process.
-static VOLUMES: LazyLock<Mutex<HashMap<String, Volume>>> = LazyLock::new(Mutex::default);
+/// The machine, as seen by this process.
+///
+/// # Errors
+/// When the system refuses to start a thread.
+pub(crate) fn start_process() -> Result<Process> {
+    Ok(Process {
+        host: os::host().doing("starting", "the engine's threads")?,
+        metrics: Metrics::new(),
+        // What is not Unicode is no setting of ours.
+        environment: env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
+        host_name: os::host_name(),
+        pid: process::id(),
+    })
+}
 
 /// Opens the volume at a URL. Called once per URL and process, however many connections share it.
 ///
 /// # Errors
-/// `Invalid` for an unusable URL or setting, and whatever opening the volume answers.
-pub(crate) fn open_volume(request: &Request) -> Result<Volume> {
-    refuse_plain_file(&request.url)?;
-    let mut volumes = VOLUMES.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(volumes.entry(request.url.clone()).or_insert_with(Volume::in_memory).clone())
-}
-
-/// A volume is a directory. A file of that name is most likely an ordinary SQLite database.
-fn refuse_plain_file(url: &str) -> Result<()> {
-    let Some(path) = url.strip_prefix("file://") else { return Ok(()) };
-    if Path::new(path).is_file() {
-        return Err(Error::new(ErrorKind::Invalid, "opening the volume")
-            .object(url)
-            .why("there is a plain file of that name, where a volume is a directory")
-            .hint("to make a volume of an existing database, run: plimsoll import <file> <url>"));
+/// `Invalid` for an unusable URL or setting; `NotFound` if there is no volume and none shall be
+/// made; whatever opening the volume answers.
+pub(crate) fn open_volume(process: &Process, request: &Request) -> Result<Volume> {
+    let url = VolumeUrl::parse(&request.url)?;
+    let overrides = request.settings.iter().map(|(name, value)| Override::new(name, value, "URL parameter")).collect();
+    let volume = process.open(Opening { url, overrides, read_only: request.read_only })?;
+    if !request.create && volume.page_size().is_none() {
+        return Err(Error::new(ErrorKind::NotFound, "opening the volume")
+            .object(&request.url)
+            .why("nothing was ever written there")
+            .hint("check the URL, or open it so that it may be created"));
     }
-    Ok(())
+    Ok(volume)
 }

@@ -4,18 +4,18 @@ use std::{
     collections::HashMap,
     ptr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicPtr, Ordering},
     },
 };
 
 use plimsoll_host::os::forked;
 use plimsoll_model::Result;
-use plimsoll_volume::Volume;
+use plimsoll_volume::{Process, Volume};
 
 use crate::{
     header::Shown,
-    open::{Request, open_volume},
+    open::{Request, open_volume, start_process},
     scratch::Buffers,
     superjournal::SuperJournals,
 };
@@ -76,6 +76,7 @@ pub(crate) struct Registry {
     pub(crate) super_journals: SuperJournals,
     pub(crate) buffers: Buffers,
     process_error: Mutex<Option<String>>,
+    process: OnceLock<Process>,
 }
 
 static CURRENT: AtomicPtr<Registry> = AtomicPtr::new(ptr::null_mut());
@@ -99,6 +100,7 @@ pub(crate) fn registry() -> &'static Registry {
             super_journals: SuperJournals::default(),
             buffers: Buffers::default(),
             process_error: Mutex::default(),
+            process: OnceLock::new(),
         }));
         if CURRENT.compare_exchange(current, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
             // SAFETY: lost the race, so nobody else has seen this one.
@@ -118,7 +120,7 @@ impl Registry {
             let shared = match &users.shared {
                 Some(shared) => Arc::clone(shared),
                 None => {
-                    let volume = open_volume(request)?;
+                    let volume = open_volume(self.process()?, request)?;
                     let shared = Arc::new(Shared { volume, shown: Shown::default(), last_error: Mutex::default() });
                     users.shared = Some(Arc::clone(&shared));
                     shared
@@ -129,6 +131,19 @@ impl Registry {
         };
         *lock(&self.names).entry(name.to_owned()).or_default() += 1;
         Ok(Attached { shared, users, name: name.to_owned() })
+    }
+
+    /// The machine and what is counted on it. The first call starts the threads.
+    ///
+    /// # Errors
+    /// When the system refuses to start a thread.
+    pub(crate) fn process(&self) -> Result<&Process> {
+        if self.process.get().is_none() {
+            let fresh = start_process()?;
+            // If another thread was faster, its threads are the ones.
+            let _ = self.process.set(fresh);
+        }
+        Ok(self.process.get().expect("BUG: it was just set"))
     }
 
     /// A reader shares the writer's volume if this process has one.

@@ -1,0 +1,159 @@
+//! Merging and collecting while the volume is held.
+
+use std::{sync::Arc, time::Duration};
+
+use plimsoll_ltx::{FileId, SNAPSHOT_LEVEL};
+use plimsoll_model::{Error, ErrorKind, Result, Txid};
+use plimsoll_pages::{
+    Listed, Listing,
+    compact::{garbage, merge_inputs, snapshot_inputs},
+    list, list_level,
+};
+
+use crate::shared::{Shared, Writer};
+
+/// Syncs that are merged without waiting for the timer: short-lived writers never see one.
+const SYNCS_MAX: u64 = 256;
+
+/// What one round did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Objects made.
+    pub merged: Vec<FileId>,
+    /// Bytes uploaded.
+    pub bytes: u64,
+    /// Objects removed.
+    pub removed: u64,
+}
+
+/// Merges each level when its time has come, until the writer stops.
+pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
+    let clock = &shared.config.host.clock;
+    let settings = &shared.config.settings;
+    let began = clock.now();
+    let mut due: Vec<_> = settings.compaction_levels.iter().map(|interval| began + *interval).collect();
+    let mut merged_at = Txid::ZERO;
+    while !writer.stopped() {
+        let now = clock.now();
+        let head = writer.lease.head().map_or(Txid::ZERO, |head| head.txid);
+        let Some(first) = due.first().copied() else { return };
+        let crowded = head.0.saturating_sub(merged_at.0) >= SYNCS_MAX;
+        if head <= merged_at || (now < first && !crowded) {
+            // Nothing new costs nothing: a new sync rings.
+            let deadline = (head > merged_at).then_some(first);
+            writer.compactor.sleep(&**clock, deadline).await;
+            continue;
+        }
+        let mut levels = Vec::new();
+        for (at, interval) in settings.compaction_levels.iter().enumerate() {
+            if now >= due[at] || (at == 0 && crowded) {
+                due[at] = now + *interval;
+                levels.push(u8::try_from(at + 1).unwrap_or(u8::MAX));
+            }
+        }
+        match round(&shared, &writer, &levels, false).await {
+            Ok(done) => tracing::debug!(?done, "compacted"),
+            Err(error) => tracing::warn!(%error, "merging is tried again later"),
+        }
+        merged_at = head;
+    }
+}
+
+/// Merges the given levels, takes a snapshot if it is time (or `everything` is asked for), and collects.
+pub(crate) async fn round(
+    shared: &Arc<Shared>,
+    writer: &Arc<Writer>,
+    levels: &[u8],
+    everything: bool,
+) -> Result<Compacted> {
+    let (store, layout) = (&shared.config.store, shared.config.layout());
+    let settings = &shared.config.settings;
+    let mut done = Compacted::default();
+    // The levels above the second are read only when they may change: most rounds list two.
+    let deep = everything || levels.iter().any(|level| *level > 1);
+    let mut listing = if deep {
+        list(store, layout).await?
+    } else {
+        let mut files = list_level(store, layout, 0).await?;
+        files.extend(list_level(store, layout, 1).await?);
+        Listing { files }
+    };
+    let head = writer.lease.head().map_or(Txid::ZERO, |head| head.txid);
+    if listing.head() > head {
+        return Err(Error::new(ErrorKind::Fenced, "merging")
+            .object(shared.url().to_owned())
+            .why(format!("sync {} is not of this writer", listing.head())));
+    }
+    for level in levels {
+        if let Some((id, inputs)) = merge_inputs(&listing, *level) {
+            merge(shared, writer, id, &inputs, &mut listing, &mut done).await?;
+        }
+    }
+    if deep && (everything || snapshot_is_due(&listing, settings.snapshot_interval)) {
+        if let Some((id, inputs)) = snapshot_inputs(&listing)? {
+            merge(shared, writer, id, &inputs, &mut listing, &mut done).await?;
+        }
+    }
+    collect(shared, writer, &listing, deep, &mut done).await?;
+    Ok(done)
+}
+
+async fn merge(
+    shared: &Arc<Shared>,
+    writer: &Arc<Writer>,
+    id: FileId,
+    inputs: &[Listed],
+    listing: &mut Listing,
+    done: &mut Compacted,
+) -> Result<()> {
+    if writer.stopped() {
+        return Err(Error::new(ErrorKind::Closed, "merging")
+            .object(shared.url().to_owned())
+            .why("the volume was let go"));
+    }
+    let merged = writer.merger.merge(id, inputs).await?;
+    {
+        let mut state = shared.state();
+        let view = Arc::new(state.view.relocated(&merged.object, &merged.pages));
+        shared.set_view(&mut state, view);
+    }
+    // By the store's clock, it is as new as anything.
+    let modified = listing.files.iter().map(|file| file.modified).max().unwrap_or_default();
+    listing.files.push(Listed { id, size: merged.object.size, modified });
+    listing.files.sort_unstable_by_key(|file| (file.id.level, file.id.min, file.id.max));
+    done.bytes += merged.bytes;
+    done.merged.push(id);
+    Ok(())
+}
+
+fn snapshot_is_due(listing: &Listing, interval: Duration) -> bool {
+    let Some(now) = listing.files.iter().map(|file| file.modified).max() else { return false };
+    let newest = listing.level(SNAPSHOT_LEVEL).map(|file| file.modified).max();
+    let oldest = listing.files.iter().map(|file| file.modified).min();
+    newest.or(oldest).is_some_and(|since| u128::from(now.0 - since.0) >= interval.as_millis())
+}
+
+async fn collect(
+    shared: &Arc<Shared>,
+    writer: &Arc<Writer>,
+    listing: &Listing,
+    deep: bool,
+    done: &mut Compacted,
+) -> Result<()> {
+    // Readers of this process may be pinned to an older state.
+    let needed = shared.in_use();
+    let mut gone = garbage(listing, shared.config.retention(), |id| needed.contains(id));
+    if !deep {
+        // Of the other levels only a part was listed.
+        gone.retain(|id| id.level == 0);
+    }
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let layout = shared.config.layout();
+    let keys: Vec<String> = gone.iter().flat_map(|id| [layout.key(id), id.sidecar_key()]).collect();
+    shared.config.store.delete(&keys).await?;
+    writer.merger.forget(&gone);
+    done.removed += gone.len() as u64;
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! What a volume is opened with.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use futures::future::BoxFuture;
+use plimsoll_host::Host;
+use plimsoll_ltx::{Frames, Layout};
+use plimsoll_metrics::VolumeMetrics;
+use plimsoll_model::Result;
+use plimsoll_pages::compact::Retention;
+use plimsoll_settings::Settings;
+use plimsoll_store::Store;
+
+/// Components and settings of one volume.
+#[derive(Clone)]
+pub struct Config {
+    /// The volume's prefix.
+    pub store: Arc<dyn Store>,
+    /// Clock, chance, files, tasks.
+    pub host: Host,
+    /// The volume's folder on this host, below `state_dir`.
+    pub dir: PathBuf,
+    /// Name of this host, for other hosts to read.
+    pub host_name: String,
+    /// This process, for other processes to read.
+    pub pid: u32,
+    /// Never write, not even a lock.
+    pub read_only: bool,
+    /// All settings.
+    pub settings: Arc<Settings>,
+    /// What is counted.
+    pub metrics: VolumeMetrics,
+    /// How it is made sure that the store has one winner per name, before the first write.
+    pub fencing: Arc<dyn Fencing>,
+}
+
+/// Makes sure that the store keeps its side of the commit protocol.
+pub trait Fencing: Send + Sync {
+    /// Asks the store, unless that was done before.
+    ///
+    /// # Errors
+    /// `Unsupported`: it lets two writers create the same object.
+    fn ensure(&self) -> BoxFuture<'_, Result<()>>;
+}
+
+impl Config {
+    pub(crate) fn layout(&self) -> Layout {
+        if self.store.s3_layout() { Layout::S3 } else { Layout::Other }
+    }
+
+    pub(crate) fn frames(&self) -> Frames {
+        if self.settings.ltx_frames { Frames::Frame } else { Frames::Block }
+    }
+
+    pub(crate) fn retention(&self) -> Retention {
+        Retention { level0: self.settings.l0_retention, snapshots: self.settings.retention }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Config({})", self.store.url())
+    }
+}

@@ -1,0 +1,191 @@
+//! Keeping up with the writer by reading the object store.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use futures::try_join;
+use plimsoll_cache::{Cache, CacheId};
+use plimsoll_commitlog::{Context, identity};
+use plimsoll_ltx::{HEADER_BYTES, Header};
+use plimsoll_model::{Error, ErrorKind, Lsn, Result};
+use plimsoll_pages::{View, after, list, load, next};
+
+use crate::shared::{Shared, Tip};
+
+/// Listings in a row that may be outrun by merging and collecting.
+const LISTINGS_MAX: usize = 5;
+
+impl Shared {
+    pub(crate) fn context(&self) -> Context {
+        Context::new(self.config.host.clone(), Arc::clone(&self.config.store), self.config.settings.l0_retention)
+    }
+
+    /// Makes sure that what is read next is not much older than `follow_interval`. Returns at once if
+    /// it was looked not long ago; looks in the background if that was a while ago; looks and waits if
+    /// nobody has read for longer.
+    ///
+    /// # Errors
+    /// Only if nothing was ever read; otherwise an outage leaves readers with what is local.
+    pub(crate) fn catch_up(self: &Arc<Self>) -> Result<()> {
+        let (looked, failed) = {
+            let state = self.state();
+            if state.writer.is_some() {
+                return Ok(());
+            }
+            (state.looked, state.failed)
+        };
+        let interval = self.config.settings.follow_interval;
+        let now = self.now();
+        let Some(looked) = looked else { return self.config.host.tasks.wait(self.catch_up_now()) };
+        let ago = now.since(looked);
+        if ago < interval || failed.is_some_and(|failed| now.since(failed) < interval.max(Duration::from_secs(1))) {
+            return Ok(());
+        }
+        if ago > interval * 2 {
+            if let Err(error) = self.config.host.tasks.wait(self.catch_up_now()) {
+                self.out_of_touch(&error);
+            }
+        } else if !self.catching_up.swap(true, Ordering::AcqRel) {
+            let shared = Arc::clone(self);
+            self.config.host.tasks.spawn(Box::pin(async move {
+                if let Err(error) = shared.catch_up_now().await {
+                    shared.out_of_touch(&error);
+                }
+                shared.catching_up.store(false, Ordering::Release);
+            }));
+        }
+        Ok(())
+    }
+
+    fn out_of_touch(&self, error: &Error) {
+        tracing::warn!(%error, "reading on from what is local");
+        let now = self.now();
+        let mut state = self.state();
+        state.failed = Some(now);
+        state.trouble = Some(error.to_string());
+    }
+
+    /// Reads whatever is newer than the view.
+    ///
+    /// # Errors
+    /// As the store says; `Corrupt` for damaged objects or a history that went back.
+    pub(crate) async fn catch_up_now(self: &Arc<Self>) -> Result<()> {
+        let _following = self.following.lock().await;
+        let (view, looked, ours) = {
+            let state = self.state();
+            (Arc::clone(&state.view), state.looked, state.ours)
+        };
+        let sent = self.now();
+        // After half the retention, the next name may be free because it was merged and collected.
+        let near = looked.is_some_and(|looked| sent.since(looked) < self.config.settings.l0_retention / 2);
+        if !near || view.txid.is_zero() {
+            return self.load(sent).await;
+        }
+        let mut newest = view;
+        let store = &self.config.store;
+        while let Some(index) = next(store, self.config.layout(), newest.txid, ours, self.cache()).await? {
+            newest = Arc::new(after(&newest, &index, store.url())?);
+        }
+        self.publish(newest, ours, None, sent)
+    }
+
+    /// Reads the whole index anew.
+    async fn load(self: &Arc<Self>, sent: plimsoll_host::Mono) -> Result<()> {
+        let (store, layout) = (&self.config.store, self.config.layout());
+        let context = self.context();
+        for attempt in 1.. {
+            let (volume, listing) = try_join!(identity(&context), list(store, layout))?;
+            let plan = listing.newest().map_err(|error| error.object(store.url().to_owned()))?;
+            let newest_sync = listing.level(0).next_back().map(|file| layout.key(&file.id));
+            let stamped = async {
+                let Some(key) = newest_sync else { return Ok(None) };
+                let Some(bytes) = store.get_range(&key, 0..HEADER_BYTES as u64).await? else { return Ok(None) };
+                let header = Header::decode(&bytes).map_err(|error| error.object(format!("{}/{key}", store.url())))?;
+                Ok(header.stamp.map(|stamp| stamp.lsn))
+            };
+            let base = View::empty();
+            let loaded = async { try_join!(load(store, layout, &base, plan, volume.is_some(), self.cache()), stamped) };
+            match loaded.await {
+                Ok((mut view, stamp)) => {
+                    view.lsn = stamp.unwrap_or(Lsn::ZERO);
+                    let uuid = volume.as_ref().map(|volume| volume.uuid);
+                    return self.publish(Arc::new(view), volume.is_some(), uuid, sent);
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound && attempt < LISTINGS_MAX => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(
+        self: &Arc<Self>,
+        view: Arc<View>,
+        ours: bool,
+        uuid: Option<[u8; 16]>,
+        sent: plimsoll_host::Mono,
+    ) -> Result<()> {
+        self.open_cache(&view, uuid);
+        let hydrate = {
+            let mut state = self.state();
+            state.looked = Some(sent);
+            state.failed = None;
+            state.ours |= ours;
+            state.uuid = state.uuid.or(uuid);
+            if state.writer.is_some() || view.txid == state.view.txid {
+                return Ok(());
+            }
+            if view.txid < state.view.txid {
+                return Err(Error::new(ErrorKind::Corrupt, "following")
+                    .object(self.url().to_owned())
+                    .why(format!("its newest sync is {}, it was {} before", view.txid, state.view.txid))
+                    .hint("objects were removed from it; reopen to read what is there now"));
+            }
+            let version = state.tip.version + 1;
+            state.tip = Tip { lsn: view.lsn, count: view.count, page_size: view.page_size, version };
+            self.set_view(&mut state, Arc::clone(&view));
+            self.config.settings.hydrate
+        };
+        if hydrate {
+            self.hydrate();
+        }
+        Ok(())
+    }
+
+    /// Opens the cache once the page size is known.
+    pub(crate) fn open_cache(&self, view: &View, uuid: Option<[u8; 16]>) {
+        let (Some(page_size), None) = (view.page_size, self.cache.get()) else { return };
+        let Some((dir, lock)) = self.dir.cache() else {
+            tracing::warn!(dir = %self.dir.path().display(), "no local cache: every cold page is a request");
+            return;
+        };
+        // A volume that only Litestream writes has no identity but its URL.
+        let volume = uuid.unwrap_or_else(|| xxhash_rust::xxh3::xxh3_128(self.url().as_bytes()).to_be_bytes());
+        let host = &self.config.host;
+        let id = CacheId { volume, page_size };
+        let cache = Arc::new(Cache::open(host, &dir, id, self.config.settings.cache_bytes_max));
+        self.fetcher.set_cache(Arc::clone(&cache));
+        // If another thread was faster, its cache stays and this one's lock is let go.
+        let _ = self.cache.set((cache, lock));
+    }
+
+    /// Starts bringing the rest of the volume here, unless that is under way.
+    pub(crate) fn hydrate(self: &Arc<Self>) {
+        if self.cache().is_none() || self.hydrating.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let shared = Arc::clone(self);
+        self.config.host.tasks.spawn(Box::pin(async move {
+            let view = Arc::clone(&shared.state().view);
+            let watched = Arc::clone(&shared);
+            let go_on = move || !watched.state().closed;
+            match shared.fetcher.hydrate(&view, go_on).await {
+                Ok(()) => {}
+                Err(error) => tracing::debug!(%error, "hydration stopped"),
+            }
+            shared.hydrating.store(false, Ordering::Release);
+        }));
+    }
+}

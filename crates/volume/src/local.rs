@@ -1,0 +1,188 @@
+//! The volume's folder on this host: lock, identity, journal, cache, stranded journals.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use plimsoll_host::{Files, Host, Lock, OpenMode, WallMs};
+use plimsoll_model::{Error, ErrorKind, Result, ResultExt, WriterId};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Longest readable part of a folder's name.
+const NAME_BYTES_MAX: usize = 48;
+/// Processes of one host that have a cache of their own at the same time.
+const CACHES_MAX: usize = 64;
+
+/// One folder below `state_dir`. Deleting it is losing the host.
+#[derive(Clone)]
+pub struct VolumeDir {
+    files: Arc<dyn Files>,
+    path: PathBuf,
+}
+
+/// Who holds the volume on this host.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct LocalHolder {
+    pub(crate) pid: u32,
+    pub(crate) since_ms: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Identity {
+    writer: String,
+}
+
+/// Acknowledged commits that could not be appended to the history any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranded {
+    /// Where the journal is kept.
+    pub path: PathBuf,
+}
+
+impl VolumeDir {
+    /// The folder of a volume: a readable name with a hash of the whole URL.
+    #[must_use]
+    pub fn of(state_dir: &Path, canonical_url: &str, files: Arc<dyn Files>) -> Self {
+        let tail = canonical_url.split('?').next().unwrap_or_default().trim_end_matches('/').rsplit('/').next();
+        let name: String = tail
+            .unwrap_or_default()
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' || c == '_' { c } else { '_' })
+            .take(NAME_BYTES_MAX)
+            .collect();
+        let path = state_dir.join(format!("{name}-{:016x}", xxh3_64(canonical_url.as_bytes())));
+        VolumeDir { files, path }
+    }
+
+    /// A folder that is known already.
+    #[must_use]
+    pub fn at(path: PathBuf, files: Arc<dyn Files>) -> Self {
+        VolumeDir { files, path }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the journal is.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.path.join("journal")
+    }
+
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.path.join("scratch")
+    }
+
+    pub(crate) fn create(&self) -> Result<()> {
+        self.files.create_dir_all(&self.path).doing("creating the volume's local folder", self.path.display())
+    }
+
+    /// Whether a journal was left behind by a process that did not let go.
+    pub(crate) fn has_journal(&self) -> bool {
+        self.files.list(&self.journal()).is_ok_and(|names| !names.is_empty())
+    }
+
+    /// Takes the host's lock on writing the volume; `None` if another process has it.
+    pub(crate) fn lock(&self) -> Result<Option<Box<dyn Lock>>> {
+        self.create()?;
+        let path = self.path.join("lock");
+        self.files.try_lock(&path).doing("locking", path.display())
+    }
+
+    /// Asks the process that holds the lock to let go when it can.
+    pub(crate) fn ask_for_it(&self) {
+        // Only a wish: without it the other process lets go when it is idle.
+        let _ = self.files.open(&self.wanted(), OpenMode::Create);
+    }
+
+    /// Whether another process asked; the wish is taken back.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.files.remove(&self.wanted()).is_ok()
+    }
+
+    fn wanted(&self) -> PathBuf {
+        self.path.join("wanted")
+    }
+
+    /// Says who holds the lock, for messages.
+    pub(crate) fn introduce(&self, holder: &LocalHolder) {
+        let bytes = serde_json::to_vec(holder).expect("BUG: a holder is not JSON");
+        if let Err(error) = self.files.replace(&self.path.join("holder.json"), &bytes) {
+            tracing::debug!(%error, "the local holder could not be recorded");
+        }
+    }
+
+    pub(crate) fn holder(&self) -> Option<LocalHolder> {
+        serde_json::from_slice(&self.files.read(&self.path.join("holder.json")).ok()?).ok()
+    }
+
+    /// The identity of this host's share in the volume, drawn on first use.
+    pub(crate) fn writer(&self, host: &Host) -> Result<WriterId> {
+        let path = self.path.join("identity.json");
+        match self.files.read(&path) {
+            Ok(bytes) => serde_json::from_slice::<Identity>(&bytes)
+                .ok()
+                .and_then(|identity| u64::from_str_radix(&identity.writer, 16).ok())
+                .map(WriterId)
+                .ok_or_else(|| {
+                    Error::new(ErrorKind::Corrupt, "reading this host's identity from")
+                        .object(path.display().to_string())
+                        .why("it is not what was written there")
+                        .hint("if the journal beside it is not needed any more, remove the folder")
+                }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let writer = WriterId(host.chance.bits());
+                let identity = Identity { writer: writer.to_string() };
+                let bytes = serde_json::to_vec(&identity).expect("BUG: an identity is not JSON");
+                self.files.replace(&path, &bytes).doing("writing", path.display())?;
+                Ok(writer)
+            }
+            Err(error) => Err(error).doing("reading this host's identity from", path.display()),
+        }
+    }
+
+    /// A cache folder that no other process uses, with the lock that keeps it so.
+    pub(crate) fn cache(&self) -> Option<(PathBuf, Box<dyn Lock>)> {
+        (0..CACHES_MAX).find_map(|number| {
+            let path = self.path.join(format!("cache-{number}"));
+            self.files.create_dir_all(&path).ok()?;
+            let lock = self.files.try_lock(&path.join("lock")).ok()??;
+            Some((path, lock))
+        })
+    }
+
+    /// Removes the journal: everything in it is durable.
+    pub(crate) fn drop_journal(&self) -> Result<()> {
+        let path = self.journal();
+        self.files.remove_dir_all(&path).doing("removing the finished journal", path.display())?;
+        self.files.sync_dir(&self.path).doing("syncing", self.path.display())
+    }
+
+    /// Keeps a journal that cannot be replayed aside.
+    pub(crate) fn strand(&self, at: WallMs) -> Result<Stranded> {
+        let dir = self.path.join("stranded");
+        self.files.create_dir_all(&dir).doing("creating", dir.display())?;
+        let path = (0..)
+            .map(|number| dir.join(format!("{at}-{number}")))
+            .find(|path| self.files.list(path).is_err())
+            .expect("BUG: numbers ran out");
+        self.files.rename(&self.journal(), &path).doing("keeping the stranded journal as", path.display())?;
+        self.files.sync_dir(&dir).doing("syncing", dir.display())?;
+        self.files.sync_dir(&self.path).doing("syncing", self.path.display())?;
+        Ok(Stranded { path })
+    }
+
+    /// Journals that were kept aside.
+    #[must_use]
+    pub fn stranded(&self) -> Vec<Stranded> {
+        let dir = self.path.join("stranded");
+        let names = self.files.list(&dir).unwrap_or_default();
+        names.into_iter().map(|name| Stranded { path: dir.join(name) }).collect()
+    }
+}

@@ -1,0 +1,157 @@
+//! From a URL and settings to a volume, on the real machine.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use plimsoll_host::Host;
+use plimsoll_metrics::{Metrics, RequestOutcome, StoreOp};
+use plimsoll_model::{Error, ErrorKind, Result};
+use plimsoll_settings::{Input, Override, Settings, Sourced, find};
+use plimsoll_store::{
+    Environment, Observer, ProbeMemory, Store, StoreOptions, VolumeUrl, ensure_fencing, open_observed,
+};
+
+use crate::{Config, Fencing, Volume, VolumeDir};
+
+/// What all volumes of a process share.
+#[derive(Clone)]
+pub struct Process {
+    /// Clock, chance, files, tasks.
+    pub host: Host,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Environment variables.
+    pub environment: plimsoll_settings::Environment,
+    /// Name of this host.
+    pub host_name: String,
+    /// This process.
+    pub pid: u32,
+}
+
+/// What to open, and how.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// The volume.
+    pub url: VolumeUrl,
+    /// Values that go before file and environment.
+    pub overrides: Vec<Override>,
+    /// Never write.
+    pub read_only: bool,
+}
+
+/// The folder that a volume has on a host with these settings.
+#[must_use]
+pub fn local_dir(settings: &Settings, store_url: &str, host: &Host) -> VolumeDir {
+    VolumeDir::of(&settings.state_dir, store_url, Arc::clone(&host.files))
+}
+
+impl Process {
+    /// Settings from `plimsoll.toml`, the environment and overrides.
+    ///
+    /// # Errors
+    /// `Invalid` naming key, source and expected form.
+    pub fn settings(&self, overrides: &[Override]) -> Result<Sourced> {
+        let file = find(&*self.host.files, &self.environment)?;
+        Sourced::load(&Input { file, environment: self.environment.clone(), overrides: overrides.to_vec() })
+    }
+
+    /// The store behind a URL. Sends no request.
+    ///
+    /// # Errors
+    /// `Invalid`, `Denied` or `Unsupported` when URL, settings or credentials cannot work.
+    pub fn store(&self, url: &VolumeUrl, settings: &Settings) -> Result<Arc<dyn Store>> {
+        let defaults = StoreOptions::default();
+        let options = StoreOptions {
+            endpoint: settings.endpoint.clone(),
+            region: settings.region.clone(),
+            allow_http: settings.allow_http,
+            request_timeout: settings.sync_timeout.min(defaults.request_timeout),
+            ..defaults
+        };
+        let observer = Arc::new(Counting(self.metrics.clone()));
+        Ok(open_observed(url, &options, &Environment::of_process(), &self.host, observer)?.store)
+    }
+
+    /// Opens a volume.
+    ///
+    /// # Errors
+    /// As [`Process::settings`], [`Process::store`] and [`Volume::open`].
+    pub fn open(&self, opening: Opening) -> Result<Volume> {
+        let overrides: Vec<Override> = opening
+            .url
+            .params
+            .iter()
+            .map(|(name, value)| Override::new(name, value, "URL parameter"))
+            .chain(opening.overrides.iter().cloned())
+            .collect();
+        let settings = self.settings(&overrides)?.settings;
+        refuse_plain_file(&opening.url)?;
+        let store = self.store(&opening.url, &settings)?;
+        let url = store.url().to_owned();
+        let dir = local_dir(&settings, &url, &self.host);
+        let memory = ProbeMemory::new(settings.state_dir.join("stores"));
+        let fencing = Probing {
+            url: opening.url,
+            store: Arc::clone(&store),
+            memory,
+            host: self.host.clone(),
+            trusted: settings.unsafe_no_fencing,
+        };
+        Volume::open(Config {
+            store,
+            host: self.host.clone(),
+            dir: dir.path().to_owned(),
+            host_name: self.host_name.clone(),
+            pid: self.pid,
+            read_only: opening.read_only,
+            settings: Arc::new(settings),
+            metrics: self.metrics.volume(&url),
+            fencing: Arc::new(fencing),
+        })
+    }
+}
+
+/// A volume is a directory. A file of that name is most likely an ordinary SQLite database.
+fn refuse_plain_file(url: &VolumeUrl) -> Result<()> {
+    if url.dir().is_some_and(|path| path.is_file()) {
+        return Err(Error::new(ErrorKind::Invalid, "opening the volume")
+            .object(url.canonical())
+            .why("there is a plain file of that name, where a volume is a directory")
+            .hint("to make a volume of an existing database, run: plimsoll import <file> <url>"));
+    }
+    Ok(())
+}
+
+struct Probing {
+    url: VolumeUrl,
+    store: Arc<dyn Store>,
+    memory: ProbeMemory,
+    host: Host,
+    trusted: bool,
+}
+
+impl Fencing for Probing {
+    fn ensure(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async {
+            if self.trusted {
+                return Ok(());
+            }
+            ensure_fencing(&self.url, &*self.store, &self.memory, &self.host).await
+        })
+    }
+}
+
+struct Counting(Metrics);
+
+impl Observer for Counting {
+    fn request(&self, op: &'static str, outcome: &'static str, seconds: f64) {
+        // The store tells kinds of reading apart that are one kind of request.
+        let op = if op.starts_with("get") { "get" } else { op };
+        let op = StoreOp::ALL.into_iter().find(|known| known.name() == op);
+        let outcome = if outcome == "ok" { "success" } else { outcome };
+        let outcome = RequestOutcome::ALL.into_iter().find(|known| known.name() == outcome);
+        if let (Some(op), Some(outcome)) = (op, outcome) {
+            self.0.store_request(op, outcome, Duration::try_from_secs_f64(seconds).unwrap_or_default());
+        }
+    }
+}

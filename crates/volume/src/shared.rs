@@ -1,0 +1,265 @@
+//! The state behind every handle of one volume.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, RwLock, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use futures::future::{Either, select};
+use plimsoll_cache::Cache;
+use plimsoll_commitlog::Lease;
+use plimsoll_durability::{FlushReason, Outcome, Terminal};
+use plimsoll_host::{Lock, Mono};
+use plimsoll_journal::{Journal, Place};
+use plimsoll_ltx::FileId;
+use plimsoll_model::{Epoch, Error, ErrorKind, Level, Lsn, PageCount, PageSize, Result, WriterId};
+use plimsoll_pages::{Fetcher, Overlay, View, compact::Merger};
+
+use crate::{
+    accounts::Accounts,
+    config::Config,
+    event::{Alarm, Event},
+    local::VolumeDir,
+    syncer::Attempt,
+};
+
+/// The newest state that new snapshots see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tip {
+    /// The last commit.
+    pub(crate) lsn: Lsn,
+    /// Pages after it.
+    pub(crate) count: PageCount,
+    /// Bytes per page, once anything was written.
+    pub(crate) page_size: Option<PageSize>,
+    /// Counts the states that this process has seen.
+    pub(crate) version: u64,
+}
+
+/// What changes, under one lock that is held for moments only.
+pub(crate) struct State {
+    pub(crate) tip: Tip,
+    pub(crate) view: Arc<View>,
+    /// Set while this process holds the volume for writing.
+    pub(crate) writer: Option<Arc<Writer>>,
+    /// Whether a write transaction is open.
+    pub(crate) writing: bool,
+    /// Another writer took the volume from this handle.
+    pub(crate) fenced: bool,
+    pub(crate) closed: bool,
+    /// Whether `volume.json` was there, and with it sidecars may be.
+    pub(crate) ours: bool,
+    /// From `volume.json`.
+    pub(crate) uuid: Option<[u8; 16]>,
+    /// When the store was last asked for something newer, and answered.
+    pub(crate) looked: Option<Mono>,
+    /// When asking failed last.
+    pub(crate) failed: Option<Mono>,
+    /// The last thing that went wrong, for people.
+    pub(crate) trouble: Option<String>,
+}
+
+/// See the [module](self).
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) dir: VolumeDir,
+    pub(crate) state: Mutex<State>,
+    /// Views that somebody may still read.
+    pub(crate) views: Mutex<Vec<Weak<View>>>,
+    pub(crate) fetcher: Arc<Fetcher>,
+    pub(crate) cache: OnceLock<(Arc<Cache>, Box<dyn Lock>)>,
+    /// Held while this process takes the volume or lets it go.
+    pub(crate) turning: tokio::sync::Mutex<()>,
+    /// One catch-up at a time.
+    pub(crate) following: tokio::sync::Mutex<()>,
+    pub(crate) catching_up: AtomicBool,
+    pub(crate) hydrating: AtomicBool,
+}
+
+/// What this process has while it holds the volume for writing.
+pub(crate) struct Writer {
+    pub(crate) id: WriterId,
+    pub(crate) epoch: Epoch,
+    pub(crate) journal: Journal,
+    pub(crate) overlay: RwLock<Overlay<Place>>,
+    pub(crate) accounts: Mutex<Accounts>,
+    /// Fires whenever a wait may have an answer or a commit may have room.
+    pub(crate) progress: Event,
+    pub(crate) syncer: Alarm,
+    pub(crate) flusher: Alarm,
+    pub(crate) keeper: Alarm,
+    pub(crate) compactor: Alarm,
+    pub(crate) lease: Lease,
+    /// A sync whose outcome is not known. Nothing else may be synced before it is.
+    pub(crate) attempt: Mutex<Option<Arc<Attempt>>>,
+    pub(crate) merger: Merger,
+    /// Snapshots by the commit of the view under them.
+    pub(crate) live: Mutex<BTreeMap<Lsn, usize>>,
+    /// The commit of the newest view.
+    pub(crate) floor: AtomicU64,
+    /// Tasks end.
+    pub(crate) stop: AtomicBool,
+    /// Held while journal segments are given up.
+    pub(crate) tidying: Mutex<()>,
+    /// Keeps other processes of this host from writing.
+    pub(crate) lock: Mutex<Option<Box<dyn Lock>>>,
+}
+
+/// A panic while a lock was held leaves the state behind it unknown: going on could break a promise.
+const POISONED: &str = "BUG: a panic while the state of a volume was locked";
+
+impl Shared {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect(POISONED)
+    }
+
+    pub(crate) fn cache(&self) -> Option<&Arc<Cache>> {
+        self.cache.get().map(|(cache, _)| cache)
+    }
+
+    pub(crate) fn now(&self) -> Mono {
+        self.config.host.clock.now()
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        self.config.store.url()
+    }
+
+    /// Records the last thing that went wrong, for `status`.
+    pub(crate) fn note_trouble(&self, error: &Error) {
+        self.state().trouble = Some(error.to_string());
+    }
+
+    /// Waits for an answer at most `sync_timeout_ms`.
+    pub(crate) async fn in_time<T: Send>(&self, answer: impl Future<Output = T> + Send) -> Option<T> {
+        let patience = self.config.settings.sync_timeout;
+        if patience.is_zero() {
+            return Some(answer.await);
+        }
+        let answer = std::pin::pin!(answer);
+        match select(answer, self.config.host.clock.sleep(patience)).await {
+            Either::Left((answer, _)) => Some(answer),
+            Either::Right(_) => None,
+        }
+    }
+
+    /// Why something took too long.
+    pub(crate) fn late(&self, what: &str) -> String {
+        let patience = self.config.settings.sync_timeout.as_millis();
+        let trouble =
+            self.state().trouble.clone().map_or(String::new(), |trouble| format!("; last trouble: {trouble}"));
+        format!("{what} within sync_timeout_ms = {patience}{trouble}")
+    }
+
+    /// Makes a view the newest. Older ones stay known as long as somebody reads them.
+    pub(crate) fn set_view(&self, state: &mut State, view: Arc<View>) {
+        let mut views = self.views.lock().expect(POISONED);
+        views.retain(|view| view.strong_count() > 0);
+        views.push(Arc::downgrade(&view));
+        state.view = view;
+    }
+
+    /// Objects that the newest view or a reader of this process refers to.
+    pub(crate) fn in_use(&self) -> HashSet<FileId> {
+        let views: Vec<Arc<View>> = self.views.lock().expect(POISONED).iter().filter_map(Weak::upgrade).collect();
+        views.iter().flat_map(|view| view.slots().map(|(_, slot)| slot.object().id).collect::<Vec<_>>()).collect()
+    }
+
+    pub(crate) fn is_writer(&self, writer: &Arc<Writer>) -> bool {
+        self.state().writer.as_ref().is_some_and(|current| Arc::ptr_eq(current, writer))
+    }
+
+    pub(crate) fn closed_error(&self) -> Error {
+        Error::new(ErrorKind::Closed, "using").object(self.url().to_owned()).why("the volume was closed")
+    }
+
+    pub(crate) fn fenced_error(&self) -> Error {
+        Error::new(ErrorKind::Fenced, "writing to")
+            .object(self.url().to_owned())
+            .why("another writer has taken the volume")
+            .hint("reopen it to go on from the new writer's state; commits that it does not have are kept as a stranded journal")
+    }
+}
+
+impl Writer {
+    pub(crate) fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.accounts.lock().expect(POISONED)
+    }
+
+    pub(crate) fn live(&self) -> MutexGuard<'_, BTreeMap<Lsn, usize>> {
+        self.live.lock().expect(POISONED)
+    }
+
+    pub(crate) fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Ends the tasks; each at its next safe point.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.syncer.ring();
+        self.flusher.ring();
+        self.keeper.ring();
+        self.compactor.ring();
+    }
+
+    /// Syncs the journal and moves the watermark. `None` as reason: a commit waits by itself.
+    pub(crate) fn flush(&self, shared: &Shared, reason: Option<FlushReason>) -> Result<()> {
+        let (lsn, position) = {
+            let accounts = self.accounts();
+            (accounts.progress.marks().mark(Level::Buffered).lsn, accounts.flush.position())
+        };
+        // Everything that was accounted for is written, so syncing what is written covers it.
+        let synced = self.journal.sync_to(self.journal.written());
+        let clock = &shared.config.host.clock;
+        let (now, wall) = (clock.now(), clock.wall());
+        {
+            let mut accounts = self.accounts();
+            if synced.as_ref().map_or(true, |synced| synced.ran) {
+                accounts.flush.on_flushed(reason, synced.is_ok(), position, now);
+                let metrics = &shared.config.metrics;
+                if let Some(reason) = reason {
+                    metrics.journal_flush(reason, if synced.is_ok() { Outcome::Success } else { Outcome::Error });
+                }
+                if synced.is_ok() {
+                    metrics.journal_synced(accounts.flush.cadence());
+                }
+            }
+            match &synced {
+                Ok(_) => drop(accounts.progress.advance(Level::Journaled, lsn, wall)),
+                Err(_) => accounts.progress.end(Terminal::JournalFailed),
+            }
+        }
+        self.progress.fire();
+        synced.map(drop).inspect_err(|error| shared.note_trouble(error))
+    }
+
+    /// Ends the journal; nothing of it is given up any more.
+    pub(crate) fn close_journal(&self) -> Result<()> {
+        let _tidying = self.tidying.lock().expect(POISONED);
+        self.journal.close()
+    }
+
+    /// Lets other processes of this host write.
+    pub(crate) fn unlock(&self) {
+        self.lock.lock().expect(POISONED).take();
+    }
+
+    /// Gives up journal space that no reader and no sync needs any more.
+    pub(crate) fn tidy(&self) {
+        let _tidying = self.tidying.lock().expect(POISONED);
+        // After the end the files belong to whoever opens the volume next.
+        if self.stopped() {
+            return;
+        }
+        let newest = Lsn(self.floor.load(Ordering::Acquire));
+        let floor = self.live().first_key_value().map_or(newest, |(oldest, _)| newest.min(*oldest));
+        self.overlay.write().expect(POISONED).trim(floor);
+        if let Err(error) = self.journal.release(floor, None) {
+            tracing::warn!(%error, "finished journal segments could not be given up");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A state that existed, pinned.
+
+use std::sync::Arc;
+
+use plimsoll_host::Host;
+use plimsoll_model::{ErrorKind, Lsn, PageCount, PageNo, PageSize, Result};
+use plimsoll_pages::{Found, View};
+
+use crate::shared::{Shared, State, Tip, Writer};
+
+/// A state that existed, pinned. Reads are repeatable until it is dropped.
+///
+/// Costs nothing but the space of what has been replaced since: journal segments on this host,
+/// merged objects in the store.
+pub struct Snapshot {
+    shared: Arc<Shared>,
+    writer: Option<Arc<Writer>>,
+    view: Arc<View>,
+    tip: Tip,
+}
+
+impl Snapshot {
+    /// Pins the newest state. The state is locked by the caller.
+    pub(crate) fn pin(shared: &Arc<Shared>, state: &State) -> Snapshot {
+        Self::pin_at(shared, state.writer.clone(), Arc::clone(&state.view), state.tip)
+    }
+
+    fn pin_at(shared: &Arc<Shared>, writer: Option<Arc<Writer>>, view: Arc<View>, tip: Tip) -> Snapshot {
+        if let Some(writer) = &writer {
+            *writer.live().entry(view.lsn).or_default() += 1;
+        }
+        Snapshot { shared: Arc::clone(shared), writer, view, tip }
+    }
+
+    /// The same state, pinned once more.
+    pub(crate) fn again(&self) -> Snapshot {
+        self.advanced(self.tip)
+    }
+
+    /// The state after a commit on top of this one.
+    pub(crate) fn advanced(&self, tip: Tip) -> Snapshot {
+        Self::pin_at(&self.shared, self.writer.clone(), Arc::clone(&self.view), tip)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The last commit in it.
+    #[must_use]
+    pub fn lsn(&self) -> Lsn {
+        self.tip.lsn
+    }
+
+    /// Pages in it.
+    #[must_use]
+    pub fn page_count(&self) -> PageCount {
+        self.tip.count
+    }
+
+    /// Bytes per page; `None` while nothing was ever written.
+    #[must_use]
+    pub fn page_size(&self) -> Option<PageSize> {
+        self.tip.page_size
+    }
+
+    /// Differs between any two states that this process has seen.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.tip.version
+    }
+
+    /// Reads one page; `buf` is one page long. A page that was never written reads as zeros.
+    ///
+    /// Journal, cache or store, in this order; what is not local costs a request and brings its
+    /// neighbours along.
+    ///
+    /// # Errors
+    /// `Corrupt`: what was read fails its check, and there is no good copy. `Unavailable`: not local,
+    /// and the store does not answer. `NotFound`: a follower's state that is older than the retention.
+    pub fn read(&self, page: PageNo, buf: &mut [u8]) -> Result<()> {
+        if !self.tip.count.contains(page) {
+            buf.fill(0);
+            return Ok(());
+        }
+        if let Some(writer) = &self.writer {
+            let found = writer.overlay.read().expect("BUG: a panic while the overlay was locked").find(
+                page,
+                self.tip.lsn,
+                self.view.lsn,
+            );
+            match found {
+                Some(Found::At(place)) => return writer.journal.read(place, page, buf),
+                Some(Found::Zeros) => {
+                    buf.fill(0);
+                    return Ok(());
+                }
+                None => {}
+            }
+        }
+        let Some(slot) = self.view.slot(page) else {
+            buf.fill(0);
+            return Ok(());
+        };
+        if let Some(cache) = self.shared.cache() {
+            let want = plimsoll_cache::Want { hash: slot.hash(), changed: slot.object().id.max, view: self.view.txid };
+            if cache.get(page, &want, buf).is_some() {
+                return Ok(());
+            }
+        }
+        let Host { tasks, .. } = &self.shared.config.host;
+        tasks.wait(self.fetch(page, buf))
+    }
+
+    async fn fetch(&self, page: PageNo, buf: &mut [u8]) -> Result<()> {
+        let fetcher = &self.shared.fetcher;
+        match fetcher.fetch(&self.view, page, buf).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // Merged and collected meanwhile. If the newest state has the same content elsewhere, that will do.
+                self.shared.catch_up_now().await?;
+                let newest = Arc::clone(&self.shared.state().view);
+                let hash = |view: &View| view.slot(page).and_then(plimsoll_pages::Slot::hash);
+                match (hash(&self.view), hash(&newest)) {
+                    (Some(wanted), Some(there)) if wanted == there => fetcher.fetch(&newest, page, buf).await,
+                    _ => Err(error),
+                }
+            }
+            other => other,
+        }
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        let Some(writer) = &self.writer else { return };
+        let last = {
+            let mut live = writer.live();
+            match live.get_mut(&self.view.lsn) {
+                Some(count) if *count > 1 => {
+                    *count -= 1;
+                    false
+                }
+                _ => live.remove(&self.view.lsn).is_some(),
+            }
+        };
+        if last && self.view.lsn.0 < writer.floor.load(std::sync::atomic::Ordering::Acquire) {
+            writer.tidy();
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The task that syncs to the object store.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use plimsoll_commitlog::{FenceInfo, Outcome, Sync};
+use plimsoll_durability::{
+    Next,
+    Outcome::{Error as Failure, Success},
+    SyncReason, Terminal,
+};
+use plimsoll_host::run_blocking;
+use plimsoll_journal::Place;
+use plimsoll_ltx::{Encoder, FileId, Header, IndexEntry, sidecar::Sidecar};
+use plimsoll_model::{Error, ErrorKind, Level, Lsn, PageCount, PageNo, PageSize, Result, Stamp, Txid};
+use plimsoll_pages::{Index, Object, Placed, Sink, View};
+use plimsoll_store::Body;
+
+use crate::shared::{Shared, Tip, Writer};
+
+/// First pause after a sync without outcome; doubles up to the maximum.
+const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// A sync of this size gets a sidecar, so that readers can check single pages of it.
+const SIDECAR_BYTES_MIN: u64 = 512 << 10;
+
+/// A sync that was encoded. It is asked for again, unchanged, until its outcome is known.
+pub(crate) struct Attempt {
+    sync: Sync,
+    index: Vec<IndexEntry>,
+    size: u64,
+    places: Vec<(PageNo, Place)>,
+}
+
+/// What a sync carries.
+struct Cut {
+    lsn: Lsn,
+    txid: Txid,
+    link: u64,
+    count: PageCount,
+    page_size: PageSize,
+    places: Vec<(PageNo, Place)>,
+    /// Pages that are in the volume and were never written since it had grown over them.
+    zeros: Vec<PageNo>,
+}
+
+/// Syncs whenever the policy says so, until the writer stops or is fenced.
+pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
+    let host = &shared.config.host;
+    while !writer.stopped() {
+        let next = writer.accounts().next_sync(host.clock.now());
+        match next {
+            Next::SyncNow(reason) => sync_once(&shared, &writer, reason).await,
+            Next::WaitUntil(at) => writer.syncer.sleep(&*host.clock, Some(at)).await,
+            Next::Idle => writer.syncer.sleep(&*host.clock, None).await,
+        }
+    }
+}
+
+async fn sync_once(shared: &Arc<Shared>, writer: &Arc<Writer>, reason: SyncReason) {
+    let clock = &shared.config.host.clock;
+    let began = clock.now();
+    let outcome = attempt(shared, writer).await;
+    let took = clock.now().since(began);
+    let result = if matches!(outcome, Ok(None | Some(Outcome::Durable))) { Success } else { Failure };
+    shared.config.metrics.sync(reason, result, took);
+    match outcome {
+        Ok(Some(Outcome::Durable)) => {}
+        Ok(None) => {
+            let durable = writer.lease.durable();
+            writer.accounts().sync.on_sync_done(durable);
+        }
+        Ok(Some(Outcome::Fenced(info))) => fence(shared, writer, &info).await,
+        Err(error) if error.kind() == ErrorKind::Fenced => {
+            let info = writer.lease.aftermath().await;
+            match info {
+                Ok(info) => fence(shared, writer, &info).await,
+                Err(error) => tracing::warn!(%error, "what became of the last commits is not known yet"),
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a sync did not succeed and will be tried again");
+            shared.note_trouble(&error);
+            let mut accounts = writer.accounts();
+            let pause = (PAUSE * 2u32.saturating_pow(accounts.failures.min(16))).min(PAUSE_MAX);
+            accounts.failures += 1;
+            accounts.sync.on_sync_failed(clock.now(), pause);
+        }
+    }
+    writer.progress.fire();
+}
+
+/// One sync, or the next try of the one whose outcome is unknown. `None`: there is nothing to sync.
+async fn attempt(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Result<Option<Outcome>> {
+    let pending = writer.attempt.lock().expect("BUG: a panic beside a sync").clone();
+    let attempt = match pending {
+        Some(attempt) => attempt,
+        None => {
+            let Some(cut) = cut(shared, writer) else { return Ok(None) };
+            let (of, by) = (Arc::clone(shared), Arc::clone(writer));
+            let attempt = Arc::new(run_blocking(&shared.config.host.tasks, move || encode(&of, &by, cut)).await?);
+            *writer.attempt.lock().expect("BUG: a panic beside a sync") = Some(Arc::clone(&attempt));
+            attempt
+        }
+    };
+    writer.accounts().sync.on_sync_started(attempt.sync.stamp.lsn);
+    let outcome = writer.lease.create_next(attempt.sync.clone()).await?;
+    if outcome == Outcome::Durable {
+        *writer.attempt.lock().expect("BUG: a panic beside a sync") = None;
+        done(shared, writer, &attempt).await;
+    }
+    Ok(Some(outcome))
+}
+
+/// Everything that was committed until now.
+fn cut(shared: &Shared, writer: &Writer) -> Option<Cut> {
+    let (tip, view) = {
+        let state = shared.state();
+        (state.tip, Arc::clone(&state.view))
+    };
+    let page_size = tip.page_size?;
+    if tip.lsn <= view.lsn {
+        return None;
+    }
+    let overlay = writer.overlay.read().expect("BUG: a panic while the overlay was locked");
+    let places = overlay.changed(view.lsn, tip.lsn, tip.count);
+    // Everything above what the store has, or had left after the volume was cut, must be carried.
+    let known = overlay.lowest(view.lsn, tip.lsn).map_or(view.count, |lowest| view.count.min(lowest));
+    let lock_page = page_size.lock_page();
+    let carried = |page: &PageNo| places.binary_search_by_key(page, |(page, _)| *page).is_ok();
+    let zeros = (known.0 + 1..=tip.count.0)
+        .filter_map(PageNo::new)
+        .filter(|page| *page != lock_page && !carried(page))
+        .collect();
+    let head = writer.lease.head();
+    Some(Cut {
+        lsn: tip.lsn,
+        txid: head.map_or(Txid(1), |head| head.txid.next()),
+        link: head.map_or(0, |head| head.checksum),
+        count: tip.count,
+        page_size,
+        places,
+        zeros,
+    })
+}
+
+fn encode(shared: &Shared, writer: &Writer, cut: Cut) -> Result<Attempt> {
+    let host = &shared.config.host;
+    let stamp = Stamp { writer: writer.id, epoch: writer.epoch, lsn: cut.lsn };
+    let timestamp = host.clock.wall();
+    let header = Header {
+        page_size: cut.page_size,
+        commit: cut.count,
+        min: cut.txid,
+        max: cut.txid,
+        timestamp,
+        stamp: Some(stamp),
+        link: cut.link,
+    };
+    let expected = cut.places.len() as u64 * u64::from(cut.page_size.get());
+    let sink = Sink::new(host, expected, &shared.dir.scratch(), "sync")?;
+    let mut encoder = Encoder::new(sink.clone(), header, shared.config.frames())?;
+    let mut data = vec![0; cut.page_size.bytes()];
+    let zero = vec![0; cut.page_size.bytes()];
+    let mut zeros = cut.zeros.iter().peekable();
+    for (page, place) in &cut.places {
+        while let Some(hole) = zeros.next_if(|hole| *hole < page) {
+            encoder.page(*hole, &zero)?;
+        }
+        writer.journal.read(*place, *page, &mut data)?;
+        encoder.page(*page, &data)?;
+    }
+    for hole in zeros {
+        encoder.page(*hole, &zero)?;
+    }
+    let finished = encoder.finish()?;
+    let pieces: Vec<Bytes> = sink.into_pieces()?;
+    let sync = Sync {
+        txid: cut.txid,
+        stamp,
+        checksum: finished.checksum,
+        page_count: cut.count,
+        page_size: cut.page_size,
+        body: Body { pieces, timestamp: Some(timestamp) },
+    };
+    Ok(Attempt { sync, index: finished.index, size: finished.size, places: cut.places })
+}
+
+/// The sync is in the history: watermarks first, then the view, the cache, and what can be given up.
+async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>) {
+    let host = &shared.config.host;
+    let Sync { txid, stamp, page_count, page_size, checksum, .. } = attempt.sync;
+    writer.accounts().durable(stamp.lsn, host.clock.wall());
+    writer.progress.fire();
+
+    let object = Arc::new(Object { id: FileId::sync(txid), size: attempt.size });
+    let placed: Vec<Placed> = attempt
+        .index
+        .iter()
+        .map(|entry| Placed { page: entry.page, offset: entry.offset, len: u64::from(entry.len), hash: entry.hash })
+        .collect();
+    let uuid = shared.state().uuid;
+    {
+        let mut state = shared.state();
+        let view = state.view.after(&object, stamp.lsn, page_count, page_size, &placed);
+        shared.set_view(&mut state, Arc::new(view));
+        state.looked = Some(host.clock.now());
+    }
+    let view: Arc<View> = Arc::clone(&shared.state().view);
+    shared.open_cache(&view, uuid);
+    writer.floor.store(stamp.lsn.0, Ordering::Release);
+    let (of, by, at) = (Arc::clone(shared), Arc::clone(writer), Arc::clone(attempt));
+    run_blocking(&host.tasks, move || {
+        keep(&of, &by, &at, txid);
+        by.tidy();
+        let dirty = by.overlay.read().expect("BUG: a panic while the overlay was locked").pages();
+        by.accounts().ledger.set_pages(dirty);
+    })
+    .await;
+    writer.merger.learn(Arc::new(Index { object, count: page_count, page_size, lsn: Some(stamp.lsn), pages: placed }));
+    writer.compactor.ring();
+    if attempt.size >= SIDECAR_BYTES_MIN {
+        let sidecar = Sidecar {
+            page_size,
+            commit: page_count,
+            min: txid,
+            max: txid,
+            file_bytes: attempt.size,
+            file_checksum: checksum,
+            entries: attempt.index.clone(),
+        };
+        let key = FileId::sync(txid).sidecar_key();
+        if let Err(error) = shared.config.store.put(&key, sidecar.encode().into()).await {
+            // Only a speed-up: readers fall back to the index in the object.
+            tracing::debug!(%error, "a sidecar could not be written");
+        }
+    }
+}
+
+/// Puts what was synced into the cache, so that nobody has to fetch what was here all along.
+fn keep(shared: &Shared, writer: &Writer, attempt: &Attempt, txid: Txid) {
+    let Some(cache) = shared.cache() else { return };
+    let mut data = vec![0; attempt.sync.page_size.bytes()];
+    for (page, place) in &attempt.places {
+        let Ok(at) = attempt.index.binary_search_by_key(page, |entry| entry.page) else { continue };
+        match writer.journal.read(*place, *page, &mut data) {
+            Ok(()) => cache.put(*page, &data, attempt.index[at].hash, txid),
+            Err(error) => tracing::debug!(%error, "a synced page could not be kept in the cache"),
+        }
+    }
+}
+
+/// Another writer has the volume. What the history holds of ours is durable, the rest is kept aside.
+pub(crate) async fn fence(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &FenceInfo) {
+    let host = &shared.config.host;
+    let wall = host.clock.wall();
+    let _turning = shared.turning.lock().await;
+    if !shared.is_writer(writer) {
+        return;
+    }
+    let appended = {
+        let mut accounts = writer.accounts();
+        let appended = accounts.progress.marks().mark(Level::Buffered).lsn;
+        let held = info.held.min(appended);
+        if accounts.sync.in_flight().is_some() {
+            accounts.sync.on_sync_done(held);
+        }
+        accounts.progress.advance(Level::Durable, held, wall);
+        accounts.progress.end(Terminal::Fenced);
+        appended
+    };
+    writer.progress.fire();
+    writer.stop();
+    let lost = appended.0.saturating_sub(info.held.0);
+    let closed = writer.close_journal();
+    let kept = if lost == 0 && info.settled {
+        shared.dir.drop_journal().map(|()| None)
+    } else {
+        shared.dir.strand(wall).map(Some)
+    };
+    let error = Error::new(ErrorKind::Fenced, "syncing").object(shared.url().to_owned());
+    if let Err(error) = closed {
+        tracing::warn!(%error, "the journal that is kept aside could not be closed");
+    }
+    let error = match &kept {
+        Ok(None) => error.why("another writer has taken the volume; nothing of ours is missing in its history"),
+        Ok(Some(stranded)) => error.why(format!(
+            "another writer has taken the volume; commits {} to {appended} are not in its history and are kept in {}",
+            info.held.next(),
+            stranded.path.display()
+        )),
+        Err(kept) => {
+            error.why(format!("another writer has taken the volume; keeping the journal aside failed: {kept}"))
+        }
+    };
+    tracing::error!(%error, "fenced");
+    shared.config.metrics.fenced();
+    if lost > 0 {
+        shared.config.metrics.stranded(lost);
+    }
+    {
+        let mut state = shared.state();
+        state.trouble = Some(error.to_string());
+        state.fenced = true;
+        state.writer = None;
+        // What is read from here on is the winner's history.
+        let Tip { version, .. } = state.tip;
+        let view = Arc::clone(&state.view);
+        state.tip = Tip { lsn: view.lsn, count: view.count, page_size: view.page_size, version: version + 1 };
+        state.looked = None;
+    }
+    writer.unlock();
+}

@@ -1,0 +1,256 @@
+//! The handle.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, OnceLock, atomic::AtomicBool},
+};
+
+use plimsoll_metrics::Reading;
+use plimsoll_model::{Error, ErrorKind, Level, Lsn, PageSize, Result};
+use plimsoll_pages::{Fetcher, FetcherConfig, View};
+
+use crate::{
+    Config, Status,
+    compactor::{self, Compacted},
+    local::VolumeDir,
+    receipt,
+    shared::{Shared, State, Tip},
+    snapshot::Snapshot,
+    transaction::WriteTxn,
+};
+
+/// An open volume. Cheap to clone; every method may be called from any thread and may block.
+#[derive(Clone)]
+pub struct Volume {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Volume({})", self.shared.url())
+    }
+}
+
+impl Volume {
+    /// Opens a volume: reads where its newest state is, and goes on from this host's journal if a
+    /// process of this host left one behind. A volume that does not exist is made by its first write.
+    ///
+    /// # Errors
+    /// As the store says; `Corrupt` if its objects do not make up a state, or the journal is damaged.
+    pub fn open(config: Config) -> Result<Volume> {
+        let fetcher = Arc::new(Fetcher::new(FetcherConfig {
+            store: Arc::clone(&config.store),
+            layout: config.layout(),
+            host: config.host.clone(),
+            read_ahead_bytes: config.settings.read_ahead_bytes,
+            cache_bytes_max: config.settings.cache_bytes_max,
+        }));
+        let dir = VolumeDir::at(config.dir.clone(), Arc::clone(&config.host.files));
+        let state = State {
+            tip: Tip { lsn: Lsn::ZERO, count: plimsoll_model::PageCount(0), page_size: None, version: 0 },
+            view: Arc::new(View::empty()),
+            writer: None,
+            writing: false,
+            fenced: false,
+            closed: false,
+            ours: false,
+            uuid: None,
+            looked: None,
+            failed: None,
+            trouble: None,
+        };
+        let shared = Arc::new(Shared {
+            config,
+            dir,
+            state: Mutex::new(state),
+            views: Mutex::new(Vec::new()),
+            fetcher,
+            cache: OnceLock::new(),
+            turning: tokio::sync::Mutex::new(()),
+            following: tokio::sync::Mutex::new(()),
+            catching_up: AtomicBool::new(false),
+            hydrating: AtomicBool::new(false),
+        });
+        let weak = Arc::downgrade(&shared);
+        shared.config.metrics.read_with(move || {
+            let shared = weak.upgrade()?;
+            let writer = shared.state().writer.clone()?;
+            let accounts = writer.accounts();
+            Some(Reading { load: accounts.ledger.load(shared.now()), marks: *accounts.progress.marks() })
+        });
+        let volume = Volume { shared };
+        volume.shared.catch_up()?;
+        if !volume.shared.config.read_only && volume.shared.dir.has_journal() {
+            volume.recover()?;
+        }
+        Ok(volume)
+    }
+
+    /// Commits of this host that are not in the store yet are part of what its readers see.
+    fn recover(&self) -> Result<()> {
+        let shared = &self.shared;
+        match shared.config.host.tasks.wait(shared.take()) {
+            Ok(_) => Ok(()),
+            // Another process of this host has the journal, or another host the volume: read what is synced.
+            Err(error) if error.kind() == ErrorKind::Held => {
+                shared.note_trouble(&error);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Bytes per page; `None` while nothing was ever written.
+    #[must_use]
+    pub fn page_size(&self) -> Option<PageSize> {
+        self.shared.state().tip.page_size
+    }
+
+    /// The last commit that new snapshots see.
+    #[must_use]
+    pub fn head(&self) -> Lsn {
+        self.shared.state().tip.lsn
+    }
+
+    /// Pins the newest state. A follower first catches up if it has not looked for a while.
+    ///
+    /// # Errors
+    /// `Closed`; for a follower that never read anything, as the store says.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        self.shared.catch_up()?;
+        let state = self.shared.state();
+        if state.closed {
+            drop(state);
+            return Err(self.shared.closed_error());
+        }
+        Ok(Snapshot::pin(&self.shared, &state))
+    }
+
+    /// Starts the one write transaction of the volume, taking it for writing if need be.
+    ///
+    /// # Errors
+    /// `Conflict`: `base` is not the newest state. `Held`: another transaction, process or host is
+    /// writing. `Fenced`: another host took over. `Invalid`: the volume was opened read-only.
+    pub fn begin_write(&self, base: &Snapshot) -> Result<WriteTxn> {
+        let shared = &self.shared;
+        let conflict = || {
+            Error::new(ErrorKind::Conflict, "starting a write transaction on")
+                .object(shared.url().to_owned())
+                .why("somebody committed since the transaction began to read")
+                .hint("roll back and start again")
+        };
+        let held = || {
+            Error::new(ErrorKind::Held, "starting a write transaction on")
+                .object(shared.url().to_owned())
+                .why("another transaction of this process is writing")
+        };
+        let writer = {
+            let state = shared.state();
+            match &state.writer {
+                Some(_) if state.closed => None,
+                other => other.clone(),
+            }
+        };
+        let writer = match writer {
+            Some(writer) => writer,
+            None => shared.config.host.tasks.wait(shared.take()).inspect_err(|error| shared.note_trouble(error))?,
+        };
+        let mut state = shared.state();
+        if state.writing || !state.writer.as_ref().is_some_and(|current| Arc::ptr_eq(current, &writer)) {
+            return Err(held());
+        }
+        if base.version() != state.tip.version {
+            return Err(conflict());
+        }
+        state.writing = true;
+        let base = Snapshot::pin(shared, &state);
+        drop(state);
+        Ok(WriteTxn::new(base, writer))
+    }
+
+    /// Blocks until everything up to `lsn` has reached `level`, triggering whatever that takes.
+    ///
+    /// # Errors
+    /// As [`Receipt::wait`](crate::Receipt::wait).
+    pub fn wait(&self, lsn: Lsn, level: Level) -> Result<()> {
+        let writer = self.shared.state().writer.clone();
+        match writer {
+            Some(writer) => receipt::wait(&self.shared, &writer, lsn, level),
+            None => {
+                let (read, fenced) = {
+                    let state = self.shared.state();
+                    (state.view.lsn, state.fenced)
+                };
+                if fenced {
+                    return Err(self.shared.fenced_error());
+                }
+                // Without a writer, what is seen is what the store holds.
+                if lsn <= read {
+                    return Ok(());
+                }
+                Err(Error::new(ErrorKind::Invalid, "waiting for a commit of")
+                    .object(self.shared.url().to_owned())
+                    .why(format!("commit {lsn} was not made here, the newest read is {read}")))
+            }
+        }
+    }
+
+    /// Makes everything durable, also what another process of this host left in the journal.
+    ///
+    /// # Errors
+    /// As [`Volume::wait`]; `Held` if another process or host has the volume.
+    pub fn sync(&self) -> Result<Lsn> {
+        let lsn = self.head();
+        if !self.shared.config.read_only {
+            self.wait(lsn, Level::Durable)?;
+        }
+        Ok(lsn)
+    }
+
+    /// Merges every level, takes a snapshot if there is anything newer than the last, and collects
+    /// what is not needed any more. Takes the volume for writing if need be.
+    ///
+    /// # Errors
+    /// `Held`, `Fenced`, or as the store says. What was done until then stays done.
+    pub fn compact(&self) -> Result<Compacted> {
+        let shared = &self.shared;
+        let levels: Vec<u8> =
+            (1..=shared.config.settings.compaction_levels.len()).filter_map(|level| u8::try_from(level).ok()).collect();
+        shared.config.host.tasks.wait(async {
+            let writer = shared.take().await?;
+            compactor::round(shared, &writer, &levels, true).await
+        })
+    }
+
+    /// Reads whatever is newer, now.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn refresh(&self) -> Result<()> {
+        if self.shared.state().writer.is_some() {
+            return Ok(());
+        }
+        self.shared.config.host.tasks.wait(self.shared.catch_up_now())
+    }
+
+    /// Watermarks, load, role and position.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status::of(&self.shared)
+    }
+
+    /// The volume's folder on this host.
+    #[must_use]
+    pub fn dir(&self) -> &VolumeDir {
+        &self.shared.dir
+    }
+
+    /// Makes everything acknowledged durable, closes the epoch and lets go of local locks. Waits at
+    /// most `close_timeout_ms` for the store.
+    ///
+    /// # Errors
+    /// Says what is not durable and where it is kept.
+    pub fn close(self) -> Result<()> {
+        self.shared.config.host.tasks.wait(self.shared.close())
+    }
+}

@@ -1,0 +1,406 @@
+//! Taking the volume for writing, and letting it go.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicBool, AtomicU64},
+    },
+    time::Duration,
+};
+
+use futures::future::{Either, select};
+use plimsoll_commitlog::{Acquire, Head, Lease, acquire, aftermath};
+use plimsoll_durability::FlushReason;
+use plimsoll_host::Lock;
+use plimsoll_journal::{Config as JournalConfig, Journal, Place, Replay, ReplayedCommit};
+use plimsoll_ltx::{Encoder, Header};
+use plimsoll_model::{Epoch, Error, ErrorKind, Level, Lsn, PageNo, Result, Stamp, WriterId};
+use plimsoll_pages::{Overlay, compact::Merger};
+use plimsoll_store::Body;
+
+use crate::{
+    accounts::Accounts,
+    compactor,
+    event::{Alarm, Event},
+    flusher,
+    keeper::{self, report},
+    local::LocalHolder,
+    replay::{Fate, Found, fate},
+    shared::{Shared, Tip, Writer},
+    syncer,
+};
+
+/// Journal mark: the epoch under which the commits after it were made, `u32` little-endian.
+const MARK_EPOCH: u8 = 1;
+/// How long another process of this host waits for the last sync before the volume is not handed over after all.
+const HANDOVER: Duration = Duration::from_secs(2);
+/// How long the status is tried to be closed. Without it the next host waits for `holder_ttl`.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+impl Shared {
+    /// Takes the volume for writing, unless this process has it.
+    ///
+    /// # Errors
+    /// `Held`: another thread, process or host has it for now. `Fenced`, `Closed`: never again.
+    /// `Unsupported`: the store cannot be written to safely. Otherwise as store and disk say.
+    pub(crate) async fn take(self: &Arc<Self>) -> Result<Arc<Writer>> {
+        let _turning = self.turning.try_lock().map_err(|_| {
+            Error::new(ErrorKind::Held, "writing to")
+                .object(self.url().to_owned())
+                .why("another thread of this process is just taking it or letting it go")
+        })?;
+        {
+            let state = self.state();
+            if let Some(writer) = &state.writer {
+                return Ok(Arc::clone(writer));
+            }
+            if state.closed {
+                drop(state);
+                return Err(self.closed_error());
+            }
+            if state.fenced {
+                drop(state);
+                return Err(self.fenced_error());
+            }
+        }
+        if self.config.read_only {
+            return Err(Error::new(ErrorKind::Invalid, "writing to")
+                .object(self.url().to_owned())
+                .why("it was opened read-only")
+                .hint("open it without mode=ro"));
+        }
+        let lock = self.local_lock()?;
+        self.config.fencing.ensure().await?;
+        let id = self.dir.writer(&self.config.host)?;
+        let lease = self.lease(id).await?;
+        let taken = self.settle_in(id, lease, lock).await;
+        taken.inspect_err(|error| self.note_trouble(error))
+    }
+
+    fn local_lock(&self) -> Result<Box<dyn Lock>> {
+        let Some(lock) = self.dir.lock()? else {
+            self.dir.ask_for_it();
+            let why = match self.dir.holder() {
+                Some(holder) => {
+                    format!("process {} of this host holds it for writing since {} ms", holder.pid, holder.since_ms)
+                }
+                None => "another process of this host holds it for writing".to_owned(),
+            };
+            return Err(Error::new(ErrorKind::Held, "writing to")
+                .object(self.url().to_owned())
+                .why(why)
+                .hint("it lets go once its commits are synced; set a busy timeout to wait for that"));
+        };
+        self.dir.is_wanted();
+        self.dir.introduce(&LocalHolder { pid: self.config.pid, since_ms: self.config.host.clock.wall().0 });
+        Ok(lock)
+    }
+
+    async fn lease(&self, writer: WriterId) -> Result<Lease> {
+        let settings = &self.config.settings;
+        let ask = Acquire {
+            writer,
+            host_name: self.config.host_name.clone(),
+            pid: self.config.pid,
+            takeover: settings.takeover,
+            // We have the lock, so whichever process had this identity before is gone.
+            same_host: true,
+            holder_ttl: settings.holder_ttl,
+            page_size: None,
+        };
+        let (clock, frames) = (Arc::clone(&self.config.host.clock), self.config.frames());
+        acquire(&self.context(), &ask, move |head: &Head, _: Epoch, stamp: Stamp| {
+            let txid = head.txid.next();
+            let timestamp = clock.wall();
+            let header = Header {
+                page_size: head.page_size,
+                commit: head.page_count,
+                min: txid,
+                max: txid,
+                timestamp,
+                stamp: Some(stamp),
+                link: head.checksum,
+            };
+            let mut bytes = Vec::new();
+            Encoder::new(&mut bytes, header, frames)?.finish()?;
+            Ok(Body { timestamp: Some(timestamp), ..bytes.into() })
+        })
+        .await
+    }
+
+    /// With the lease in hand: read what the fence was put on, go on from this host's journal, start the tasks.
+    async fn settle_in(self: &Arc<Self>, id: WriterId, lease: Lease, lock: Box<dyn Lock>) -> Result<Arc<Writer>> {
+        self.catch_up_to(&lease).await?;
+        let host = &self.config.host;
+        let uuid = self.identity().await?;
+        let (journal, tail) = self.open_journal(id, uuid, &lease).await?;
+        journal.mark(MARK_EPOCH, &lease.epoch().0.to_le_bytes())?;
+        let view = Arc::clone(&self.state().view);
+        let (now, wall) = (host.clock.now(), host.clock.wall());
+
+        let mut overlay = Overlay::new(view.count);
+        let mut accounts = Accounts::new(&self.config.settings, view.lsn, wall, now);
+        let mut tip = Tip { lsn: view.lsn, count: view.count, page_size: view.page_size, version: 0 };
+        for commit in &tail {
+            let pages =
+                commit.pages.iter().copied().filter(|(page, _): &(PageNo, Place)| commit.page_count.contains(*page));
+            overlay.insert(commit.lsn, commit.page_count, pages);
+            accounts.committed(commit.lsn, commit.bytes, false, now, wall);
+            tip = Tip { lsn: commit.lsn, count: commit.page_count, page_size: Some(commit.page_size), ..tip };
+        }
+        accounts.ledger.set_pages(overlay.pages());
+        // Opening and marking the journal has synced all of it.
+        accounts.progress.advance(Level::Journaled, tip.lsn, wall);
+
+        let writer = Arc::new(Writer {
+            id,
+            epoch: lease.epoch(),
+            journal,
+            overlay: RwLock::new(overlay),
+            accounts: Mutex::new(accounts),
+            progress: Event::default(),
+            syncer: Alarm::default(),
+            flusher: Alarm::default(),
+            keeper: Alarm::default(),
+            compactor: Alarm::default(),
+            lease,
+            attempt: Mutex::new(None),
+            merger: Merger {
+                store: Arc::clone(&self.config.store),
+                layout: self.config.layout(),
+                host: host.clone(),
+                cache: self.cache().cloned(),
+                frames: self.config.frames(),
+                scratch: self.dir.scratch(),
+                known: Mutex::new(HashMap::new()),
+            },
+            live: Mutex::new(BTreeMap::new()),
+            floor: AtomicU64::new(view.lsn.0),
+            stop: AtomicBool::new(false),
+            tidying: Mutex::new(()),
+            lock: Mutex::new(Some(lock)),
+        });
+        {
+            let mut state = self.state();
+            let changed = !tail.is_empty();
+            tip.version = state.tip.version + u64::from(changed);
+            state.tip = tip;
+            state.writer = Some(Arc::clone(&writer));
+        }
+        tracing::info!(url = self.url(), epoch = %writer.epoch, replayed = tail.len(), "holding the volume for writing");
+        let tasks = &host.tasks;
+        tasks.spawn(Box::pin(flusher::run(Arc::clone(self), Arc::clone(&writer))));
+        tasks.spawn(Box::pin(syncer::run(Arc::clone(self), Arc::clone(&writer))));
+        tasks.spawn(Box::pin(keeper::run(Arc::clone(self), Arc::clone(&writer))));
+        tasks.spawn(Box::pin(compactor::run(Arc::clone(self), Arc::clone(&writer))));
+        Ok(writer)
+    }
+
+    /// Reads up to the fence. What is read then cannot change any more but by this writer.
+    async fn catch_up_to(self: &Arc<Self>, lease: &Lease) -> Result<()> {
+        let Some(head) = lease.head() else { return Ok(()) };
+        for _ in 0..2 {
+            if self.state().view.txid == head.txid {
+                return Ok(());
+            }
+            self.catch_up_now().await?;
+        }
+        let txid = self.state().view.txid;
+        if txid == head.txid {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unavailable, "opening for writing")
+            .object(self.url().to_owned())
+            .why(format!("the newest sync that can be read is {txid}, the fence is {}", head.txid))
+            .hint("open again"))
+    }
+
+    async fn identity(&self) -> Result<[u8; 16]> {
+        let known = self.state().uuid;
+        if let Some(uuid) = known {
+            return Ok(uuid);
+        }
+        let record = plimsoll_commitlog::identity(&self.context()).await?;
+        let uuid = record.map(|record| record.uuid).ok_or_else(|| {
+            Error::new(ErrorKind::Corrupt, "opening for writing")
+                .object(format!("{}/volume.json", self.url()))
+                .why("it was there a moment ago and is gone")
+        })?;
+        let mut state = self.state();
+        state.uuid = Some(uuid);
+        state.ours = true;
+        Ok(uuid)
+    }
+
+    /// Opens this host's journal: what is to be replayed of it, or a new one after setting the old one aside.
+    async fn open_journal(
+        &self,
+        id: WriterId,
+        uuid: [u8; 16],
+        lease: &Lease,
+    ) -> Result<(Journal, Vec<ReplayedCommit>)> {
+        let host = &self.config.host;
+        let dir = self.dir.journal();
+        let config = JournalConfig::new(uuid, id);
+        if self.dir.has_journal() {
+            let replay = match Journal::inspect(&*host.files, &dir) {
+                Ok((_, replay)) => Some(replay),
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(error) => return Err(error),
+            };
+            let fate = match &replay {
+                Some(replay) => self.judge(replay, id, uuid, lease).await?,
+                None => Fate::Finished,
+            };
+            match fate {
+                Fate::Replay(durable) => {
+                    let (journal, replay) = Journal::open(host, &dir, config)?;
+                    let tail = replay.commits.into_iter().filter(|commit| commit.lsn > durable).collect();
+                    return Ok((journal, tail));
+                }
+                Fate::Finished => self.dir.drop_journal()?,
+                Fate::Strand => {
+                    let stranded = self.dir.strand(host.clock.wall())?;
+                    let commits = replay.map_or(0, |replay| replay.commits.len() as u64);
+                    self.config.metrics.stranded(commits);
+                    let error = Error::new(ErrorKind::Fenced, "opening for writing").object(self.url().to_owned()).why(
+                        format!(
+                            "another writer went on without the last commits of this host; they are kept in {}",
+                            stranded.path.display()
+                        ),
+                    );
+                    tracing::error!(%error, "stranded");
+                    self.note_trouble(&error);
+                }
+            }
+        }
+        let (journal, _) = Journal::open(host, &dir, config)?;
+        Ok((journal, Vec::new()))
+    }
+
+    async fn judge(&self, replay: &Replay, id: WriterId, uuid: [u8; 16], lease: &Lease) -> Result<Fate> {
+        let inherited = lease.inherited();
+        let commits = replay.commits.first().zip(replay.commits.last()).map(|(first, last)| (first.lsn, last.lsn));
+        let head = inherited.and_then(|inherited| inherited.stamp);
+        let found = Found {
+            writer: replay.writer,
+            same_volume: replay.volume == uuid && replay.writer == id,
+            synced: inherited.is_some(),
+            head,
+            commits,
+            held_by_others: None,
+        };
+        if fate(found) != Fate::Strand || head.is_some_and(|head| head.writer == id) {
+            return Ok(fate(found));
+        }
+        // Somebody else was here since. What did they find of ours?
+        let epoch = replay.marks.iter().rev().find(|mark| mark.kind == MARK_EPOCH);
+        let epoch = epoch.and_then(|mark| Some(Epoch(u32::from_le_bytes(mark.payload.as_slice().try_into().ok()?))));
+        let Some(epoch) = epoch else { return Ok(Fate::Strand) };
+        let floor = commits.map_or(Lsn::ZERO, |(first, _)| Lsn(first.0.saturating_sub(1)));
+        let info = aftermath(&self.context(), epoch, floor, true).await?;
+        Ok(fate(Found { held_by_others: Some(info.held), ..found }))
+    }
+
+    /// Lets the volume go with everything durable. `idle`: only if nothing is pending by itself.
+    ///
+    /// # Errors
+    /// When it has to be kept: a transaction is open, or the last commits do not become durable in time.
+    pub(crate) async fn let_go(self: &Arc<Self>, writer: &Arc<Writer>, idle: bool) -> Result<()> {
+        let _turning = self.turning.lock().await;
+        if !self.is_writer(writer) {
+            return Ok(());
+        }
+        let busy =
+            |why: &'static str| Error::new(ErrorKind::Held, "letting go of").object(self.url().to_owned()).why(why);
+        {
+            // The writer's place is taken, so no commit can come in between.
+            let mut state = self.state();
+            if state.writing {
+                return Err(busy("a transaction is open"));
+            }
+            state.writing = true;
+        }
+        let settled = if idle { writer.accounts().ledger.is_empty() } else { self.settle(writer, HANDOVER).await };
+        if !settled {
+            self.state().writing = false;
+            return Err(busy("its last commits are not durable"));
+        }
+        let result = self.leave(writer).await;
+        self.state().writing = false;
+        result
+    }
+
+    /// Waits until everything is durable, at most so long.
+    async fn settle(&self, writer: &Arc<Writer>, patience: Duration) -> bool {
+        writer.accounts().sync.close();
+        writer.syncer.ring();
+        let done = || {
+            let accounts = writer.accounts();
+            (accounts.ledger.is_empty() || accounts.progress.ended().is_some()).then(|| accounts.ledger.is_empty())
+        };
+        let waited = select(Box::pin(writer.progress.until(done)), self.config.host.clock.sleep(patience)).await;
+        let settled = matches!(waited, Either::Left((true, _)));
+        writer.accounts().sync.reopen();
+        settled
+    }
+
+    /// Everything is durable: says so, and gives everything back.
+    async fn leave(self: &Arc<Self>, writer: &Arc<Writer>) -> Result<()> {
+        let last = report(self, writer);
+        let clock = &self.config.host.clock;
+        match select(Box::pin(writer.lease.close(&last)), clock.sleep(FAREWELL)).await {
+            Either::Left((Ok(()), _)) => {}
+            Either::Left((Err(error), _)) => tracing::debug!(%error, "the epoch could not be closed"),
+            Either::Right(_) => tracing::debug!("the epoch could not be closed in time"),
+        }
+        writer.stop();
+        {
+            let mut state = self.state();
+            state.writer = None;
+            state.looked = Some(clock.now());
+        }
+        let result = writer.close_journal().and_then(|()| self.dir.drop_journal());
+        writer.unlock();
+        tracing::info!(url = self.url(), "let go of the volume");
+        result
+    }
+
+    /// Ends everything. See [`crate::Volume::close`].
+    pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
+        self.state().closed = true;
+        let _turning = self.turning.lock().await;
+        let writer = self.state().writer.clone();
+        let Some(writer) = writer else { return Ok(()) };
+        let of = Arc::clone(&writer);
+        let shared = Arc::clone(self);
+        let flushed = plimsoll_host::run_blocking(&self.config.host.tasks, move || {
+            of.flush(&shared, Some(FlushReason::Shutdown))
+        })
+        .await;
+        if self.settle(&writer, self.config.settings.close_timeout).await {
+            return self.leave(&writer).await;
+        }
+        let load = writer.accounts().ledger.load(self.now());
+        let trouble = self.state().trouble.clone();
+        writer.stop();
+        self.state().writer = None;
+        let closed = writer.close_journal();
+        writer.unlock();
+        let error = Error::new(ErrorKind::Unavailable, "closing").object(self.url().to_owned());
+        let lost = flushed.and(closed);
+        let error = error.why(format!(
+            "{} commits ({} bytes) are not durable{}; {} {}",
+            load.commits,
+            load.bytes,
+            trouble.map_or(String::new(), |trouble| format!(" ({trouble})")),
+            match &lost {
+                Ok(()) => "they are in the journal",
+                Err(_) => "some may not even be in the journal",
+            },
+            self.dir.journal().display()
+        ));
+        Err(error.hint("open the volume on this host again, for example with `plimsoll sync`, to sync them"))
+    }
+}
