@@ -50,7 +50,7 @@ pub struct Acquire {
 /// nothing. It may be asked more than once. A volume without any sync is not fenced: its first sync will be the
 /// fence, and until then an earlier writer may win.
 ///
-/// Six round trips when all is well. Dropping the future leaves at most an unused epoch and a fence.
+/// Seven round trips when all is well. Dropping the future leaves at most an unused epoch and a fence.
 ///
 /// # Errors
 /// `Held`: the holder looks alive, or a newer writer came by; names it. `Unavailable`: the store did not answer;

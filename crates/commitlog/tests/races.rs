@@ -18,7 +18,10 @@ fn at_most_one_writer_is_told_durable_for_each_txid() {
     }
     println!("{sum:?}");
     // A world in which nothing happens proves nothing.
-    assert!(sum.durable > 1000 && sum.fenced > 100 && sum.settled > 50 && sum.strays > 20 && sum.opened > 100, "{sum:?}");
+    assert!(
+        sum.durable > 1000 && sum.fenced > 100 && sum.settled > 50 && sum.strays > 20 && sum.opened > 100,
+        "{sum:?}"
+    );
 }
 
 #[test]

@@ -189,9 +189,11 @@ impl Process {
                     self.judge.lock().unwrap().fences.push((lease.epoch(), inherited, info));
                 }
                 match outcome {
-                    Ok(Outcome::Durable) => break self.told(|judge| {
-                        judge.told_durable(sync.txid, sync.stamp, sync.checksum);
-                    }),
+                    Ok(Outcome::Durable) => {
+                        break self.told(|judge| {
+                            judge.told_durable(sync.txid, sync.stamp, sync.checksum);
+                        });
+                    }
                     Ok(Outcome::Fenced(info)) => {
                         return self.told(|judge| judge.fences.push((lease.epoch(), inherited, info)));
                     }
@@ -323,4 +325,3 @@ impl Store for Network {
         false
     }
 }
-
