@@ -151,6 +151,27 @@ impl View {
         next
     }
 
+    /// Whether every page is known to have the same content in both.
+    #[must_use]
+    pub fn same_content(&self, other: &View) -> bool {
+        let same = |one: Option<&Slot>, other: Option<&Slot>| match (one, other) {
+            (Some(one), Some(other)) => {
+                let unmoved = one.object.id == other.object.id && one.place == other.place;
+                unmoved || (one.hash != 0 && one.hash == other.hash)
+            }
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        let shared = |part: usize| match (self.parts.get(part), other.parts.get(part)) {
+            (Some(Some(one)), Some(Some(other))) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        self.count == other.count
+            && self
+                .count
+                .pages()
+                .all(|page| shared(page.index() / PART_PAGES) || same(self.slot(page), other.slot(page)))
+    }
+
     /// Every page that has a place, in order.
     pub fn slots(&self) -> impl Iterator<Item = (PageNo, &Slot)> {
         self.count.pages().filter_map(|page| Some((page, self.slot(page)?)))
@@ -233,6 +254,18 @@ mod tests {
         assert_eq!(merged.slot(page(1)).unwrap().object().id.level, 1);
         assert_eq!(merged.slot(page(2)).unwrap().object().id, FileId { level: 0, min: Txid(2), max: Txid(2) });
         assert_eq!(merged.txid, Txid(2));
+    }
+
+    #[test]
+    fn a_sync_without_pages_changes_no_content() {
+        let first = after(&View::empty(), &object(0, 1, 1), 700, &[1, 2, 600]);
+        assert!(first.same_content(&after(&first, &object(0, 2, 2), 700, &[])));
+        assert!(first.same_content(&first.relocated(&object(1, 1, 1), &[placed(1), placed(2), placed(600)])));
+        assert!(!first.same_content(&after(&first, &object(0, 2, 2), 701, &[])));
+        let mut other = placed(600);
+        other.hash = 1;
+        let changed = first.after(&object(0, 2, 2), Lsn(2), PageCount(700), PageSize::DEFAULT, &[other]);
+        assert!(!first.same_content(&changed));
     }
 
     #[test]

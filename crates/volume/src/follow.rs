@@ -143,7 +143,9 @@ impl Shared {
                     .why(format!("its newest sync is {}, it was {} before", view.txid, state.view.txid))
                     .hint("objects were removed from it; reopen to read what is there now"));
             }
-            let version = state.tip.version + 1;
+            // A fence changes nothing, and must not make whoever has just begun to read start again.
+            let changed = !view.same_content(&state.view);
+            let version = state.tip.version + u64::from(changed);
             state.tip = Tip { lsn: view.lsn, count: view.count, page_size: view.page_size, version };
             self.set_view(&mut state, Arc::clone(&view));
             self.config.settings.hydrate
