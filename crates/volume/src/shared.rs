@@ -102,6 +102,8 @@ pub(crate) struct Writer {
     pub(crate) floor: AtomicU64,
     /// Tasks end.
     pub(crate) stop: AtomicBool,
+    /// Held during a sync and what follows from it.
+    pub(crate) syncing: tokio::sync::Mutex<()>,
     /// Held while journal segments are given up.
     pub(crate) tidying: Mutex<()>,
     /// Keeps other processes of this host from writing.

@@ -53,7 +53,10 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
     while !writer.stopped() {
         let next = writer.accounts().next_sync(host.clock.now());
         match next {
-            Next::SyncNow(reason) => sync_once(&shared, &writer, reason).await,
+            Next::SyncNow(reason) => {
+                let _syncing = writer.syncing.lock().await;
+                sync_once(&shared, &writer, reason).await;
+            }
             Next::WaitUntil(at) => writer.syncer.sleep(&*host.clock, Some(at)).await,
             Next::Idle => writer.syncer.sleep(&*host.clock, None).await,
         }
