@@ -43,10 +43,8 @@ impl<P: Copy> Overlay<P> {
     /// `None`: the view has it.
     #[must_use]
     pub fn find(&self, page: PageNo, lsn: Lsn, floor: Lsn) -> Option<Found<P>> {
-        let version = self.pages.get(&page).and_then(|versions| {
-            let after = versions.partition_point(|(at, _)| *at <= lsn);
-            versions[..after].last().copied()
-        });
+        // What is not newer than the view is for readers of older ones: since then the page may have been cut off.
+        let version = self.newest(page, lsn).filter(|(at, _)| *at > floor);
         let cut = self.cuts.iter().rev().find(|(at, count)| *at <= lsn && *at > floor && !count.contains(page));
         match (version, cut) {
             // A page is written only while it is within the volume, so a version of the commit that cuts comes before.
@@ -57,18 +55,24 @@ impl<P: Copy> Overlay<P> {
         }
     }
 
+    fn newest(&self, page: PageNo, lsn: Lsn) -> Option<(Lsn, P)> {
+        let versions = self.pages.get(&page)?;
+        let after = versions.partition_point(|(at, _)| *at <= lsn);
+        versions[..after].last().copied()
+    }
+
     /// Every page that changed after `from` and up to `to`, with its newest version, in page order:
-    /// what a sync that goes from `from` to `to` has to carry. Pages beyond `count` are left out.
+    /// what a sync that goes from `from` to `to` has to carry. Pages beyond `count` are left out, and
+    /// those that start from zeros again: see [`Overlay::lowest`].
     #[must_use]
     pub fn changed(&self, from: Lsn, to: Lsn, count: PageCount) -> Vec<(PageNo, P)> {
         let mut changed: Vec<_> = self
             .pages
-            .iter()
-            .filter(|(page, _)| count.contains(**page))
-            .filter_map(|(page, versions)| {
-                let after = versions.partition_point(|(at, _)| *at <= to);
-                let (at, place) = *versions[..after].last()?;
-                (at > from).then_some((*page, place))
+            .keys()
+            .filter(|page| count.contains(**page))
+            .filter_map(|page| match self.find(*page, to, from)? {
+                Found::At(place) => Some((*page, place)),
+                Found::Zeros => None,
             })
             .collect();
         changed.sort_unstable_by_key(|(page, _)| *page);
@@ -146,6 +150,19 @@ mod tests {
         assert_eq!(overlay.changed(Lsn(0), Lsn(2), PageCount(5)), [(page(1), place(3))]);
         assert_eq!(overlay.lowest(Lsn(0), Lsn(3)), Some(PageCount(5)));
         assert_eq!(overlay.lowest(Lsn(2), Lsn(3)), None);
+    }
+
+    #[test]
+    fn a_sync_does_not_carry_what_was_cut_off_and_grown_over() {
+        let overlay = overlay();
+        assert_eq!(overlay.changed(Lsn(0), Lsn(3), PageCount(10)), [(page(1), place(4)), (page(8), place(5))]);
+    }
+
+    #[test]
+    fn a_version_kept_for_an_older_reader_does_not_show_to_one_whose_view_knows_of_the_cut() {
+        let overlay = overlay();
+        assert_eq!(overlay.find(page(9), Lsn(3), Lsn(2)), None);
+        assert_eq!(overlay.find(page(9), Lsn(1), Lsn(0)), Some(Found::At(place(2))), "the older reader");
     }
 
     #[test]

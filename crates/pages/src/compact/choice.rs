@@ -63,17 +63,18 @@ pub fn garbage(listing: &Listing, keep: Retention, needed: impl Fn(&FileId) -> b
     let last = |level: u8| listing.level(level).map(|file| file.id).max_by_key(|id| id.max);
     let covered = last(1).map_or(Txid::ZERO, |id| id.max);
 
-    let kept: Vec<FileId> = listing
+    // The window begins in the middle of something: what it begins with is the newest snapshot that is older. From
+    // there on every state can be had again; what only leads up to it is not needed. Without one all is.
+    let base = listing
         .level(SNAPSHOT)
-        .filter(|file| !older(file, keep.snapshots) || Some(file.id) == last(SNAPSHOT))
-        .map(|file| file.id)
-        .collect();
-    // From the oldest kept snapshot on, every state can be had again; what only leads up to it is not needed.
-    let base = kept.iter().map(|id| id.max).min().unwrap_or(Txid::ZERO);
+        .filter(|file| older(file, keep.snapshots))
+        .map(|file| file.id.max)
+        .max()
+        .unwrap_or(Txid::ZERO);
 
     let gone = |file: &&Listed| match file.id.level {
         0 => file.id.max <= covered && older(file, keep.level0),
-        SNAPSHOT => !kept.contains(&file.id),
+        SNAPSHOT => file.id.max < base,
         _ => file.id.max <= base,
     };
     listing
@@ -140,18 +141,32 @@ mod tests {
     }
 
     #[test]
-    fn merges_go_once_a_kept_snapshot_covers_them_but_one_stays_per_level() {
+    fn merges_go_once_the_snapshot_before_the_window_covers_them_but_one_stays_per_level() {
         let files = listing(vec![
             file(9, 1, 5, 0),
             file(9, 1, 9, 500),
             file(9, 1, 20, 2000),
+            file(1, 22, 30, 2100),
             file(1, 1, 4, 0),
             file(1, 5, 8, 0),
             file(1, 9, 21, 2000),
             file(2, 1, 8, 0),
         ]);
-        // Of the snapshots only the newest is young enough, so everything up to 20 can go.
-        assert_eq!(ranges(&garbage(&files, KEEP, |_| false)), [(1, 1, 4), (1, 5, 8), (9, 1, 5), (9, 1, 9)]);
+        // The window begins at 1100, with the state of 9; what led up to it can go.
+        assert_eq!(ranges(&garbage(&files, KEEP, |_| false)), [(1, 1, 4), (1, 5, 8), (9, 1, 5)]);
+    }
+
+    #[test]
+    fn a_new_snapshot_takes_away_nothing_that_the_window_or_a_reader_in_it_needs() {
+        let files = listing(vec![
+            file(1, 1, 4, 0),
+            file(1, 5, 8, 500),
+            file(1, 9, 9, 900),
+            file(2, 1, 4, 500),
+            file(2, 5, 8, 900),
+            file(9, 1, 9, 1000),
+        ]);
+        assert!(garbage(&files, KEEP, |_| false).is_empty());
     }
 
     #[test]
