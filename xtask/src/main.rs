@@ -1,1 +1,53 @@
-fn main() {}
+//! Developer commands: `cargo xtask …`. One file per command.
+
+// These commands are programs of their own; nothing simulates them.
+#![allow(clippy::disallowed_methods, reason = "the engine's clock and tasks are not for tools")]
+
+mod licences; // the licence policy, without other tools
+mod lint; // format, lints, policy
+mod process; // running programs
+mod suites; // foreign sources that are compiled, and never kept here
+mod test; // every test
+mod tools; // what the tests need
+mod totals; // counting results
+mod workspace; // where things are
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Developer commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Checks format, lints, licences and dependencies.
+    Lint(lint::Lint),
+    /// Runs every test: the workspace's own, then other programs that load the extension.
+    Test(test::Test),
+    /// Installs what the tests need into .venv and target.
+    Tools(tools::Tools),
+    /// Downloads and compiles foreign test programs into target/suites.
+    SuitesFetch(suites::SuitesFetch),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Lint(command) => command.run(),
+        Command::Test(command) => command.run(),
+        Command::Tools(command) => command.run(),
+        Command::SuitesFetch(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -59,6 +59,7 @@ impl Clock for OsClock {
         Mono(Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap_or(0)))
     }
 
+    #[allow(clippy::disallowed_methods, reason = "this is where the clock is read for everybody else")]
     fn wall(&self) -> WallMs {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         WallMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))

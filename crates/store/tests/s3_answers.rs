@@ -1,4 +1,5 @@
 //! Answers that S3 gives on bad days, from a server that gives them on demand.
+#![allow(clippy::disallowed_methods, reason = "the server runs in real time")]
 
 mod support;
 

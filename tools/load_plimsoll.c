@@ -1,0 +1,17 @@
+/* Linked into a test program of SQLite: loads the extension that PLIMSOLL_LIBRARY names, before main. */
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+__attribute__((constructor)) static void load_plimsoll(void) {
+  const char *library = getenv("PLIMSOLL_LIBRARY");
+  char *message = NULL;
+  sqlite3 *db = NULL;
+  if (library == NULL) return;
+  if (sqlite3_open(":memory:", &db) != SQLITE_OK || sqlite3_enable_load_extension(db, 1) != SQLITE_OK ||
+      sqlite3_load_extension(db, library, NULL, &message) != SQLITE_OK) {
+    fprintf(stderr, "loading %s: %s\n", library, message != NULL ? message : sqlite3_errmsg(db));
+    exit(1);
+  }
+  sqlite3_close(db);
+}
