@@ -108,9 +108,6 @@ struct OsFiles;
 
 struct OsFile(fs::File);
 
-/// Bytes that are mapped in one piece. A multiple of every page size.
-const MAP_BYTES: u64 = 8 << 20;
-
 impl File for OsFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut read = 0;
@@ -150,18 +147,7 @@ impl File for OsFile {
     }
 
     fn map(&self) -> io::Result<Vec<Bytes>> {
-        let len = self.len()?;
-        let mut pieces = Vec::new();
-        let mut offset = 0;
-        while offset < len {
-            let size = (len - offset).min(MAP_BYTES);
-            let size_bytes = usize::try_from(size).map_err(io::Error::other)?;
-            // SAFETY: the caller promises that the file does not change while a piece is in use.
-            let map = unsafe { memmap2::MmapOptions::new().offset(offset).len(size_bytes).map(&self.0)? };
-            pieces.push(Bytes::from_owner(map));
-            offset += size;
-        }
-        Ok(pieces)
+        mapped::map(&self.0)
     }
 
     fn punch_hole(&self, offset: u64, len: u64) -> io::Result<()> {
@@ -249,6 +235,7 @@ impl Files for OsFiles {
 }
 
 pub mod forked;
+mod mapped;
 
 #[cfg(test)]
 mod tests {

@@ -27,6 +27,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A sync of this size gets a sidecar, so that readers can check single pages of it.
 const SIDECAR_BYTES_MIN: u64 = 512 << 10;
 
+/// Indexes of larger syncs are not kept in memory for merging, but read again.
+const LEARNED_PAGES_MAX: usize = 16 << 10;
+
 /// A sync that was encoded. It is asked for again, unchanged, until its outcome is known.
 pub(crate) struct Attempt {
     sync: Sync,
@@ -223,7 +226,10 @@ async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>
         by.accounts().ledger.set_pages(dirty);
     })
     .await;
-    writer.merger.learn(Arc::new(Index { object, count: page_count, page_size, lsn: Some(stamp.lsn), pages: placed }));
+    if placed.len() <= LEARNED_PAGES_MAX {
+        let index = Index { object, count: page_count, page_size, lsn: Some(stamp.lsn), pages: placed };
+        writer.merger.learn(Arc::new(index));
+    }
     writer.compactor.ring();
     if attempt.size >= SIDECAR_BYTES_MIN {
         let sidecar = Sidecar {
