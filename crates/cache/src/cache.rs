@@ -203,8 +203,7 @@ impl Cache {
             // fails its check, where the other order would leave bytes that nobody counts.
             files.map.write_all_at(&self.seal.encode(page, &entry), self.geometry.entry_offset(page))?;
             if held.hash != entry.hash || !held.is_present() {
-                // Readers must not take the change for damage.
-                self.table.set(&*files.map, chunk, at..at + 1, Entry::ABSENT)?;
+                // A reader that has seen the entry before fails its check now, and then finds the entry changed.
                 files.pages.write_all_at(data, self.geometry.page_offset(page))?;
             }
             self.table.set(&*files.map, chunk, at..at + 1, entry)

@@ -301,8 +301,9 @@ fn a_damaged_identity_or_a_newer_format_is_named_and_refused() {
 fn a_damaged_head_is_named_and_refused() {
     World::run(|world| async move {
         with_history(&world, 1).await;
-        for bytes in [vec![0; 200], b"LTX1".to_vec()] {
-            world.memory.put(&key(1), bytes.into()).await.unwrap();
+        let misplaced = object(Txid(2), None, 0, 0).0;
+        for body in [vec![0; 200].into(), b"LTX1".to_vec().into(), misplaced] {
+            world.memory.put(&key(1), body).await.unwrap();
             let error = world.open(takeover(2)).await.err().unwrap();
             assert_eq!(error.kind(), ErrorKind::Corrupt);
             assert!(error.to_string().contains(&key(1)), "{error}");
