@@ -9,6 +9,7 @@
 
 mod acquire; // becoming the writer
 mod aftermath; // what the history holds of a fenced or dead writer
+mod bygone; // records that nobody asks about any more
 mod claim; // pure: may this open take the volume, and what next
 mod context;
 mod create; // a create whose answer may have been lost
@@ -23,12 +24,15 @@ mod verdict; // pure: what an answer means
 
 pub use acquire::{Acquire, acquire};
 pub use aftermath::{FenceInfo, Loss, aftermath, losses};
+pub use bygone::forget_bygone;
 pub use context::Context;
 #[cfg(feature = "mutate")]
 pub use context::Steps;
 pub use identity::identity;
 pub use key::{epoch_key, parse_epoch_key, parse_pin_key, pin_key, status_key, volume_key};
 pub use lease::{Beat, Lease, Outcome, StatusReport, Sync};
-pub use record::{EpochRecord, Inherited, Kind, LoadRecord, Mark, StatusRecord, VolumeRecord, Watermarks};
+pub use record::{
+    EpochRecord, Inherited, Kind, LoadRecord, Mark, StatusRecord, VolumeRecord, Watermarks, check_record,
+};
 pub use standing::{Seen, Standing, look};
 pub use tail::{Head, Levels, LtxObject, Tail, tail};
