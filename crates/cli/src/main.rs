@@ -1,1 +1,37 @@
-fn main() {}
+//! The command line: `plimsoll COMMAND URL`.
+//!
+//! Data goes to stdout, words to stderr. Each command has a file below `command`; what they share
+//! is in [`setup`](crate::setup::Setup).
+
+mod args; // what can be typed
+mod command; // what each command does
+mod exit; // exit codes
+mod gauge; // the load line, drawn
+mod journal_tail; // what this host holds and the store does not
+mod logging; // tracing to stderr
+mod object_reader; // an object as a stream
+mod progress; // bars on a terminal
+mod setup; // what all commands share
+mod table; // rows and columns
+mod units; // numbers for people
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{args::Args, exit::Failure, setup::Setup};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match Setup::new(&args.global).and_then(|setup| command::run(&setup, args.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    if !failure.is_silent() {
+        eprintln!("plimsoll: {failure}");
+    }
+    failure.exit().into()
+}

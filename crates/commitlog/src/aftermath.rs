@@ -137,10 +137,8 @@ impl Loss {
 pub async fn losses(context: &Context, statuses_max: usize) -> Result<Vec<Loss>> {
     let entries = context.store.list(STATUSES, None).await?;
     let epochs: Vec<Epoch> = entries.iter().filter_map(|entry| parse_status_key(&entry.key)).collect();
-    let reads = epochs.iter().skip(epochs.len().saturating_sub(statuses_max)).map(|epoch| {
-        let epoch = *epoch;
-        async move { lenient(read_status(context, epoch).await) }
-    });
+    let older = epochs.len().saturating_sub(statuses_max);
+    let reads = epochs.into_iter().skip(older).map(|epoch| async move { lenient(read_status(context, epoch).await) });
     let seen: Vec<_> = stream::iter(reads).buffered(READS_MAX).try_collect().await?;
     let records: Vec<StatusRecord> = seen.into_iter().flatten().map(|seen| seen.record).collect();
     Ok(losses_among(&records))

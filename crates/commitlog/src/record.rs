@@ -5,7 +5,7 @@ mod status;
 mod volume;
 mod wire; // how numbers are spelled
 
-use plimsoll_model::{Error, ErrorKind, Result, limits::RECORD_BYTES_MAX};
+use plimsoll_model::{Epoch, Error, ErrorKind, Result, limits::RECORD_BYTES_MAX};
 use plimsoll_store::Object;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -14,7 +14,10 @@ pub use self::{
     status::{Inherited, LoadRecord, Mark, StatusRecord, Watermarks},
     volume::{Kind, VolumeRecord},
 };
-use crate::Context;
+use crate::{
+    Context,
+    key::{parse_epoch_key, parse_pin_key, parse_status_key, volume_key},
+};
 
 /// What this version writes and the highest that it reads.
 const FORMAT: u32 = 1;
@@ -62,6 +65,29 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|error| corrupt(error.to_string()))
 }
 
+/// Checks the bytes of a record by the name that it has; `None` if that is no record's name.
+///
+/// # Errors
+/// As for reading it; also `Corrupt` for a record that says it is of another epoch than its name.
+#[must_use]
+pub fn check_record(key: &str, bytes: &[u8]) -> Option<Result<()>> {
+    let same = |named: Epoch, says: Epoch| {
+        if named == says {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Corrupt, "reading record").why(format!("it says that it is of epoch {says}")))
+    };
+    if key == volume_key() {
+        Some(decode::<VolumeRecord>(bytes).map(drop))
+    } else if let Some(epoch) = parse_epoch_key(key) {
+        Some(decode::<EpochRecord>(bytes).and_then(|record| same(epoch, record.epoch)))
+    } else if let Some(epoch) = parse_status_key(key) {
+        Some(decode::<StatusRecord>(bytes).and_then(|record| same(epoch, record.epoch)))
+    } else {
+        parse_pin_key(key).map(|_| decode::<serde::de::IgnoredAny>(bytes).map(drop))
+    }
+}
+
 /// Reads and checks a record; `None` if there is none.
 pub(crate) async fn read<T: DeserializeOwned>(context: &Context, key: &str) -> Result<Option<T>> {
     match context.store.get(key).await? {
@@ -79,5 +105,26 @@ pub(crate) fn lenient<T>(read: Result<Option<T>>) -> Result<Option<T>> {
             Ok(None)
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_model::WriterId;
+
+    use super::*;
+    use crate::epoch_key;
+
+    #[test]
+    fn a_record_is_checked_by_its_name() {
+        let record =
+            EpochRecord { epoch: Epoch(7), writer: WriterId(1), host: "h".into(), pid: 1, since_ms: 5, nonce: 255 };
+        let check =
+            |key: &str| check_record(key, &encode(&record)).map(|outcome| outcome.map_err(|error| error.kind()));
+        assert_eq!(check(&epoch_key(Epoch(7))), Some(Ok(())));
+        assert_eq!(check(&epoch_key(Epoch(8))), Some(Err(ErrorKind::Corrupt)));
+        assert_eq!(check(volume_key()), Some(Err(ErrorKind::Corrupt)));
+        assert_eq!(check("pins/nightly.json"), Some(Ok(())));
+        assert_eq!(check("index/0.pix"), None);
     }
 }

@@ -80,7 +80,10 @@ pub(crate) unsafe extern "C" fn call<const I: usize>(context: *mut Context, coun
     let answer = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
     let answer = match answer {
         Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => Answer::Error(error.to_string()),
+        Ok(Err(error)) => {
+            registry().keep(&error);
+            Answer::Error(error.to_string())
+        }
         Err(_) => Answer::Error("plimsoll: internal error".to_owned()),
     };
     // SAFETY: the call is in progress.

@@ -125,6 +125,7 @@ impl Instance {
     pub(crate) fn fail(&self, asked: Asked, error: &Error, shared: Option<&Shared>) -> c_int {
         let code = result_code(error.kind(), asked);
         let text = error.to_string();
+        registry().keep(error);
         match shared {
             Some(shared) => shared.remember(&text),
             None => registry().remember_error(&text),

@@ -15,6 +15,7 @@ mod file; // our files in SQLite's memory
 mod functions; // SQL functions
 mod header; // page 1 as it is shown
 mod instance; // one SQLite library
+mod logging; // what an extension logs
 mod main_file; // callbacks of a database
 mod name; // names to URLs
 mod open; // opening a volume
@@ -30,4 +31,4 @@ mod writing; // an open write transaction
 pub use ffi::Sqlite3;
 pub use register::extension_init;
 #[cfg(feature = "linked")]
-pub use register::register;
+pub use register::{register, register_with, take_last_error};

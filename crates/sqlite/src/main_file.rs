@@ -126,7 +126,10 @@ impl MainFile {
             Reply::Pass => return NOTFOUND,
             Reply::Silence => return OK,
             Reply::Text(text) => (OK, text),
-            Reply::Fail(error) => (STATEMENT, error.to_string()),
+            Reply::Fail(error) => {
+                registry().keep(&error);
+                (STATEMENT, error.to_string())
+            }
         };
         let text = self.instance.api.owned_text(&text);
         if text.is_null() {

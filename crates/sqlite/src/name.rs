@@ -1,8 +1,9 @@
 //! From what the application calls a database to a volume's URL and settings.
 
-use std::{fs, path};
+use std::path;
 
 use plimsoll_model::{Error, ErrorKind, Result};
+use plimsoll_store::VolumeUrl;
 
 /// Parameters that belong to SQLite itself.
 const SQLITE_PARAMETERS: [&str; 7] = ["vfs", "mode", "cache", "psow", "nolock", "immutable", "modeof"];
@@ -37,7 +38,7 @@ pub(crate) fn full(name: &str) -> Result<String> {
 /// The volume's URL, and settings that were written into the name itself.
 pub(crate) fn volume(name: &str) -> (String, Vec<(String, String)>) {
     if !is_url(name) {
-        return (format!("file://{}", resolved(name)), Vec::new());
+        return (resolved(name), Vec::new());
     }
     let (base, query) = name.split_once('?').unwrap_or((name, ""));
     let settings = query
@@ -46,10 +47,7 @@ pub(crate) fn volume(name: &str) -> (String, Vec<(String, String)>) {
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .map(|(key, value)| (decoded(key), decoded(value)))
         .collect();
-    let url = match base.strip_prefix("file://") {
-        Some(path) => format!("file://{}", resolved(path)),
-        None => base.trim_end_matches('/').to_owned(),
-    };
+    let url = if base.starts_with("file://") { resolved(base) } else { base.trim_end_matches('/').to_owned() };
     (url, settings)
 }
 
@@ -66,13 +64,9 @@ pub(crate) fn settings(parameters: Vec<(String, String)>) -> Result<Vec<(String,
     Ok(parameters.into_iter().filter(|(key, _)| !SQLITE_PARAMETERS.contains(&key.as_str())).collect())
 }
 
-/// One spelling per directory, as far as it exists.
-fn resolved(path: &str) -> String {
-    match fs::canonicalize(path) {
-        Ok(path) => path.to_string_lossy().into_owned(),
-        Err(_) if path.len() > 1 => path.trim_end_matches('/').to_owned(),
-        Err(_) => path.to_owned(),
-    }
+/// One spelling per directory. What cannot be parsed stays as it is, for whoever opens it to refuse.
+fn resolved(directory: &str) -> String {
+    VolumeUrl::parse(directory).map_or_else(|_| directory.to_owned(), |url| url.resolved().canonical())
 }
 
 /// Undoes `%20` and the like; a stray `%` stays as it is.
@@ -113,6 +107,7 @@ mod tests {
         assert!(full("db").unwrap().starts_with('/'));
         assert_eq!(volume("/no/such/dir/").0, "file:///no/such/dir");
         assert_eq!(volume("s3://bucket/db/").0, "s3://bucket/db");
+        assert_eq!(volume("/no/such/100%#1").0, "file:///no/such/100%25%231");
     }
 
     #[test]

@@ -9,6 +9,8 @@ use plimsoll_settings::Override;
 use plimsoll_store::VolumeUrl;
 use plimsoll_volume::{Opening, Process, Volume};
 
+use crate::logging;
+
 /// What a connection asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
@@ -39,14 +41,29 @@ pub(crate) fn start_process() -> Result<Process> {
     })
 }
 
+/// Starts logging and metrics as the settings of file and environment say.
+pub(crate) fn start_reporting(process: &Process) {
+    // Settings that cannot be used are an error of each volume that is opened with them.
+    let Ok(settings) = process.settings(&[]) else { return };
+    logging::start(&settings.settings.log);
+    if let Err(error) = process.serve_metrics(&settings.settings) {
+        // Several processes often share a settings file; only one of them gets the address.
+        tracing::error!(%error, "metrics are not served");
+    }
+}
+
 /// Opens the volume at a URL. Called once per URL and process, however many connections share it.
 ///
 /// # Errors
 /// `Invalid` for an unusable URL or setting; `NotFound` if there is no volume and none shall be
 /// made; whatever opening the volume answers.
 pub(crate) fn open_volume(process: &Process, request: &Request) -> Result<Volume> {
-    let url = VolumeUrl::parse(&request.url)?;
-    let overrides = request.settings.iter().map(|(name, value)| Override::new(name, value, "URL parameter")).collect();
+    let mut url = VolumeUrl::parse(&request.url)?;
+    // An account is a part of where the volume is.
+    let (account, settings): (Vec<_>, Vec<_>) =
+        request.settings.iter().cloned().partition(|(name, _)| name == "account");
+    url.params.extend(account);
+    let overrides = settings.iter().map(|(name, value)| Override::new(name, value, "URL parameter")).collect();
     let volume = process.open(Opening { url, overrides, read_only: request.read_only })?;
     if !request.create && volume.page_size().is_none() {
         return Err(Error::new(ErrorKind::NotFound, "opening the volume")

@@ -2,11 +2,19 @@
 
 use std::ffi::{c_char, c_int, c_void};
 
+#[cfg(feature = "linked")]
+use plimsoll_model::{Error, Result};
+#[cfg(feature = "linked")]
+use plimsoll_volume::Process;
+
+#[cfg(feature = "linked")]
+use crate::registry::registry;
 use crate::{
     api::Api,
     ffi::{ERROR, OK, OK_LOAD_PERMANENTLY, Sqlite3},
     file::guard,
     instance::install,
+    logging,
 };
 
 /// Registers the VFS `plimsoll` and the SQL functions with the SQLite that this program links.
@@ -16,8 +24,27 @@ use crate::{
 /// # Errors
 /// `Unsupported` when SQLite refuses.
 #[cfg(feature = "linked")]
-pub fn register() -> plimsoll_model::Result<()> {
+pub fn register() -> Result<()> {
     install(0, Api::linked()).map(drop)
+}
+
+/// As [`register`], with volumes that are opened by `process`. Call it before any volume is opened.
+///
+/// # Errors
+/// `Unsupported` when SQLite refuses.
+#[cfg(feature = "linked")]
+pub fn register_with(process: Process) -> Result<()> {
+    registry().adopt(process);
+    register()
+}
+
+/// The last error of any volume in this process, which SQLite itself knows only as a number. Given out once.
+///
+/// SQLite drops what closing a database answers: ask here afterwards whether everything was made durable.
+#[cfg(feature = "linked")]
+#[must_use]
+pub fn take_last_error() -> Option<Error> {
+    registry().take_failure()
 }
 
 /// Registers the VFS `plimsoll` and the SQL functions with the SQLite that loads an extension. Returns
@@ -33,6 +60,7 @@ pub unsafe fn extension_init(db: *mut Sqlite3, error: *mut *mut c_char, table: *
             // Without a usable table there is no way to allocate a message.
             return ERROR;
         };
+        logging::wanted();
         let instance = match install(table.addr(), api) {
             Ok(instance) => instance,
             Err(failure) => {

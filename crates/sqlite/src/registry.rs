@@ -10,12 +10,12 @@ use std::{
 };
 
 use plimsoll_host::os::forked;
-use plimsoll_model::Result;
+use plimsoll_model::{Error, Result};
 use plimsoll_volume::{Process, Volume};
 
 use crate::{
     header::Shown,
-    open::{Request, open_volume, start_process},
+    open::{Request, open_volume, start_process, start_reporting},
     scratch::Buffers,
     superjournal::SuperJournals,
 };
@@ -76,6 +76,8 @@ pub(crate) struct Registry {
     pub(crate) super_journals: SuperJournals,
     pub(crate) buffers: Buffers,
     process_error: Mutex<Option<String>>,
+    /// The last error of any volume, for a program that links this code.
+    failure: Mutex<Option<Error>>,
     process: OnceLock<Process>,
 }
 
@@ -100,6 +102,7 @@ pub(crate) fn registry() -> &'static Registry {
             super_journals: SuperJournals::default(),
             buffers: Buffers::default(),
             process_error: Mutex::default(),
+            failure: Mutex::default(),
             process: OnceLock::new(),
         }));
         if CURRENT.compare_exchange(current, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
@@ -141,7 +144,9 @@ impl Registry {
         if self.process.get().is_none() {
             let fresh = start_process()?;
             // If another thread was faster, its threads are the ones.
-            let _ = self.process.set(fresh);
+            if self.process.set(fresh).is_ok() {
+                start_reporting(self.process.get().expect("BUG: it was just set"));
+            }
         }
         Ok(self.process.get().expect("BUG: it was just set"))
     }
@@ -186,6 +191,23 @@ impl Registry {
     /// Whether `journal` is the rollback journal of a volume that is open here.
     pub(crate) fn is_journal_of_a_volume(&self, journal: &str) -> bool {
         journal.strip_suffix("-journal").is_some_and(|name| lock(&self.names).contains_key(name))
+    }
+
+    /// Has volumes opened by a process that the program has started itself, unless it is too late for that.
+    #[cfg(feature = "linked")]
+    pub(crate) fn adopt(&self, process: Process) {
+        let _ = self.process.set(process);
+    }
+
+    /// Keeps an error as it is, beside its words.
+    pub(crate) fn keep(&self, error: &Error) {
+        *lock(&self.failure) = Some(error.duplicate());
+    }
+
+    /// The last error that was kept; it is given out once.
+    #[cfg(feature = "linked")]
+    pub(crate) fn take_failure(&self) -> Option<Error> {
+        lock(&self.failure).take()
     }
 
     /// Remembers an error that belongs to no open volume.

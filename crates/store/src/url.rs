@@ -191,6 +191,15 @@ impl VolumeUrl {
         self.params.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// The URL of a place below this one, with the same endpoint and parameters.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if `name`, made of segments with slashes between them, is none.
+    pub fn below(&self, name: &str) -> Result<VolumeUrl> {
+        let below = VolumeUrl::new(self.scheme, self.bucket.clone(), format!("{}/{name}", self.prefix))?;
+        Ok(VolumeUrl { endpoint: self.endpoint.clone(), params: self.params.clone(), ..below })
+    }
+
     /// The same URL at another server; with `None`, and for `file` and `memory`, unchanged.
     ///
     /// # Errors
@@ -202,6 +211,21 @@ impl VolumeUrl {
             self.endpoint = Some(clean_endpoint(endpoint)?);
         }
         Ok(self)
+    }
+
+    /// The same directory without symbolic links, as far as it exists, so that every way to it gives one
+    /// [`canonical`](VolumeUrl::canonical) form. Reads the file system; URLs of other schemes stay as they are.
+    #[must_use]
+    pub fn resolved(mut self) -> VolumeUrl {
+        let Some(dir) = self.dir() else { return self };
+        for existing in dir.ancestors() {
+            let (Ok(real), Ok(rest)) = (std::fs::canonicalize(existing), dir.strip_prefix(existing)) else { continue };
+            if let Ok(url) = VolumeUrl::file(&real.join(rest)) {
+                self.prefix = url.prefix;
+            }
+            break;
+        }
+        self
     }
 
     /// The identity of the volume: no credentials and no parameters but the endpoint, since the same
@@ -342,12 +366,28 @@ mod tests {
     }
 
     #[test]
+    fn a_link_to_a_directory_is_that_directory_also_before_the_volume_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(real.join("there")).unwrap();
+        std::os::unix::fs::symlink(real.join("there"), real.join("link")).unwrap();
+        let resolved = |name: &str| VolumeUrl::parse(real.join(name).to_str().unwrap()).unwrap().resolved().canonical();
+        let before = resolved("link/db/x");
+        assert_eq!(before, format!("file://{}", real.join("there/db/x").display()));
+        std::fs::create_dir_all(real.join("there/db/x")).unwrap();
+        assert_eq!(resolved("link/db/x"), before);
+        assert_eq!(VolumeUrl::parse("memory:///link").unwrap().resolved().canonical(), "memory:///link");
+    }
+
+    #[test]
     fn two_endpoints_are_two_volumes_and_other_parameters_are_not() {
         let url = VolumeUrl::parse("s3://b/p?endpoint=http://127.0.0.1:5000/&region=us-east-1&token=hush").unwrap();
         assert_eq!(url.canonical(), "s3://b/p?endpoint=http://127.0.0.1:5000");
         assert_eq!(url.param("region"), Some("us-east-1"));
         assert_eq!(url.endpoint(), Some("http://127.0.0.1:5000"));
         assert!(!format!("{url} {url:?}").contains("hush"));
+        assert_eq!(url.below("x y").unwrap().canonical(), "s3://b/p/x%20y?endpoint=http://127.0.0.1:5000");
+        assert!(url.below("../x").is_err());
         let elsewhere = url.at(Some("https://other")).unwrap();
         assert_eq!(elsewhere.canonical(), "s3://b/p?endpoint=https://other");
     }

@@ -26,9 +26,10 @@ mod transaction;
 mod volume;
 mod writer; // taking the volume, and letting it go
 
+pub use compactor::Compacted;
 pub use config::{Config, Fencing};
 pub use local::{Stranded, VolumeDir};
-pub use open::{Opening, Process, local_dir};
+pub use open::{Located, Opening, Process, local_dir};
 pub use receipt::Receipt;
 pub use snapshot::Snapshot;
 pub use status::{LevelStatus, LoadStatus, Role, Status};

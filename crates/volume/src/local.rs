@@ -84,7 +84,8 @@ impl VolumeDir {
     }
 
     /// Whether a journal was left behind by a process that did not let go.
-    pub(crate) fn has_journal(&self) -> bool {
+    #[must_use]
+    pub fn has_journal(&self) -> bool {
         self.files.list(&self.journal()).is_ok_and(|names| !names.is_empty())
     }
 

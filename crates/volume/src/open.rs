@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use plimsoll_host::Host;
-use plimsoll_metrics::{Metrics, RequestOutcome, StoreOp};
+use plimsoll_metrics::{Metrics, RequestOutcome, Server, StoreOp};
 use plimsoll_model::{Error, ErrorKind, Result};
 use plimsoll_settings::{Input, Override, Settings, Sourced, find};
 use plimsoll_store::{
@@ -37,6 +37,18 @@ pub struct Opening {
     pub overrides: Vec<Override>,
     /// Never write.
     pub read_only: bool,
+}
+
+/// Where a volume is, in the store and on this host.
+pub struct Located {
+    /// The volume, without settings among its parameters.
+    pub url: VolumeUrl,
+    /// Its settings, and where each came from.
+    pub settings: Sourced,
+    /// Its prefix.
+    pub store: Arc<dyn Store>,
+    /// Its folder here, which may not exist.
+    pub dir: VolumeDir,
 }
 
 /// The folder that a volume has on a host with these settings.
@@ -72,26 +84,39 @@ impl Process {
         Ok(open_observed(url, &options, &Environment::of_process(), &self.host, observer)?.store)
     }
 
-    /// Opens a volume.
+    /// From what was asked for to a store and settings. Sends no request.
+    ///
+    /// Parameters of the URL that are settings go before file and environment, and after the overrides.
     ///
     /// # Errors
-    /// As [`Process::settings`], [`Process::store`] and [`Volume::open`].
-    pub fn open(&self, opening: Opening) -> Result<Volume> {
-        let overrides: Vec<Override> = opening
-            .url
-            .params
+    /// As [`Process::settings`] and [`Process::store`]; `Invalid` for a plain file where a volume is a directory.
+    pub fn locate(&self, opening: &Opening) -> Result<Located> {
+        let mut url = opening.url.clone().resolved();
+        let (account, params) = std::mem::take(&mut url.params).into_iter().partition(|(name, _)| name == "account");
+        url.params = account;
+        let overrides: Vec<Override> = params
             .iter()
             .map(|(name, value)| Override::new(name, value, "URL parameter"))
             .chain(opening.overrides.iter().cloned())
             .collect();
-        let settings = self.settings(&overrides)?.settings;
-        refuse_plain_file(&opening.url)?;
-        let store = self.store(&opening.url, &settings)?;
-        let url = store.url().to_owned();
-        let dir = local_dir(&settings, &url, &self.host);
+        let settings = self.settings(&overrides)?;
+        refuse_plain_file(&url)?;
+        let store = self.store(&url, &settings.settings)?;
+        let dir = local_dir(&settings.settings, store.url(), &self.host);
+        Ok(Located { url, settings, store, dir })
+    }
+
+    /// Opens a volume.
+    ///
+    /// # Errors
+    /// As [`Process::locate`] and [`Volume::open`].
+    pub fn open(&self, opening: Opening) -> Result<Volume> {
+        let Located { url, settings, store, dir } = self.locate(&opening)?;
+        let settings = settings.settings;
         let memory = ProbeMemory::new(settings.state_dir.join("stores"));
+        let metrics = self.metrics.volume(store.url());
         let fencing = Probing {
-            url: opening.url,
+            url,
             store: Arc::clone(&store),
             memory,
             host: self.host.clone(),
@@ -105,9 +130,20 @@ impl Process {
             pid: self.pid,
             read_only: opening.read_only,
             settings: Arc::new(settings),
-            metrics: self.metrics.volume(&url),
+            metrics,
             fencing: Arc::new(fencing),
         })
+    }
+
+    /// Serves metrics where `metrics_listen` says, until the process ends; nothing if it is unset.
+    ///
+    /// # Errors
+    /// When the address is in use, is not this host's, or needs more rights.
+    pub fn serve_metrics(&self, settings: &Settings) -> Result<()> {
+        let Some(address) = settings.metrics_listen else { return Ok(()) };
+        let server = self.host.tasks.wait(Server::bind(address, self.metrics.clone()))?;
+        self.host.tasks.spawn(Box::pin(async move { match server.run().await {} }));
+        Ok(())
     }
 }
 

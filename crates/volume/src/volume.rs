@@ -200,10 +200,17 @@ impl Volume {
     /// # Errors
     /// As [`Volume::wait`]; `Held` if another process or host has the volume.
     pub fn sync(&self) -> Result<Lsn> {
-        let lsn = self.head();
-        if !self.shared.config.read_only {
-            self.wait(lsn, Level::Durable)?;
+        let shared = &self.shared;
+        if shared.config.read_only {
+            return Ok(self.head());
         }
+        let follows = shared.state().writer.is_none();
+        if follows && shared.dir.has_journal() {
+            // Opening passed it over because somebody else had it then.
+            shared.config.host.tasks.wait(shared.take())?;
+        }
+        let lsn = self.head();
+        self.wait(lsn, Level::Durable)?;
         Ok(lsn)
     }
 

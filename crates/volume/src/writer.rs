@@ -83,7 +83,8 @@ impl Shared {
             self.dir.ask_for_it();
             let why = match self.dir.holder() {
                 Some(holder) => {
-                    format!("process {} of this host holds it for writing since {} ms", holder.pid, holder.since_ms)
+                    let since = self.config.host.clock.wall().0.saturating_sub(holder.since_ms) / 1000;
+                    format!("process {} of this host holds it for writing, for {since} s now", holder.pid)
                 }
                 None => "another process of this host holds it for writing".to_owned(),
             };
@@ -179,6 +180,7 @@ impl Shared {
             floor: AtomicU64::new(view.lsn.0),
             stop: AtomicBool::new(false),
             tidying: Mutex::new(()),
+            syncing: tokio::sync::Mutex::new(()),
             lock: Mutex::new(Some(lock)),
         });
         {

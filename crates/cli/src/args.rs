@@ -1,0 +1,171 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use plimsoll_model::Level;
+
+use crate::exit;
+
+/// Keeps a SQLite database's durable state at a URL in an object store.
+#[derive(Debug, Parser)]
+#[command(name = "plimsoll", version, after_help = exit::HELP, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Sets a setting, before environment and file; may be repeated
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) set: Vec<(String, String)>,
+    /// Reads settings from this file instead of plimsoll.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Prints data as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Logs to stderr what is done; twice for more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// When to use colours and drawings: on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    pub(crate) color: Color,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+const URL_HELP: &str = "s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///directory or a path";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Makes an empty database; it is durable when this returns
+    Create {
+        #[arg(help = URL_HELP)]
+        url: String,
+        /// Bytes per page, for ever: a power of two from 512 to 65536
+        #[arg(long, value_name = "BYTES", default_value_t = 4096)]
+        page_size: u32,
+    },
+    /// Shows who holds a volume, what it has in the store, and how much is at risk
+    ///
+    /// Only reads: takes no epoch, writes nothing. The load of a holder elsewhere is what it last said of
+    /// itself; that of this host is read from its journal.
+    Status {
+        #[arg(help = URL_HELP)]
+        url: String,
+        /// Looks again every second, until interrupted
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Runs SQL: one argument, stdin, or an interactive shell
+    Sql {
+        #[arg(help = URL_HELP)]
+        url: String,
+        /// SQL, of any number of statements
+        statement: Option<String>,
+        /// What each commit has survived when it returns: buffered, journaled or durable
+        #[arg(long, value_name = "LEVEL")]
+        durability: Option<Level>,
+        /// Reads what is in the store, as a follower, and never writes
+        #[arg(long)]
+        read_only: bool,
+    },
+    /// Makes what this host's journal holds durable
+    Sync {
+        #[arg(help = URL_HELP)]
+        url: String,
+    },
+    /// Copies an existing database file into a volume, as one commit; it is durable when this returns
+    ///
+    /// The file may be in use: a consistent state of it is copied, also in WAL mode.
+    Import {
+        /// A SQLite database file
+        file: PathBuf,
+        #[arg(help = URL_HELP)]
+        url: String,
+        /// Replaces the content of a volume that exists; its page size must be the file's
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Copies the newest durable state into a plain database file
+    ///
+    /// Every object is checked on the way. Commits that are only in this host's journal are not part of it:
+    /// `plimsoll sync` first.
+    Export {
+        #[arg(help = URL_HELP)]
+        url: String,
+        /// The file to make
+        file: PathBuf,
+        /// Replaces a file that exists
+        #[arg(long)]
+        force: bool,
+        /// The state right after this TXID, as far as the store can still reproduce it
+        #[arg(long, value_name = "TXID")]
+        at: Option<u64>,
+    },
+    /// Merges all levels, takes a snapshot, and removes what is not needed any more
+    Compact {
+        #[arg(help = URL_HELP)]
+        url: String,
+    },
+    /// Reads and checks every object from end to end, then the database itself
+    Verify {
+        #[arg(help = URL_HELP)]
+        url: String,
+    },
+    /// Lists the volumes below a prefix, or the objects of one volume
+    ///
+    /// Every object below the prefix is listed to find them: with millions of objects this takes a while.
+    Ls {
+        /// A URL that volumes are below
+        prefix: String,
+        /// Lists the objects of one volume, by level
+        #[arg(long)]
+        objects: bool,
+    },
+    /// Shows each setting with its value and where that came from
+    Config {
+        /// A URL, whose parameters count as well
+        url: Option<String>,
+        /// Prints the documentation of all settings instead
+        #[arg(long)]
+        markdown: bool,
+    },
+    /// Prints a completion script for a shell
+    Completions { shell: Shell },
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_setting_may_contain_equals_signs() {
+        assert_eq!(key_value("log=a=b"), Ok(("log".into(), "a=b".into())));
+        assert!(key_value("log").is_err());
+    }
+}

@@ -1,0 +1,38 @@
+//! What each command does.
+
+mod compact;
+mod completions;
+mod config;
+mod copying; // writing a whole database as one commit
+mod create;
+mod export;
+mod import;
+mod ls;
+mod sql;
+mod status;
+mod sync;
+mod verify;
+
+use crate::{args::Command, exit::Result, setup::Setup};
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// What it failed at; the exit code says of which kind that is.
+pub(crate) fn run(setup: &Setup, command: Command) -> Result<()> {
+    match command {
+        Command::Create { url, page_size } => create::run(setup, &url, page_size),
+        Command::Status { url, watch } => status::run(setup, &url, watch),
+        Command::Sql { url, statement, durability, read_only } => {
+            sql::run(setup, &url, statement.as_deref(), durability, read_only)
+        }
+        Command::Sync { url } => sync::run(setup, &url),
+        Command::Import { file, url, replace } => import::run(setup, &file, &url, replace),
+        Command::Export { url, file, force, at } => export::run(setup, &url, &file, force, at),
+        Command::Compact { url } => compact::run(setup, &url),
+        Command::Verify { url } => verify::run(setup, &url),
+        Command::Ls { prefix, objects } => ls::run(setup, &prefix, objects),
+        Command::Config { url, markdown } => config::run(setup, url.as_deref(), markdown),
+        Command::Completions { shell } => completions::run(shell),
+    }
+}

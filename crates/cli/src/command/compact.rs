@@ -1,0 +1,57 @@
+//! `plimsoll compact URL`: merges, takes a snapshot, collects.
+
+use std::io::{Write, stdout};
+
+use plimsoll_volume::Compacted;
+use serde_json::json;
+
+use super::copying::{PATIENCE, give_up};
+use crate::{
+    exit::Result,
+    progress,
+    setup::{Setup, no_volume},
+    table::{number, render, table},
+    units,
+};
+
+pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
+    let bar = progress::waiting(setup, "compacting");
+    let volume = setup.open(typed, PATIENCE)?;
+    let url = volume.status().url;
+    if volume.page_size().is_none() {
+        return Err(give_up(volume, no_volume("compacting", url)).into());
+    }
+    // What is only in the journal belongs into the merges, too.
+    let done = volume.sync().and_then(|_| volume.compact());
+    let done = match done {
+        Ok(done) => done,
+        Err(error) => return Err(give_up(volume, error).into()),
+    };
+    volume.close()?;
+    bar.finish_and_clear();
+    tell(setup, &url, &done)
+}
+
+fn tell(setup: &Setup, url: &str, done: &Compacted) -> Result<()> {
+    let mut out = stdout();
+    if setup.json {
+        let merged = |id: &plimsoll_ltx::FileId| json!({ "level": id.level, "min": id.min.0, "max": id.max.0 });
+        let merged: Vec<_> = done.merged.iter().map(merged).collect();
+        let report = json!({ "url": url, "merged": merged, "bytes": done.bytes, "removed": done.removed });
+        return Ok(writeln!(out, "{report}")?);
+    }
+    if done.merged.is_empty() {
+        writeln!(out, "nothing to merge")?;
+    } else {
+        let mut table = table(["level", "from TXID", "to TXID"], setup.color);
+        for id in &done.merged {
+            let level =
+                if id.level == plimsoll_ltx::SNAPSHOT_LEVEL { "snapshot".to_owned() } else { id.level.to_string() };
+            table.add_row([level.into(), number(id.min), number(id.max)]);
+        }
+        write!(out, "{}", render(&table))?;
+    }
+    let objects = units::counted(done.merged.len() as u64, "object");
+    writeln!(out, "wrote {objects} ({}), removed {}", units::bytes(done.bytes), done.removed)?;
+    Ok(())
+}

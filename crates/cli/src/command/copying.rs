@@ -1,0 +1,64 @@
+//! Writing a whole database into a volume, as one commit.
+
+use plimsoll_model::{Error, ErrorKind, Level, PageCount, PageNo, Result};
+use plimsoll_volume::{Receipt, Volume, WriteTxn};
+
+/// Settings that suit one commit of any size that is waited for: it takes as long as it takes.
+pub(crate) const PATIENCE: &[(&str, &str)] =
+    &[("sync_timeout_ms", "0"), ("close_timeout_ms", "60000"), ("hydrate", "false")];
+
+/// States in a row that may change under a transaction that is just being started.
+const STARTS_MAX: usize = 8;
+
+/// Starts a write transaction on the newest state. `replace`: also if that holds anything.
+///
+/// # Errors
+/// `Conflict` if it does and must not. `Held`, `Fenced`, or as the store says.
+pub(crate) fn begin(volume: &Volume, doing: &'static str, replace: bool) -> Result<WriteTxn> {
+    for _ in 1..STARTS_MAX {
+        let base = volume.snapshot()?;
+        match volume.begin_write(&base) {
+            // Taking the volume may show a newer state than the one that was looked at.
+            Err(error) if error.kind() == ErrorKind::Conflict => {}
+            Ok(txn) if txn.base().page_size().is_some() && !replace => {
+                drop(txn);
+                return Err(occupied(doing, &volume.status().url));
+            }
+            other => return other,
+        }
+    }
+    Err(Error::new(ErrorKind::Conflict, doing).object(volume.status().url).why("others keep writing to it"))
+}
+
+/// The error for a volume that is there already.
+pub(crate) fn occupied(doing: &'static str, url: &str) -> Error {
+    Error::new(ErrorKind::Conflict, doing)
+        .object(url)
+        .why("there is a volume at this URL, and it holds a database")
+        .hint("choose another URL; `plimsoll import --replace` replaces what a volume holds")
+}
+
+/// Commits, waits until that is durable, and closes the volume.
+///
+/// # Errors
+/// When it did not become durable, or was not committed at all.
+pub(crate) fn finish(volume: Volume, txn: WriteTxn, count: PageCount) -> Result<()> {
+    let outcome = txn.commit(count, Level::Durable).and_then(|receipt: Receipt| receipt.wait(Level::Durable));
+    let closed = volume.close();
+    outcome.and(closed)
+}
+
+/// Closes the volume after a failure, which says more than whatever closing answers.
+pub(crate) fn give_up(volume: Volume, error: Error) -> Error {
+    let _ = volume.close();
+    error
+}
+
+/// Bytes 18 and 19 of page 1 say whether a write-ahead log belongs to a database. None belongs to a volume.
+pub(crate) fn without_wal(page: PageNo, data: &mut [u8]) {
+    if page == PageNo::FIRST
+        && let Some(versions) = data.get_mut(18..20)
+    {
+        versions.fill(1);
+    }
+}

@@ -1,0 +1,173 @@
+//! `plimsoll export URL FILE`: a state of a volume as a plain database file.
+//!
+//! The objects that make up the state are read from end to end, oldest first, and each page goes to its
+//! place in the file. So everything is checked, and nothing is requested page by page.
+
+use std::{
+    fs::{self, File},
+    io::{Write, stdout},
+    os::unix::fs::{FileExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use indicatif::ProgressBar;
+use plimsoll_commitlog::{Levels, tail};
+use plimsoll_ltx::plan::Target;
+use plimsoll_model::{Error, ErrorKind, PageCount, PageSize, ResultExt, Txid};
+use plimsoll_pages::{Listed, list};
+use plimsoll_volume::Located;
+use serde_json::json;
+use tempfile::NamedTempFile;
+
+use super::copying::without_wal;
+use crate::{
+    exit::Result,
+    journal_tail::journal_tail,
+    object_reader::stream_object,
+    progress,
+    setup::{Setup, context, layout, no_volume},
+    units,
+};
+
+const EXPORTING: &str = "exporting";
+/// Listings in a row that may be outrun by merging and collecting.
+const LISTINGS_MAX: usize = 5;
+
+pub(crate) fn run(setup: &Setup, typed: &str, file: &Path, force: bool, at: Option<u64>) -> Result<()> {
+    if !force && file.symlink_metadata().is_ok() {
+        return Err(exists(file).into());
+    }
+    let located = setup.locate(typed)?;
+    let target = at.map_or(Target::Latest, |txid| Target::Txid(Txid(txid)));
+    let folder = folder_of(file);
+    let temp = tempfile::Builder::new()
+        .prefix(".plimsoll-")
+        // As for any new file, what the process's mask leaves of it counts.
+        .permissions(fs::Permissions::from_mode(0o666))
+        .tempfile_in(&folder)
+        .doing("creating a file in", folder.display())?;
+    let state = restore(setup, &located, target, &temp)?;
+    publish(temp, file, &folder, force)?;
+    if at.is_none() {
+        warn_of_journal(setup, &located);
+    }
+    tell(setup, &located, file, &state)
+}
+
+/// What was exported.
+struct State {
+    txid: Txid,
+    count: PageCount,
+    size: PageSize,
+}
+
+fn restore(setup: &Setup, located: &Located, target: Target, temp: &NamedTempFile) -> Result<State> {
+    let mut attempt = 1;
+    loop {
+        let listing = setup.wait(list(&located.store, layout(located)))?;
+        if listing.files.is_empty() {
+            return Err(no_volume(EXPORTING, located.store.url()).into());
+        }
+        let plan = listing.restore(target).map_err(|error| error.object(located.store.url()))?;
+        let bar = progress::bytes(setup, plan.iter().map(|file| file.size).sum(), "exporting");
+        let applied = apply(setup, located, &plan, temp.as_file(), &bar);
+        bar.finish_and_clear();
+        match applied {
+            Err(error) if error.kind() == ErrorKind::NotFound && attempt < LISTINGS_MAX => attempt += 1,
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// Writes the pages of every object, oldest first, so that the newest content of each stays.
+fn apply(
+    setup: &Setup,
+    located: &Located,
+    plan: &[Listed],
+    file: &File,
+    bar: &ProgressBar,
+) -> plimsoll_model::Result<State> {
+    const WRITING: &str = "writing the exported database";
+    let host = &setup.process.host;
+    file.set_len(0).doing(WRITING, "")?;
+    let mut state: Option<State> = None;
+    for Listed { id, size: bytes, .. } in plan {
+        let key = layout(located).key(id);
+        let mut data = Vec::new();
+        let expected = state.as_ref().map(|state| state.size);
+        let summary = stream_object(host, &located.store, &key, *bytes, bar, |page| {
+            let offset = (u64::from(page.number().get()) - 1) * page.data.len() as u64;
+            if page.number().get() > 1 {
+                return file.write_all_at(page.data, offset).doing(WRITING, "");
+            }
+            data.clear();
+            data.extend_from_slice(page.data);
+            without_wal(page.number(), &mut data);
+            file.write_all_at(&data, offset).doing(WRITING, "")
+        });
+        let named = |error: Error| error.object(format!("{}/{key}", located.store.url()));
+        let header = summary.map_err(named)?.header;
+        if expected.is_some_and(|size| size != header.page_size) {
+            let why = format!("its pages have {} bytes, those of older objects another number", header.page_size);
+            return Err(named(Error::new(ErrorKind::Corrupt, EXPORTING).why(why)));
+        }
+        // What it cut off must not come back when a later object grows the database again.
+        file.set_len(header.commit.bytes(header.page_size)).doing(WRITING, "")?;
+        state = Some(State { txid: id.max, count: header.commit, size: header.page_size });
+    }
+    let state = state.ok_or_else(|| no_volume(EXPORTING, located.store.url()))?;
+    file.sync_all().doing(WRITING, "")?;
+    Ok(state)
+}
+
+/// Gives the finished file its name.
+fn publish(temp: NamedTempFile, file: &Path, folder: &Path, force: bool) -> Result<()> {
+    let named = if force { temp.persist(file) } else { temp.persist_noclobber(file) };
+    if let Err(refused) = named {
+        if refused.error.kind() == std::io::ErrorKind::AlreadyExists {
+            return Err(exists(file).into());
+        }
+        return Err(Error::io("naming the exported database", refused.error).object(file.display().to_string()).into());
+    }
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    Ok(synced.doing("syncing the folder of", file.display())?)
+}
+
+fn folder_of(file: &Path) -> PathBuf {
+    file.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_owned)
+}
+
+fn exists(file: &Path) -> Error {
+    Error::new(ErrorKind::Conflict, EXPORTING)
+        .object(file.display().to_string())
+        .why("the file exists")
+        .hint("choose another name, or replace it with --force")
+}
+
+/// Says if this host has commits that are not part of what was exported. The export itself is complete without.
+fn warn_of_journal(setup: &Setup, located: &Located) {
+    let Ok(tail) = setup.wait(tail(&context(setup, located), Levels::Newest)) else { return };
+    if let Ok(Some(pending)) = journal_tail(&setup.process.host, &located.dir, tail.head.as_ref())
+        && pending.commits > 0
+    {
+        eprintln!(
+            "plimsoll: {} of this host's journal are not durable yet, so not exported; `plimsoll sync` makes them so",
+            units::counted(pending.commits, "commit")
+        );
+    }
+}
+
+fn tell(setup: &Setup, located: &Located, file: &Path, state: &State) -> Result<()> {
+    let (url, file, bytes) = (located.store.url(), file.display(), state.count.bytes(state.size));
+    if setup.json {
+        let file = file.to_string();
+        writeln!(
+            stdout(),
+            "{}",
+            json!({ "url": url, "file": file, "txid": state.txid.0, "pages": state.count.0, "bytes": bytes })
+        )?;
+    } else {
+        writeln!(stdout(), "exported {url} at TXID {} to {file}, {}", state.txid, units::bytes(bytes))?;
+    }
+    Ok(())
+}

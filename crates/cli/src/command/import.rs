@@ -1,0 +1,172 @@
+//! `plimsoll import FILE URL`: a plain database becomes the content of a volume.
+
+use std::{
+    fs::File,
+    io::{Read, Write, stdout},
+    os::unix::fs::FileExt,
+    path::Path,
+};
+
+use indicatif::ProgressBar;
+use plimsoll_model::{Error, ErrorKind, PageCount, PageSize, ResultExt};
+use plimsoll_volume::WriteTxn;
+use rusqlite::{Connection, OpenFlags, backup::Backup};
+use serde_json::json;
+use tempfile::NamedTempFile;
+
+use super::copying::{PATIENCE, begin, finish, give_up, occupied, without_wal};
+use crate::{exit::Result, progress, setup::Setup, units};
+
+const IMPORTING: &str = "importing";
+/// Pages per step of SQLite's backup.
+const BACKUP_PAGES: i32 = 1024;
+
+pub(crate) fn run(setup: &Setup, file: &Path, typed: &str, replace: bool) -> Result<()> {
+    let source = Source::open(setup, file)?;
+    let volume = setup.open(typed, PATIENCE)?;
+    let url = volume.status().url;
+    if volume.page_size().is_some() && !replace {
+        return Err(give_up(volume, occupied(IMPORTING, &url)).into());
+    }
+    let bar = progress::bytes(setup, source.count.bytes(source.size), "importing");
+    let copied = begin(&volume, IMPORTING, replace).and_then(|mut txn| source.copy(&mut txn, &bar).map(|()| txn));
+    bar.finish_and_clear();
+    let bar = progress::waiting(setup, "uploading");
+    match copied {
+        Ok(txn) => finish(volume, txn, source.count)?,
+        Err(error) => return Err(give_up(volume, error).into()),
+    }
+    bar.finish_and_clear();
+    let bytes = source.count.bytes(source.size);
+    if setup.json {
+        let page_size = source.size.get();
+        writeln!(
+            stdout(),
+            "{}",
+            json!({ "url": url, "page_size": page_size, "pages": source.count.0, "bytes": bytes })
+        )?;
+    } else {
+        writeln!(stdout(), "imported {} into {url}, {}", file.display(), units::bytes(bytes))?;
+    }
+    Ok(())
+}
+
+/// A consistent state of a database, in one file.
+///
+/// The fields are dropped in this order: closing any descriptor of a file ends the locks that SQLite has on it.
+struct Source {
+    file: File,
+    name: String,
+    size: PageSize,
+    count: PageCount,
+    /// Keeps writers out while the file is read.
+    _lock: Option<Connection>,
+    /// Holds the copy of a database in WAL mode.
+    _copy: Option<NamedTempFile>,
+}
+
+impl Source {
+    fn open(setup: &Setup, path: &Path) -> Result<Source> {
+        let name = path.display().to_string();
+        // Looked at and closed again before SQLite locks anything.
+        let mut header = Vec::new();
+        let sniffed = File::open(path).and_then(|file| file.take(100).read_to_end(&mut header));
+        sniffed.doing(IMPORTING, &name)?;
+        if !header.starts_with(b"SQLite format 3\0") || header.len() < 100 {
+            return Err(no_database(&name, "it does not begin like a SQLite database").into());
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        // A hot journal is rolled back by whoever opens the file next, for which it must be writable.
+        let connection = Connection::open_with_flags_and_vfs(path, flags, c"unix")
+            .or_else(|_| {
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                Connection::open_with_flags_and_vfs(path, flags, c"unix")
+            })
+            .map_err(|error| of_sqlite(&name, &error))?;
+        let locked = || -> rusqlite::Result<(String, u32)> {
+            connection.busy_timeout(std::time::Duration::from_secs(5))?;
+            connection.execute_batch("BEGIN")?;
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+            let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+            // The file may be longer than the database in it.
+            Ok((mode, connection.query_row("PRAGMA page_count", [], |row| row.get(0))?))
+        };
+        let (mode, count) = locked().map_err(|error| of_sqlite(&name, &error))?;
+        if mode != "wal" {
+            return Source::of_file(path, name, PageCount(count), Some(connection), None);
+        }
+        // What counts is spread over two files, which only SQLite puts together.
+        let state_dir = setup.process.settings(&setup.overrides)?.settings.state_dir;
+        let scratch = state_dir.join("import");
+        setup.process.host.files.create_dir_all(&scratch).doing("creating", scratch.display())?;
+        let copy = NamedTempFile::new_in(&scratch).doing("creating a copy in", scratch.display())?;
+        back_up(setup, &connection, copy.path()).map_err(|error| of_sqlite(&name, &error))?;
+        drop(connection);
+        let path = copy.path().to_owned();
+        Source::of_file(&path, name, PageCount(count), None, Some(copy))
+    }
+
+    fn of_file(
+        path: &Path,
+        name: String,
+        count: PageCount,
+        lock: Option<Connection>,
+        copy: Option<NamedTempFile>,
+    ) -> Result<Source> {
+        let file = File::open(path).doing(IMPORTING, &name)?;
+        let mut header = [0; 100];
+        file.read_exact_at(&mut header, 0).doing(IMPORTING, &name)?;
+        let size = match u32::from(header[16]) << 8 | u32::from(header[17]) {
+            1 => PageSize::new(65536),
+            bytes => PageSize::new(bytes),
+        };
+        let size = size.ok_or_else(|| no_database(&name, "its header states no page size"))?;
+        let bytes = file.metadata().doing(IMPORTING, &name)?.len();
+        if count.0 == 0 || bytes < count.bytes(size) {
+            return Err(no_database(&name, "it is shorter than its header says").into());
+        }
+        Ok(Source { file, name, size, count, _lock: lock, _copy: copy })
+    }
+
+    /// Writes every page into a transaction.
+    fn copy(&self, txn: &mut WriteTxn, bar: &ProgressBar) -> plimsoll_model::Result<()> {
+        let mut data = vec![0; self.size.bytes()];
+        for page in self.count.pages().filter(|page| *page != self.size.lock_page()) {
+            self.file.read_exact_at(&mut data, self.size.offset(page)).doing(IMPORTING, &self.name)?;
+            without_wal(page, &mut data);
+            txn.write(page, &data)?;
+            bar.inc(u64::from(self.size.get()));
+        }
+        Ok(())
+    }
+}
+
+fn back_up(setup: &Setup, from: &Connection, to: &Path) -> rusqlite::Result<()> {
+    let mut to = Connection::open_with_flags_and_vfs(to, OpenFlags::SQLITE_OPEN_READ_WRITE, c"unix")?;
+    // A copy that is thrown away needs neither journal nor sync.
+    to.execute_batch("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF")?;
+    let bar = progress::bytes(setup, 0, "copying");
+    {
+        let backup = Backup::new(from, &mut to)?;
+        while backup.step(BACKUP_PAGES)? != rusqlite::backup::StepResult::Done {
+            let progress = backup.progress();
+            bar.set_length(u64::try_from(progress.pagecount).unwrap_or(0));
+            bar.set_position(u64::try_from(progress.pagecount - progress.remaining).unwrap_or(0));
+        }
+    }
+    bar.finish_and_clear();
+    to.close().map_err(|(_, error)| error)
+}
+
+fn no_database(name: &str, why: &'static str) -> Error {
+    Error::new(ErrorKind::Invalid, IMPORTING).object(name).why(why).hint("only SQLite database files can be imported")
+}
+
+fn of_sqlite(name: &str, error: &rusqlite::Error) -> Error {
+    let kind = match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => ErrorKind::Conflict,
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => ErrorKind::Corrupt,
+        _ => ErrorKind::Io,
+    };
+    Error::new(kind, IMPORTING).object(name).why(error.to_string())
+}

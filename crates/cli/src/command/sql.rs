@@ -1,0 +1,120 @@
+//! `plimsoll sql URL [STATEMENT]`.
+
+mod rows; // results, printed
+mod shell; // the interactive one
+mod statements; // running text that holds statements
+
+use std::{
+    io::{IsTerminal, Read, stdin},
+    time::Duration,
+};
+
+use plimsoll_model::{Level, ResultExt};
+use plimsoll_settings::{Source, key};
+use plimsoll_volume::Located;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::{
+    exit::{Exit, Failure, Result},
+    setup::Setup,
+};
+
+/// How long a statement waits for another writer of this host, which lets go once its commits are synced.
+const BUSY: Duration = Duration::from_secs(5);
+
+pub(crate) fn run(
+    setup: &Setup,
+    typed: &str,
+    statement: Option<&str>,
+    durability: Option<Level>,
+    read_only: bool,
+) -> Result<()> {
+    let located = setup.locate(typed)?;
+    let connection = connect(setup, &located, read_only, &[])?;
+    let outcome = set_durability(&connection, durability).and_then(|()| match statement {
+        Some(sql) => statements::run(setup, &connection, sql),
+        None if stdin().is_terminal() => shell::run(setup, &located, &connection),
+        None => {
+            let mut sql = String::new();
+            stdin().read_to_string(&mut sql).doing("reading statements from", "stdin")?;
+            statements::run(setup, &connection, &sql)
+        }
+    });
+    let closed = close(connection);
+    outcome.and(closed)
+}
+
+/// Opens a connection whose volumes are opened with the settings of the command line. `adjust` says which
+/// settings suit the command unless the user has set them.
+pub(crate) fn connect(
+    setup: &Setup,
+    located: &Located,
+    read_only: bool,
+    adjust: &[(&str, &str)],
+) -> Result<Connection> {
+    let mut process = setup.process.clone();
+    let adjusted = adjust.iter().filter_map(|(name, value)| Some((key(name)?.variable(), (*value).to_owned())));
+    process.environment.extend(adjusted);
+    // The settings were read, and checked, from all their sources; the VFS gets what is not default.
+    let named = located.settings.rows().filter(|row| *row.source != Source::Default);
+    process.environment.extend(named.map(|row| (row.key.variable(), row.value)));
+    plimsoll_sqlite::register_with(process)?;
+    let access = if read_only { OpenFlags::SQLITE_OPEN_READ_ONLY } else { OpenFlags::SQLITE_OPEN_READ_WRITE };
+    let flags = access | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags_and_vfs(name(located), flags, c"plimsoll");
+    let connection = opened.map_err(|error| failure(&error))?;
+    connection.busy_timeout(BUSY).map_err(|error| failure(&error))?;
+    Ok(connection)
+}
+
+/// The volume as a name for SQLite.
+fn name(located: &Located) -> String {
+    let url = located.url.canonical();
+    let before = if url.contains('?') { '&' } else { '?' };
+    located.url.param("account").map_or_else(|| url.clone(), |account| format!("{url}{before}account={account}"))
+}
+
+/// Closes a connection, and with it the volume.
+///
+/// # Errors
+/// When what was committed could not be made durable in time.
+pub(crate) fn close(connection: Connection) -> Result<()> {
+    // An error from before has been reported.
+    drop(plimsoll_sqlite::take_last_error());
+    let closed = connection.close().map_err(|(_, error)| failure(&error));
+    // SQLite does not pass on what closing the volume answered.
+    match plimsoll_sqlite::take_last_error() {
+        Some(error) => Err(error.into()),
+        None => closed,
+    }
+}
+
+fn set_durability(connection: &Connection, durability: Option<Level>) -> Result<()> {
+    let Some(level) = durability else { return Ok(()) };
+    let statement = format!("PRAGMA plimsoll_durability={level}");
+    connection.query_row(&statement, [], |_| Ok(())).map_err(|error| failure(&error))
+}
+
+/// A failure in the words of whoever failed: the engine if it did, else SQLite.
+pub(crate) fn failure(error: &rusqlite::Error) -> Failure {
+    if let Some(engine) = plimsoll_sqlite::take_last_error() {
+        return engine.into();
+    }
+    let exit = match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Exit::Held,
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => Exit::Corrupt,
+        _ => Exit::Failed,
+    };
+    Failure::new(exit, words(error))
+}
+
+fn words(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqlInputError { msg, sql, offset, .. } => {
+            let at = usize::try_from(*offset).unwrap_or(0);
+            let near: String = sql.get(at..).unwrap_or_default().chars().take(40).collect();
+            if near.is_empty() { msg.clone() } else { format!("{msg}, at: {near}") }
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,223 @@
+//! What there is to say about a volume.
+
+use std::collections::BTreeMap;
+
+use plimsoll_commitlog::{Levels, Loss, Mark, Standing, Watermarks, look, losses, tail};
+use plimsoll_model::Result;
+use plimsoll_volume::Located;
+use serde::Serialize;
+
+use crate::{
+    journal_tail::{JournalTail, journal_tail},
+    setup::{Setup, context, no_volume},
+};
+
+/// Writers before the last one whose losses are looked for.
+const STATUSES_MAX: usize = 16;
+
+/// Everything, as JSON shows it. Times are milliseconds since 1970.
+#[derive(Serialize)]
+pub(crate) struct Report {
+    pub(crate) url: String,
+    pub(crate) now_ms: u64,
+    pub(crate) role: Role,
+    pub(crate) epoch: u32,
+    pub(crate) holder: Option<Holder>,
+    pub(crate) txid: u64,
+    pub(crate) page_size: Option<u32>,
+    pub(crate) pages: u32,
+    pub(crate) bytes: u64,
+    pub(crate) levels: BTreeMap<u8, Level>,
+    /// As the holder said last.
+    pub(crate) watermarks: Option<Marks>,
+    pub(crate) load: Load,
+    /// Commits of this host.
+    pub(crate) journal: Option<JournalTail>,
+    /// Why this host's journal could not be read.
+    pub(crate) journal_trouble: Option<String>,
+    pub(crate) stranded: Vec<String>,
+    pub(crate) losses: Vec<Lost>,
+}
+
+/// What the newest writer is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// Nobody holds the volume.
+    Free,
+    /// Its holder gives signs of life.
+    Held,
+    /// Its holder has been silent for longer than `holder_ttl_ms`.
+    Silent,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Holder {
+    pub(crate) host: String,
+    pub(crate) pid: u32,
+    pub(crate) writer: String,
+    pub(crate) since_ms: u64,
+    pub(crate) alive_ms: u64,
+    pub(crate) this_host: bool,
+}
+
+#[derive(Clone, Copy, Default, Serialize)]
+pub(crate) struct Level {
+    pub(crate) objects: u64,
+    pub(crate) bytes: u64,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Marks {
+    pub(crate) appended: At,
+    pub(crate) journaled: At,
+    pub(crate) durable: At,
+}
+
+#[derive(Serialize)]
+pub(crate) struct At {
+    pub(crate) lsn: u64,
+    pub(crate) ms: u64,
+}
+
+/// What is at risk, and how much may be. The line is that of this host's settings.
+#[derive(Serialize)]
+pub(crate) struct Load {
+    pub(crate) commits: u64,
+    pub(crate) bytes: u64,
+    pub(crate) age_ms: u64,
+    pub(crate) max_dirty_bytes: u64,
+    pub(crate) max_loss_window_ms: u64,
+    /// When this was so.
+    pub(crate) at_ms: u64,
+}
+
+/// What a writer took with it.
+#[derive(Serialize)]
+pub(crate) struct Lost {
+    pub(crate) epoch: u32,
+    pub(crate) host: String,
+    pub(crate) commits: u64,
+    pub(crate) settled: bool,
+}
+
+impl Report {
+    /// Looks. Requests: the records of the newest writer, a listing of each level, the head of the newest object.
+    ///
+    /// # Errors
+    /// `NotFound` if nothing was ever written there; otherwise as the store says.
+    pub(crate) fn gather(setup: &Setup, located: &Located) -> Result<Report> {
+        let context = context(setup, located);
+        let looks =
+            async { futures::try_join!(look(&context), tail(&context, Levels::All), losses(&context, STATUSES_MAX)) };
+        let (standing, tail, losses) = setup.wait(looks)?;
+        let url = located.store.url().to_owned();
+        if standing.volume.is_none() && standing.epoch.is_zero() && tail.files.is_empty() {
+            return Err(no_volume("looking at", url));
+        }
+        let now_ms = setup.process.host.clock.wall().0;
+        let (journal, journal_trouble) = match journal_tail(&setup.process.host, &located.dir, tail.head.as_ref()) {
+            Ok(journal) => (journal, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let mut levels: BTreeMap<u8, Level> = BTreeMap::new();
+        for file in &tail.files {
+            let level = levels.entry(file.id.level).or_default();
+            level.objects += 1;
+            level.bytes += file.size;
+        }
+        let head = tail.head.as_ref();
+        let status = standing.status.as_ref().map(|seen| &seen.record);
+        Ok(Report {
+            role: role(&standing, located, now_ms),
+            epoch: standing.epoch.0,
+            holder: holder(setup, &standing),
+            txid: head.map_or(0, |head| head.txid.0),
+            page_size: head.map(|head| head.page_size.get()),
+            pages: head.map_or(0, |head| head.page_count.0),
+            bytes: head.map_or(0, |head| head.page_count.bytes(head.page_size)),
+            levels,
+            watermarks: status.map(|status| status.watermarks.into()),
+            load: load(&standing, journal.as_ref(), located, now_ms),
+            journal,
+            journal_trouble,
+            stranded: located.dir.stranded().iter().map(|kept| kept.path.display().to_string()).collect(),
+            losses: losses.iter().map(Lost::from).collect(),
+            url,
+            now_ms,
+        })
+    }
+}
+
+fn role(standing: &Standing, located: &Located, now_ms: u64) -> Role {
+    let ttl = located.settings.settings.holder_ttl.as_millis();
+    match &standing.status {
+        None if standing.epoch.is_zero() => Role::Free,
+        Some(seen) if seen.record.closed => Role::Free,
+        // Without a status yet, the epoch's own record is the last sign of life.
+        seen => {
+            let made = standing.holder.as_ref().map_or(0, |holder| holder.since_ms);
+            let alive = seen.as_ref().map_or(made, |seen| seen.record.alive_ms);
+            if u128::from(now_ms.saturating_sub(alive)) > ttl { Role::Silent } else { Role::Held }
+        }
+    }
+}
+
+fn holder(setup: &Setup, standing: &Standing) -> Option<Holder> {
+    let holder = standing.holder.as_ref()?;
+    Some(Holder {
+        host: holder.host.clone(),
+        pid: holder.pid,
+        writer: holder.writer.to_string(),
+        since_ms: holder.since_ms,
+        alive_ms: standing.status.as_ref().map_or(holder.since_ms, |seen| seen.record.alive_ms),
+        this_host: holder.host == setup.process.host_name,
+    })
+}
+
+/// This host's journal tells it now; of a holder elsewhere there is only what it said.
+fn load(standing: &Standing, journal: Option<&JournalTail>, located: &Located, now_ms: u64) -> Load {
+    let settings = &located.settings.settings;
+    let mut load = Load {
+        commits: 0,
+        bytes: 0,
+        age_ms: 0,
+        max_dirty_bytes: settings.max_dirty_bytes,
+        max_loss_window_ms: u64::try_from(settings.max_loss_window.as_millis()).unwrap_or(u64::MAX),
+        at_ms: now_ms,
+    };
+    let said = standing.status.as_ref().map(|seen| &seen.record).filter(|record| !record.closed);
+    match (journal, said) {
+        (Some(journal), said) if said.is_none_or(|said| said.writer == journal.writer) => {
+            load.commits = journal.commits;
+            load.bytes = journal.bytes;
+            load.age_ms = if journal.commits == 0 { 0 } else { now_ms.saturating_sub(journal.since_ms) };
+        }
+        (_, Some(said)) => {
+            load.commits = said.load.commits;
+            load.bytes = said.load.bytes;
+            load.age_ms = said.load.age_ms;
+            load.at_ms = said.alive_ms;
+        }
+        (_, None) => {}
+    }
+    load
+}
+
+impl From<Watermarks> for Marks {
+    fn from(marks: Watermarks) -> Self {
+        Marks { appended: marks.appended.into(), journaled: marks.journaled.into(), durable: marks.durable.into() }
+    }
+}
+
+impl From<Mark> for At {
+    fn from(mark: Mark) -> Self {
+        At { lsn: mark.lsn.0, ms: mark.ms }
+    }
+}
+
+impl From<&Loss> for Lost {
+    fn from(loss: &Loss) -> Self {
+        Lost { epoch: loss.epoch.0, host: loss.host.clone(), commits: loss.commits(), settled: loss.settled }
+    }
+}

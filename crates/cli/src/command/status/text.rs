@@ -1,0 +1,121 @@
+//! A report in words.
+
+use std::fmt::Write;
+
+use plimsoll_ltx::SNAPSHOT_LEVEL;
+
+use super::report::{Load, Report, Role};
+use crate::{
+    gauge::Gauge,
+    setup::Setup,
+    table::{number, render, table},
+    units,
+};
+
+/// Everything a person wants to know first, with the load line drawn.
+pub(crate) fn write(setup: &Setup, report: &Report) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        writeln!(text, "{name:<10} {value}").expect("BUG: writing to a string failed");
+    };
+    line("volume", report.url.clone());
+    line("database", database(report));
+    line("writer", writer(report));
+    if let Some(marks) = &report.watermarks {
+        let (appended, journaled, durable) = (marks.appended.lsn, marks.journaled.lsn, marks.durable.lsn);
+        line("commits", format!("appended {appended}, journaled {journaled}, durable {durable}"));
+    }
+    if let Some(journal) = &report.journal {
+        let value = match journal.commits {
+            0 => "everything in it is durable".to_owned(),
+            commits => format!(
+                "{} ({}) of this host are only here",
+                units::counted(commits, "commit"),
+                units::bytes(journal.bytes)
+            ),
+        };
+        line("journal", value);
+    }
+    if let Some(trouble) = &report.journal_trouble {
+        line("journal", format!("cannot be read just now: {trouble}"));
+    }
+    for kept in &report.stranded {
+        line("stranded", format!("{kept}: commits of this host that another writer went on without"));
+    }
+    for lost in &report.losses {
+        let most = if lost.settled { "" } else { "up to " };
+        let commits = units::counted(lost.commits, "commit");
+        line("lost", format!("{most}{commits} of epoch {} on {} are not in the history", lost.epoch, lost.host));
+    }
+    text.push('\n');
+    text.push_str(&levels(setup, report));
+    for row in drawing(setup, &report.load, report.now_ms) {
+        text.push_str(row.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn database(report: &Report) -> String {
+    match report.page_size {
+        Some(size) => format!(
+            "{}, {} of {size} bytes, TXID {}",
+            units::bytes(report.bytes),
+            units::counted(u64::from(report.pages), "page"),
+            report.txid
+        ),
+        None => "nothing was synced yet".to_owned(),
+    }
+}
+
+fn writer(report: &Report) -> String {
+    let Some(holder) = &report.holder else { return "none yet".to_owned() };
+    let here = if holder.this_host { " (this host)" } else { "" };
+    let who = format!("process {} on {}{here}, epoch {}", holder.pid, holder.host, report.epoch);
+    let alive = units::ago(report.now_ms, holder.alive_ms);
+    match report.role {
+        Role::Free => format!("nobody; last was {who}, which let go {alive}"),
+        Role::Held => format!(
+            "{who}, since {}; last sign of life {alive}",
+            units::ago(report.now_ms, holder.since_ms).trim_end_matches(" ago")
+        ),
+        Role::Silent => format!("{who}, silent: last sign of life {alive}; the next to open takes over"),
+    }
+}
+
+fn levels(setup: &Setup, report: &Report) -> String {
+    if report.levels.is_empty() {
+        return String::new();
+    }
+    let mut table = table(["level", "objects", "size"], setup.color);
+    for (level, sum) in &report.levels {
+        let name = if *level == SNAPSHOT_LEVEL { "snapshots".to_owned() } else { level.to_string() };
+        table.add_row([name.into(), number(sum.objects), number(units::bytes(sum.bytes))]);
+    }
+    render(&table)
+}
+
+fn drawing(setup: &Setup, load: &Load, now_ms: u64) -> Vec<String> {
+    let share = |part: u64, whole: u64| match (part, whole) {
+        (0, _) => 0.0,
+        (_, 0) => 1.0,
+        (part, whole) => part as f64 / whole as f64,
+    };
+    let (of_bytes, of_age) = (share(load.bytes, load.max_dirty_bytes), share(load.age_ms, load.max_loss_window_ms));
+    let span = |millis| units::span(std::time::Duration::from_millis(millis));
+    let line = format!("load line {}, {}", units::bytes(load.max_dirty_bytes), span(load.max_loss_window_ms));
+    let when =
+        if load.at_ms + 2000 < now_ms { format!(" ({})", units::ago(now_ms, load.at_ms)) } else { String::new() };
+    let at_risk = match load.commits {
+        0 => format!("nothing at risk{when}"),
+        commits => format!(
+            "at risk: {}, {} ({:.0} %), oldest {} ({:.0} %){when}",
+            units::counted(commits, "commit"),
+            units::bytes(load.bytes),
+            of_bytes * 100.0,
+            span(load.age_ms),
+            of_age * 100.0
+        ),
+    };
+    Gauge { share: of_bytes.max(of_age), fancy: setup.color }.draw(&line, &at_risk)
+}

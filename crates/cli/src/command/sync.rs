@@ -1,0 +1,61 @@
+//! `plimsoll sync URL`: makes what this host's journal holds durable.
+
+use std::io::{Write, stdout};
+
+use plimsoll_commitlog::{Levels, tail};
+use plimsoll_model::{Error, ErrorKind};
+use serde_json::json;
+
+use super::copying::{PATIENCE, give_up};
+use crate::{
+    exit::Result,
+    journal_tail::journal_tail,
+    progress,
+    setup::{Setup, context, no_volume},
+    units,
+};
+
+pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
+    let located = setup.locate(typed)?;
+    let url = located.store.url().to_owned();
+    let before = setup.wait(tail(&context(setup, &located), Levels::Newest))?.head;
+    let pending = journal_tail(&setup.process.host, &located.dir, before.as_ref())?;
+    let Some(pending) = pending else {
+        if before.is_none() {
+            return Err(no_volume("syncing", url).into());
+        }
+        return tell(setup, &url, (0, 0), before.map(|head| head.txid.0));
+    };
+    let kept_before = located.dir.stranded();
+    let bar = progress::waiting(setup, "syncing");
+    let volume = setup.open(typed, PATIENCE)?;
+    if let Err(error) = volume.sync() {
+        return Err(give_up(volume, error).into());
+    }
+    let status = volume.status();
+    volume.close()?;
+    bar.finish_and_clear();
+    if let Some(kept) = located.dir.stranded().into_iter().find(|stranded| !kept_before.contains(stranded)) {
+        return Err(Error::new(ErrorKind::Fenced, "syncing")
+            .object(url)
+            .why(format!(
+                "another writer went on without the last commits of this host; they are kept in {}",
+                kept.path.display()
+            ))
+            .into());
+    }
+    tell(setup, &url, (pending.commits, pending.bytes), Some(status.txid))
+}
+
+fn tell(setup: &Setup, url: &str, (commits, bytes): (u64, u64), txid: Option<u64>) -> Result<()> {
+    let mut out = stdout();
+    if setup.json {
+        writeln!(out, "{}", json!({ "url": url, "commits": commits, "bytes": bytes, "txid": txid }))?;
+    } else if commits == 0 {
+        writeln!(out, "nothing to sync: this host's journal holds no commit that is not durable")?;
+    } else {
+        let txid = txid.map_or_else(String::new, |txid| format!(", up to TXID {txid}"));
+        writeln!(out, "synced {} ({}){txid}", units::counted(commits, "commit"), units::bytes(bytes))?;
+    }
+    Ok(())
+}

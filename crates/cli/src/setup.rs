@@ -1,0 +1,137 @@
+//! What all commands share: the machine, settings, and what the terminal can do.
+
+use std::{
+    env,
+    io::{IsTerminal, stderr, stdout},
+    process,
+};
+
+use plimsoll_host::os;
+use plimsoll_metrics::Metrics;
+use plimsoll_model::{Error, ErrorKind, ResultExt};
+use plimsoll_settings::{Override, Settings, Source};
+use plimsoll_store::VolumeUrl;
+use plimsoll_volume::{Located, Opening, Process, Volume};
+
+use crate::{
+    args::{Color, Global},
+    exit::Result,
+    logging,
+};
+
+/// Where values of `--set` come from, in messages.
+const SET: &str = "--set";
+
+/// What all commands share.
+pub(crate) struct Setup {
+    pub(crate) process: Process,
+    pub(crate) overrides: Vec<Override>,
+    /// Print data as JSON.
+    pub(crate) json: bool,
+    /// Stdout takes colours and drawings.
+    pub(crate) color: bool,
+    /// Stderr is a terminal, so progress may be shown there.
+    pub(crate) progress: bool,
+}
+
+impl Setup {
+    /// # Errors
+    /// Settings that cannot be used.
+    pub(crate) fn new(global: &Global) -> Result<Setup> {
+        // What is not Unicode is no setting of ours.
+        let mut environment: plimsoll_settings::Environment = env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        if let Some(file) = &global.config {
+            environment.insert("PLIMSOLL_CONFIG".to_owned(), file.to_string_lossy().into_owned());
+        }
+        let color = match global.color {
+            Color::Auto => stdout().is_terminal() && environment.get("NO_COLOR").is_none_or(String::is_empty),
+            Color::Always => true,
+            Color::Never => false,
+        };
+        let process = Process {
+            host: os::host().doing("starting", "the engine's threads")?,
+            metrics: Metrics::new(),
+            environment,
+            host_name: os::host_name(),
+            pid: process::id(),
+        };
+        let overrides = global.set.iter().map(|(name, value)| Override::new(name, value, SET)).collect();
+        let setup = Setup { process, overrides, json: global.json, color, progress: stderr().is_terminal() };
+        setup.start_reporting(global)?;
+        Ok(setup)
+    }
+
+    fn start_reporting(&self, global: &Global) -> Result<()> {
+        let sourced = self.process.settings(&self.overrides)?;
+        logging::start(&sourced, global.verbose)?;
+        match self.process.serve_metrics(&sourced.settings) {
+            // The address is in a settings file or the environment, most likely of a server that has it already.
+            Err(error) if !matches!(sourced.source("metrics_listen"), Some(Source::Override(_))) => {
+                tracing::info!(%error, "metrics are not served");
+                Ok(())
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// The URL that was typed; a path is taken from the current directory.
+    ///
+    /// # Errors
+    /// `Invalid`.
+    pub(crate) fn url(&self, typed: &str) -> Result<VolumeUrl> {
+        let here = env::current_dir().doing("finding", "the current directory")?;
+        Ok(VolumeUrl::parse_at(typed, &here)?)
+    }
+
+    /// The store and the settings of what was typed, without a request.
+    ///
+    /// # Errors
+    /// As [`Process::locate`].
+    pub(crate) fn locate(&self, typed: &str) -> Result<Located> {
+        let opening = Opening { url: self.url(typed)?, overrides: self.overrides.clone(), read_only: true };
+        Ok(self.process.locate(&opening)?)
+    }
+
+    /// Opens a volume for writing. `adjust` says which settings suit the command unless the user has set them.
+    ///
+    /// # Errors
+    /// As [`Process::open`].
+    pub(crate) fn open(&self, typed: &str, adjust: &[(&str, &str)]) -> Result<Volume> {
+        let overrides = self.adjusted(&self.locate(typed)?, adjust);
+        Ok(self.process.open(Opening { url: self.url(typed)?, overrides, read_only: false })?)
+    }
+
+    /// The overrides of the command line, after those of `adjust` that replace nothing but a default.
+    pub(crate) fn adjusted(&self, located: &Located, adjust: &[(&str, &str)]) -> Vec<Override> {
+        let unset = |name: &str| matches!(located.settings.source(name), Some(Source::Default));
+        let own = adjust.iter().filter(|(name, _)| unset(name));
+        let own = own.map(|(name, value)| Override::new(*name, *value, "default of this command"));
+        own.chain(self.overrides.iter().cloned()).collect()
+    }
+
+    /// Waits for a future, on this thread.
+    pub(crate) fn wait<T: Send>(&self, future: impl Future<Output = T> + Send) -> T {
+        self.process.host.tasks.wait(future)
+    }
+}
+
+/// The error for a URL at which nothing was ever written.
+pub(crate) fn no_volume(doing: &'static str, url: impl Into<String>) -> Error {
+    Error::new(ErrorKind::NotFound, doing)
+        .object(url)
+        .why("there is no volume at this URL")
+        .hint("check the URL, or make one: plimsoll create <url>")
+}
+
+/// The commit-log view of a located volume.
+pub(crate) fn context(setup: &Setup, located: &Located) -> plimsoll_commitlog::Context {
+    let Settings { l0_retention, .. } = &located.settings.settings;
+    plimsoll_commitlog::Context::new(setup.process.host.clone(), located.store.clone(), *l0_retention)
+}
+
+/// How the store names LTX objects.
+pub(crate) fn layout(located: &Located) -> plimsoll_ltx::Layout {
+    if located.store.s3_layout() { plimsoll_ltx::Layout::S3 } else { plimsoll_ltx::Layout::Other }
+}
