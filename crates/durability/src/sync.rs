@@ -108,9 +108,11 @@ impl SyncPolicy {
         self.blocked = self.blocked.max(pending.last);
     }
 
-    /// The volume is being closed: everything is to be durable as soon as possible.
+    /// The volume is being closed: everything is to be durable as soon as possible, so a failed sync is tried
+    /// again at once, and from then on after the delays that it is told.
     pub fn close(&mut self) {
         self.closing = true;
+        self.retry_at = None;
     }
 
     /// Takes [`close`](Self::close) back, when the volume goes on after letting its epoch go.
@@ -277,6 +279,16 @@ mod tests {
         assert_eq!(sync.next(pending(1), ms(200)), Next::SyncNow(SyncReason::Close));
         sync.reopen();
         assert_eq!(sync.next(pending(1), ms(200)), Next::WaitUntil(ms(1200)));
+    }
+
+    #[test]
+    fn closing_does_not_sit_out_the_delay_of_an_earlier_failure() {
+        let mut sync = policy();
+        sync.on_sync_failed(ms(200), Duration::from_secs(10));
+        sync.close();
+        assert_eq!(sync.next(pending(1), ms(300)), Next::SyncNow(SyncReason::Close));
+        sync.on_sync_failed(ms(300), Duration::from_secs(10));
+        assert_eq!(sync.next(pending(1), ms(301)), Next::WaitUntil(ms(10_300)));
     }
 
     #[test]

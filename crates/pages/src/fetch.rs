@@ -42,7 +42,7 @@ pub struct FetcherConfig {
     pub layout: Layout,
     /// Clock and tasks.
     pub host: Host,
-    /// Largest request of a scan, bytes.
+    /// Largest request of a scan, bytes; 0 fetches nothing ahead.
     pub read_ahead_bytes: u64,
     /// Bound of the cache; hydration stops short of it.
     pub cache_bytes_max: u64,
@@ -114,6 +114,11 @@ impl Fetcher {
     /// Keeps what is fetched from now on.
     pub fn set_cache(&self, cache: Arc<Cache>) {
         *lock(&self.cache) = Some(cache);
+    }
+
+    /// Changes the largest request of a scan; 0 fetches nothing ahead.
+    pub fn set_read_ahead(&self, bytes: u64) {
+        lock(&self.ahead).set_window_max(bytes);
     }
 
     /// Pages brought by hydration, and pages that it set out to bring.

@@ -34,28 +34,36 @@ pub(crate) struct Window {
 
 impl ReadAhead {
     pub(crate) fn new(window_max: u64) -> Self {
-        ReadAhead { streams: Vec::with_capacity(STREAMS), clock: 0, window_max: window_max.max(WINDOW_BYTES_MIN) }
+        ReadAhead { streams: Vec::with_capacity(STREAMS), clock: 0, window_max }
+    }
+
+    pub(crate) fn set_window_max(&mut self, bytes: u64) {
+        self.window_max = bytes;
     }
 
     /// The window for a miss on `page`.
     pub(crate) fn miss(&mut self, page: PageNo) -> Window {
+        if self.window_max == 0 {
+            return Window { bytes: 0, scan: false };
+        }
+        let (smallest, largest) = (WINDOW_BYTES_MIN.min(self.window_max), self.window_max);
         self.clock += 1;
         let clock = self.clock;
         let reach =
             |stream: &Stream| (stream.next.get()..stream.next.get().saturating_add(SKIP_PAGES)).contains(&page.get());
         if let Some(stream) = self.streams.iter_mut().find(|stream| reach(stream)) {
-            stream.window = (stream.window * 2).min(self.window_max);
+            stream.window = (stream.window * 2).min(largest);
             stream.used = clock;
             stream.next = page;
             return Window { bytes: stream.window, scan: true };
         }
-        let fresh = Stream { next: page, window: WINDOW_BYTES_MIN, used: clock };
+        let fresh = Stream { next: page, window: smallest, used: clock };
         if self.streams.len() < STREAMS {
             self.streams.push(fresh);
         } else if let Some(oldest) = self.streams.iter_mut().min_by_key(|stream| stream.used) {
             *oldest = fresh;
         }
-        Window { bytes: WINDOW_BYTES_MIN, scan: false }
+        Window { bytes: smallest, scan: false }
     }
 
     /// The window for `page` turned out to end before `next`: a miss there continues the stream.
@@ -86,6 +94,16 @@ mod tests {
             at += 16;
         }
         assert_eq!(windows, [64, 128, 256, 256]);
+    }
+
+    #[test]
+    fn a_window_of_zero_fetches_nothing_ahead_until_it_is_changed() {
+        let mut ahead = ReadAhead::new(0);
+        for at in 1..9 {
+            assert_eq!(ahead.miss(page(at)), Window { bytes: 0, scan: false });
+        }
+        ahead.set_window_max(16 << 10);
+        assert_eq!(ahead.miss(page(20)).bytes, 16 << 10);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use plimsoll_commitlog::forget_bygone;
+use plimsoll_host::Mono;
 use plimsoll_ltx::{FileId, SNAPSHOT_LEVEL};
 use plimsoll_model::{Error, ErrorKind, Result, Txid};
 use plimsoll_pages::{
@@ -12,6 +14,8 @@ use plimsoll_pages::{
 
 use crate::shared::{Shared, Writer};
 
+/// Pause after a round that failed.
+const RETRY: Duration = Duration::from_secs(10);
 /// Syncs that are merged without waiting for the timer: short-lived writers never see one.
 const SYNCS_MAX: u64 = 256;
 
@@ -29,14 +33,22 @@ pub struct Compacted {
 /// Merges each level when its time has come, until the writer stops.
 pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
     let clock = &shared.config.host.clock;
-    let settings = &shared.config.settings;
     let began = clock.now();
-    let mut due: Vec<_> = settings.compaction_levels.iter().map(|interval| began + *interval).collect();
+    let mut intervals: Vec<Duration> = Vec::new();
+    let mut due: Vec<Mono> = Vec::new();
     let mut merged_at = Txid::ZERO;
     while !writer.stopped() {
         let now = clock.now();
+        let wanted = shared.settings().compaction_levels.clone();
+        if wanted != intervals {
+            due = wanted.iter().map(|interval| began + *interval).collect();
+            intervals = wanted;
+        }
         let head = writer.lease.head().map_or(Txid::ZERO, |head| head.txid);
-        let Some(first) = due.first().copied() else { return };
+        let Some(first) = due.first().copied() else {
+            writer.compactor.sleep(&**clock, None).await;
+            continue;
+        };
         let crowded = head.0.saturating_sub(merged_at.0) >= SYNCS_MAX;
         if head <= merged_at || (now < first && !crowded) {
             // Nothing new costs nothing: a new sync rings.
@@ -45,17 +57,27 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
             continue;
         }
         let mut levels = Vec::new();
-        for (at, interval) in settings.compaction_levels.iter().enumerate() {
+        for (at, interval) in intervals.iter().enumerate() {
             if now >= due[at] || (at == 0 && crowded) {
                 due[at] = now + *interval;
                 levels.push(u8::try_from(at + 1).unwrap_or(u8::MAX));
             }
         }
         match round(&shared, &writer, &levels, false).await {
-            Ok(done) => tracing::debug!(?done, "compacted"),
-            Err(error) => tracing::warn!(%error, "merging is tried again later"),
+            Ok(done) => {
+                tracing::debug!(?done, "compacted");
+                merged_at = head;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "merging is tried again later");
+                for (at, level) in due.iter_mut().zip(1..) {
+                    if levels.contains(&level) {
+                        *at = clock.now() + RETRY;
+                    }
+                }
+                clock.sleep(RETRY).await;
+            }
         }
-        merged_at = head;
     }
 }
 
@@ -67,7 +89,7 @@ pub(crate) async fn round(
     everything: bool,
 ) -> Result<Compacted> {
     let (store, layout) = (&shared.config.store, shared.config.layout());
-    let settings = &shared.config.settings;
+    let settings = &shared.settings();
     let mut done = Compacted::default();
     // The levels above the second are read only when they may change: most rounds list two.
     let deep = everything || levels.iter().any(|level| *level > 1);
@@ -95,6 +117,9 @@ pub(crate) async fn round(
         }
     }
     collect(shared, writer, &listing, deep, &mut done).await?;
+    if deep {
+        done.removed += forget_bygone(&shared.context(), writer.epoch).await?;
+    }
     Ok(done)
 }
 
@@ -142,7 +167,7 @@ async fn collect(
 ) -> Result<()> {
     // Readers of this process may be pinned to an older state.
     let needed = shared.in_use();
-    let mut gone = garbage(listing, shared.config.retention(), |id| needed.contains(id));
+    let mut gone = garbage(listing, shared.retention(), |id| needed.contains(id));
     if !deep {
         // Of the other levels only a part was listed.
         gone.retain(|id| id.level == 0);

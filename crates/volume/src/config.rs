@@ -7,7 +7,6 @@ use plimsoll_host::Host;
 use plimsoll_ltx::{Frames, Layout};
 use plimsoll_metrics::VolumeMetrics;
 use plimsoll_model::Result;
-use plimsoll_pages::compact::Retention;
 use plimsoll_settings::Settings;
 use plimsoll_store::Store;
 
@@ -26,7 +25,7 @@ pub struct Config {
     pub pid: u32,
     /// Never write, not even a lock.
     pub read_only: bool,
-    /// All settings.
+    /// All settings, as they are at the start.
     pub settings: Arc<Settings>,
     /// What is counted.
     pub metrics: VolumeMetrics,
@@ -50,10 +49,6 @@ impl Config {
 
     pub(crate) fn frames(&self) -> Frames {
         if self.settings.ltx_frames { Frames::Frame } else { Frames::Block }
-    }
-
-    pub(crate) fn retention(&self) -> Retention {
-        Retention { level0: self.settings.l0_retention, snapshots: self.settings.retention }
     }
 }
 

@@ -19,7 +19,7 @@ const LISTINGS_MAX: usize = 5;
 
 impl Shared {
     pub(crate) fn context(&self) -> Context {
-        Context::new(self.config.host.clone(), Arc::clone(&self.config.store), self.config.settings.l0_retention)
+        Context::new(self.config.host.clone(), Arc::clone(&self.config.store), self.settings().l0_retention)
     }
 
     /// Makes sure that what is read next is not much older than `follow_interval`. Returns at once if
@@ -29,21 +29,26 @@ impl Shared {
     /// # Errors
     /// Only if nothing was ever read; otherwise an outage leaves readers with what is local.
     pub(crate) fn catch_up(self: &Arc<Self>) -> Result<()> {
-        let (looked, failed) = {
+        let (looked, failed, known) = {
             let state = self.state();
             if state.writer.is_some() {
                 return Ok(());
             }
-            (state.looked, state.failed)
+            (state.looked, state.failed, !state.view.txid.is_zero())
         };
-        let interval = self.config.settings.follow_interval;
+        let interval = self.settings().follow_interval;
         let now = self.now();
-        let Some(looked) = looked else { return self.config.host.tasks.wait(self.catch_up_now()) };
-        let ago = now.since(looked);
-        if ago < interval || failed.is_some_and(|failed| now.since(failed) < interval.max(Duration::from_secs(1))) {
+        // After a fence there is something to read, though nobody has looked at the winner's history yet.
+        if looked.is_none() && !known {
+            return self.config.host.tasks.wait(self.catch_up_now());
+        }
+        let ago = looked.map(|looked| now.since(looked));
+        if ago.is_some_and(|ago| ago < interval)
+            || failed.is_some_and(|failed| now.since(failed) < interval.max(Duration::from_secs(1)))
+        {
             return Ok(());
         }
-        if ago > interval * 2 {
+        if ago.is_none_or(|ago| ago > interval * 2) {
             if let Err(error) = self.config.host.tasks.wait(self.catch_up_now()) {
                 self.out_of_touch(&error);
             }
@@ -78,17 +83,33 @@ impl Shared {
             (Arc::clone(&state.view), state.looked, state.ours)
         };
         let sent = self.now();
-        // After half the retention, the next name may be free because it was merged and collected.
-        let near = looked.is_some_and(|looked| sent.since(looked) < self.config.settings.l0_retention / 2);
-        if !near || view.txid.is_zero() {
+        // After half the retention, the next name may be free because it was merged and collected, or have been
+        // taken by a late request since then.
+        let fresh_for = self.settings().l0_retention / 2;
+        let near = |now: plimsoll_host::Mono| looked.is_some_and(|looked| now.since(looked) < fresh_for);
+        if !near(sent) || view.txid.is_zero() {
             return self.load(sent).await;
         }
         let mut newest = view;
         let store = &self.config.store;
         while let Some(index) = next(store, self.config.layout(), newest.txid, ours, self.cache()).await? {
+            let answered = self.now();
+            if !near(answered) {
+                return self.load(answered).await;
+            }
             newest = Arc::new(after(&newest, &index, store.url())?);
         }
         self.publish(newest, ours, None, sent)
+    }
+
+    /// Finds out where the pages of the newest state are by now, also if there is nothing newer: objects that a
+    /// view was made of may have been merged and collected.
+    ///
+    /// # Errors
+    /// As [`Shared::catch_up_now`].
+    pub(crate) async fn locate_anew(self: &Arc<Self>) -> Result<()> {
+        let _following = self.following.lock().await;
+        self.load(self.now()).await
     }
 
     /// Reads the whole index anew.
@@ -134,7 +155,12 @@ impl Shared {
             state.failed = None;
             state.ours |= ours;
             state.uuid = state.uuid.or(uuid);
-            if state.writer.is_some() || view.txid == state.view.txid {
+            if state.writer.is_some() || Arc::ptr_eq(&view, &state.view) {
+                return Ok(());
+            }
+            if view.txid == state.view.txid {
+                // The same state, from where it is now.
+                self.set_view(&mut state, view);
                 return Ok(());
             }
             if view.txid < state.view.txid {
@@ -148,7 +174,7 @@ impl Shared {
             let version = state.tip.version + u64::from(changed);
             state.tip = Tip { lsn: view.lsn, count: view.count, page_size: view.page_size, version };
             self.set_view(&mut state, Arc::clone(&view));
-            self.config.settings.hydrate
+            self.settings().hydrate
         };
         if hydrate {
             self.hydrate();
@@ -167,7 +193,7 @@ impl Shared {
         let volume = uuid.unwrap_or_else(|| xxhash_rust::xxh3::xxh3_128(self.url().as_bytes()).to_be_bytes());
         let host = &self.config.host;
         let id = CacheId { volume, page_size };
-        let cache = Arc::new(Cache::open(host, &dir, id, self.config.settings.cache_bytes_max));
+        let cache = Arc::new(Cache::open(host, &dir, id, self.settings().cache_bytes_max));
         self.fetcher.set_cache(Arc::clone(&cache));
         // If another thread was faster, its cache stays and this one's lock is let go.
         let _ = self.cache.set((cache, lock));

@@ -1,6 +1,12 @@
 //! The task that shows signs of life, and lets go when nobody writes or another process wants to.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use plimsoll_commitlog::{Beat, LoadRecord, Mark, StatusReport, Watermarks};
 use plimsoll_host::Mono;
@@ -41,24 +47,20 @@ pub(crate) fn report(shared: &Shared, writer: &Writer) -> StatusReport {
 pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
     let clock = Arc::clone(&shared.config.host.clock);
     let began = clock.now();
-    let mut beat_at = began + shared.config.settings.heartbeat;
-    let mut beating: Option<futures::future::BoxFuture<'static, ()>> = None;
+    let mut beat_at = began + shared.settings().heartbeat;
+    let beating = Arc::new(AtomicBool::new(false));
     while !writer.stopped() {
         let now = clock.now();
-        if now >= beat_at && beating.is_none() {
-            beat_at = now + shared.config.settings.heartbeat;
-            let (of, by) = (Arc::clone(&shared), Arc::clone(&writer));
-            beating = Some(Box::pin(async move { heartbeat(&of, &by).await }));
-        }
-        if let Some(running) = beating.take() {
+        if now >= beat_at && !beating.swap(true, Ordering::AcqRel) {
+            beat_at = now + shared.settings().heartbeat;
+            let (of, by, over) = (Arc::clone(&shared), Arc::clone(&writer), Arc::clone(&beating));
             // A store that does not answer must not keep the host from handing the volume over.
-            let pause = clock.sleep(WANTED_EVERY);
-            if let futures::future::Either::Right((_, running)) = futures::future::select(running, pause).await {
-                beating = Some(running);
-            }
-        } else {
-            writer.keeper.sleep(&*clock, Some(clock.now() + WANTED_EVERY)).await;
+            shared.config.host.tasks.spawn(Box::pin(async move {
+                heartbeat(&of, &by).await;
+                over.store(false, Ordering::Release);
+            }));
         }
+        writer.keeper.sleep(&*clock, Some(clock.now() + WANTED_EVERY)).await;
         if writer.stopped() {
             return;
         }
@@ -74,8 +76,12 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
 }
 
 fn is_idle(shared: &Shared, writer: &Writer, now: Mono) -> bool {
+    let patience = shared.settings().idle_release;
+    if patience.is_zero() {
+        return false;
+    }
     let accounts = writer.accounts();
-    let quiet = now.since(accounts.written) >= shared.config.settings.idle_release && accounts.ledger.is_empty();
+    let quiet = now.since(accounts.written) >= patience && accounts.ledger.is_empty();
     drop(accounts);
     quiet && !shared.state().writing
 }

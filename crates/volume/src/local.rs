@@ -7,7 +7,7 @@ use std::{
 };
 
 use plimsoll_host::{Files, Host, Lock, OpenMode, WallMs};
-use plimsoll_model::{Error, ErrorKind, Result, ResultExt, WriterId};
+use plimsoll_model::{Epoch, Error, ErrorKind, Result, ResultExt, WriterId};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -33,6 +33,20 @@ pub(crate) struct LocalHolder {
 #[derive(Serialize, Deserialize)]
 struct Identity {
     writer: String,
+    /// XXH3-64 of the word above: another identity would not recognise the journal beside it as its own.
+    check: String,
+}
+
+impl Identity {
+    fn of(writer: WriterId) -> Self {
+        let writer = writer.to_string();
+        Identity { check: format!("{:016x}", xxh3_64(writer.as_bytes())), writer }
+    }
+
+    fn writer(&self) -> Option<WriterId> {
+        let writer = u64::from_str_radix(&self.writer, 16).map(WriterId).ok()?;
+        (Identity::of(writer).check == self.check).then_some(writer)
+    }
 }
 
 /// Acknowledged commits that could not be appended to the history any more.
@@ -129,8 +143,7 @@ impl VolumeDir {
         match self.files.read(&path) {
             Ok(bytes) => serde_json::from_slice::<Identity>(&bytes)
                 .ok()
-                .and_then(|identity| u64::from_str_radix(&identity.writer, 16).ok())
-                .map(WriterId)
+                .and_then(|identity| identity.writer())
                 .ok_or_else(|| {
                     Error::new(ErrorKind::Corrupt, "reading this host's identity from")
                         .object(path.display().to_string())
@@ -139,13 +152,23 @@ impl VolumeDir {
                 }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let writer = WriterId(host.chance.bits());
-                let identity = Identity { writer: writer.to_string() };
-                let bytes = serde_json::to_vec(&identity).expect("BUG: an identity is not JSON");
+                let bytes = serde_json::to_vec(&Identity::of(writer)).expect("BUG: an identity is not JSON");
                 self.files.replace(&path, &bytes).doing("writing", path.display())?;
                 Ok(writer)
             }
             Err(error) => Err(error).doing("reading this host's identity from", path.display()),
         }
+    }
+
+    /// Records the newest epoch that this host has held, for the judgement on a journal that it may leave behind.
+    pub(crate) fn note_epoch(&self, epoch: Epoch) -> Result<()> {
+        let path = self.path.join("epoch.json");
+        let bytes = serde_json::to_vec(&epoch.0).expect("BUG: a number is not JSON");
+        self.files.replace(&path, &bytes).doing("writing", path.display())
+    }
+
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        serde_json::from_slice(&self.files.read(&self.path.join("epoch.json")).ok()?).ok().map(Epoch)
     }
 
     /// A cache folder that no other process uses, with the lock that keeps it so.

@@ -6,12 +6,15 @@ use futures::future::BoxFuture;
 use plimsoll_host::Host;
 use plimsoll_metrics::{Metrics, RequestOutcome, Server, StoreOp};
 use plimsoll_model::{Error, ErrorKind, Result};
-use plimsoll_settings::{Input, Override, Settings, Sourced, find};
+use plimsoll_settings::{Input, Override, Settings, Sourced, Watch, find};
 use plimsoll_store::{
     Environment, Observer, ProbeMemory, Store, StoreOptions, VolumeUrl, ensure_fencing, open_observed,
 };
 
 use crate::{Config, Fencing, Volume, VolumeDir};
+
+/// How often it is looked whether the settings file has changed.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
 
 /// What all volumes of a process share.
 #[derive(Clone)]
@@ -49,6 +52,8 @@ pub struct Located {
     pub store: Arc<dyn Store>,
     /// Its folder here, which may not exist.
     pub dir: VolumeDir,
+    /// What the settings were made from.
+    input: Input,
 }
 
 /// The folder that a volume has on a host with these settings.
@@ -63,8 +68,31 @@ impl Process {
     /// # Errors
     /// `Invalid` naming key, source and expected form.
     pub fn settings(&self, overrides: &[Override]) -> Result<Sourced> {
+        Sourced::load(&self.input(overrides)?)
+    }
+
+    fn input(&self, overrides: &[Override]) -> Result<Input> {
         let file = find(&*self.host.files, &self.environment)?;
-        Sourced::load(&Input { file, environment: self.environment.clone(), overrides: overrides.to_vec() })
+        Ok(Input { file, environment: self.environment.clone(), overrides: overrides.to_vec() })
+    }
+
+    /// Takes up a changed `plimsoll.toml` as long as the volume is open.
+    fn watch(&self, volume: &Volume, input: Input) {
+        let (mut watch, volume, host) = (Watch::new(input), volume.downgrade(), self.host.clone());
+        self.host.tasks.spawn(Box::pin(async move {
+            loop {
+                host.clock.sleep(WATCH_EVERY).await;
+                let Some(volume) = volume.upgrade() else { return };
+                match watch.poll(&*host.files) {
+                    Ok(None) => {}
+                    Ok(Some(changed)) => {
+                        let adopted = volume.adopt(&changed.settings);
+                        tracing::info!(?volume, ?adopted, "the settings file has changed");
+                    }
+                    Err(error) => tracing::warn!(?volume, %error, "the changed settings file is not taken up"),
+                }
+            }
+        }));
     }
 
     /// The store behind a URL. Sends no request.
@@ -99,11 +127,12 @@ impl Process {
             .map(|(name, value)| Override::new(name, value, "URL parameter"))
             .chain(opening.overrides.iter().cloned())
             .collect();
-        let settings = self.settings(&overrides)?;
+        let input = self.input(&overrides)?;
+        let settings = Sourced::load(&input)?;
         refuse_plain_file(&url)?;
         let store = self.store(&url, &settings.settings)?;
         let dir = local_dir(&settings.settings, store.url(), &self.host);
-        Ok(Located { url, settings, store, dir })
+        Ok(Located { url, settings, store, dir, input })
     }
 
     /// Opens a volume.
@@ -111,7 +140,7 @@ impl Process {
     /// # Errors
     /// As [`Process::locate`] and [`Volume::open`].
     pub fn open(&self, opening: Opening) -> Result<Volume> {
-        let Located { url, settings, store, dir } = self.locate(&opening)?;
+        let Located { url, settings, store, dir, input } = self.locate(&opening)?;
         let settings = settings.settings;
         let memory = ProbeMemory::new(settings.state_dir.join("stores"));
         let metrics = self.metrics.volume(store.url());
@@ -122,7 +151,7 @@ impl Process {
             host: self.host.clone(),
             trusted: settings.unsafe_no_fencing,
         };
-        Volume::open(Config {
+        let volume = Volume::open(Config {
             store,
             host: self.host.clone(),
             dir: dir.path().to_owned(),
@@ -132,7 +161,9 @@ impl Process {
             settings: Arc::new(settings),
             metrics,
             fencing: Arc::new(fencing),
-        })
+        })?;
+        self.watch(&volume, input);
+        Ok(volume)
     }
 
     /// Serves metrics where `metrics_listen` says, until the process ends; nothing if it is unset.

@@ -62,8 +62,9 @@ pub(crate) fn wait(shared: &Arc<Shared>, writer: &Arc<Writer>, lsn: Lsn, level: 
         result.map_err(|terminal| terminal.error(lsn, level).object(shared.url().to_owned()))
     };
     match level {
-        // It is in the journal's file, or it would have no receipt. `immediate` promises more.
-        Level::Buffered if !writer.accounts().flush.each_commit_syncs() => Ok(()),
+        // It is in the journal's file, or it would have no receipt; what is left to ask is whether another
+        // writer has taken the volume meanwhile. `immediate` promises more.
+        Level::Buffered if !writer.accounts().flush.each_commit_syncs() => answer().map_or(Ok(()), answered),
         Level::Buffered | Level::Journaled => {
             if let Some(result) = writer.accounts().progress.answer(lsn, Level::Journaled) {
                 return answered(result);

@@ -10,13 +10,17 @@ use std::{
 
 use futures::future::{Either, select};
 use plimsoll_cache::Cache;
-use plimsoll_commitlog::Lease;
+use plimsoll_commitlog::{FenceInfo, Lease};
 use plimsoll_durability::{FlushReason, Outcome, Terminal};
 use plimsoll_host::{Lock, Mono};
 use plimsoll_journal::{Journal, Place};
 use plimsoll_ltx::FileId;
 use plimsoll_model::{Epoch, Error, ErrorKind, Level, Lsn, PageCount, PageSize, Result, WriterId};
-use plimsoll_pages::{Fetcher, Overlay, View, compact::Merger};
+use plimsoll_pages::{
+    Fetcher, Overlay, View,
+    compact::{Merger, Retention},
+};
+use plimsoll_settings::{Adopted, Settings};
 
 use crate::{
     accounts::Accounts,
@@ -47,6 +51,10 @@ pub(crate) struct State {
     pub(crate) writer: Option<Arc<Writer>>,
     /// Whether a write transaction is open.
     pub(crate) writing: bool,
+    /// Another process of this host waits for its turn: no write transaction begins.
+    pub(crate) handover: bool,
+    /// When the volume was last let go for another process of this host.
+    pub(crate) yielded: Option<Mono>,
     /// Another writer took the volume from this handle.
     pub(crate) fenced: bool,
     pub(crate) closed: bool,
@@ -65,6 +73,8 @@ pub(crate) struct State {
 /// See the [module](self).
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    /// The settings in force.
+    pub(crate) settings: RwLock<Arc<Settings>>,
     pub(crate) dir: VolumeDir,
     pub(crate) state: Mutex<State>,
     /// Views that somebody may still read.
@@ -86,6 +96,12 @@ pub(crate) struct Writer {
     pub(crate) journal: Journal,
     pub(crate) overlay: RwLock<Overlay<Place>>,
     pub(crate) accounts: Mutex<Accounts>,
+    /// Held by a commit from its last check until it is visible. Once true there is no further commit.
+    pub(crate) sealed: Mutex<bool>,
+    /// Set once another writer is known to have taken the volume.
+    pub(crate) fence: Mutex<Option<FenceInfo>>,
+    /// Fires when a write transaction ends.
+    pub(crate) idle: Event,
     /// Fires whenever a wait may have an answer or a commit may have room.
     pub(crate) progress: Event,
     pub(crate) syncer: Alarm,
@@ -102,8 +118,6 @@ pub(crate) struct Writer {
     pub(crate) floor: AtomicU64,
     /// Tasks end.
     pub(crate) stop: AtomicBool,
-    /// Held during a sync and what follows from it.
-    pub(crate) syncing: tokio::sync::Mutex<()>,
     /// Held while journal segments are given up.
     pub(crate) tidying: Mutex<()>,
     /// Keeps other processes of this host from writing.
@@ -116,6 +130,39 @@ const POISONED: &str = "BUG: a panic while the state of a volume was locked";
 impl Shared {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect(POISONED)
+    }
+
+    /// The settings in force now.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read().expect(POISONED))
+    }
+
+    /// Takes up what may change while running.
+    pub(crate) fn adopt(&self, new: &Settings) -> Adopted {
+        let (settings, adopted) = {
+            let mut held = self.settings.write().expect(POISONED);
+            let mut settings = Settings::clone(&held);
+            let adopted = settings.adopt(new);
+            *held = Arc::new(settings);
+            (Arc::clone(&held), adopted)
+        };
+        self.fetcher.set_read_ahead(settings.read_ahead_bytes);
+        let writer = self.state().writer.clone();
+        if let Some(writer) = writer {
+            writer.accounts().adopt(&settings);
+            // Whoever sleeps or waits decides again by the new values.
+            writer.syncer.ring();
+            writer.flusher.ring();
+            writer.keeper.ring();
+            writer.compactor.ring();
+            writer.progress.fire();
+        }
+        adopted
+    }
+
+    pub(crate) fn retention(&self) -> Retention {
+        let settings = self.settings();
+        Retention { level0: settings.l0_retention, snapshots: settings.retention }
     }
 
     pub(crate) fn cache(&self) -> Option<&Arc<Cache>> {
@@ -137,7 +184,7 @@ impl Shared {
 
     /// Waits for an answer at most `sync_timeout_ms`.
     pub(crate) async fn in_time<T: Send>(&self, answer: impl Future<Output = T> + Send) -> Option<T> {
-        let patience = self.config.settings.sync_timeout;
+        let patience = self.settings().sync_timeout;
         if patience.is_zero() {
             return Some(answer.await);
         }
@@ -150,7 +197,7 @@ impl Shared {
 
     /// Why something took too long.
     pub(crate) fn late(&self, what: &str) -> String {
-        let patience = self.config.settings.sync_timeout.as_millis();
+        let patience = self.settings().sync_timeout.as_millis();
         let trouble =
             self.state().trouble.clone().map_or(String::new(), |trouble| format!("; last trouble: {trouble}"));
         format!("{what} within sync_timeout_ms = {patience}{trouble}")
@@ -189,6 +236,22 @@ impl Shared {
 impl Writer {
     pub(crate) fn accounts(&self) -> MutexGuard<'_, Accounts> {
         self.accounts.lock().expect(POISONED)
+    }
+
+    /// Whether there is no further commit. Held by a commit until it is visible.
+    pub(crate) fn sealed(&self) -> MutexGuard<'_, bool> {
+        self.sealed.lock().expect(POISONED)
+    }
+
+    /// Waits for the commit that is just being appended; none is appended after it.
+    pub(crate) fn seal(&self) {
+        *self.sealed() = true;
+        self.progress.fire();
+    }
+
+    /// What is known of the writer that has taken the volume, if one has.
+    pub(crate) fn fence(&self) -> Option<FenceInfo> {
+        self.fence.lock().expect(POISONED).clone()
     }
 
     pub(crate) fn live(&self) -> MutexGuard<'_, BTreeMap<Lsn, usize>> {

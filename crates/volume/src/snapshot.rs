@@ -117,16 +117,25 @@ impl Snapshot {
         match fetcher.fetch(&self.view, page, buf).await {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 // Merged and collected meanwhile. If the newest state has the same content elsewhere, that will do.
-                self.shared.catch_up_now().await?;
-                let newest = Arc::clone(&self.shared.state().view);
-                let hash = |view: &View| view.slot(page).and_then(plimsoll_pages::Slot::hash);
-                match (hash(&self.view), hash(&newest)) {
-                    (Some(wanted), Some(there)) if wanted == there => fetcher.fetch(&newest, page, buf).await,
-                    _ => Err(error),
+                let known = Arc::clone(&self.shared.state().view);
+                if self.same_page(&known, page)
+                    && let Ok(()) = fetcher.fetch(&known, page, buf).await
+                {
+                    return Ok(());
                 }
+                self.shared.locate_anew().await?;
+                let newest = Arc::clone(&self.shared.state().view);
+                if self.same_page(&newest, page) { fetcher.fetch(&newest, page, buf).await } else { Err(error) }
             }
             other => other,
         }
+    }
+
+    /// Whether another view has the same content of a page elsewhere.
+    fn same_page(&self, other: &Arc<View>, page: PageNo) -> bool {
+        let slot = |view: &View| view.slot(page).map(|slot| (slot.object().id, slot.hash()));
+        let (Some((here, wanted)), Some((there, found))) = (slot(&self.view), slot(other)) else { return false };
+        here != there && (other.txid == self.view.txid || (wanted.is_some() && wanted == found))
     }
 }
 

@@ -108,7 +108,7 @@ impl Status {
             };
             (state.tip, state.view.clone(), state.writer.clone(), role, state.looked, state.trouble.clone())
         };
-        let settings = &shared.config.settings;
+        let settings = &shared.settings();
         let mut load = LoadStatus {
             max_dirty_bytes: settings.max_dirty_bytes,
             max_loss_window_ms: millis(settings.max_loss_window),

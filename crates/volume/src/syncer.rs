@@ -12,7 +12,7 @@ use plimsoll_durability::{
     Outcome::{Error as Failure, Success},
     SyncReason, Terminal,
 };
-use plimsoll_host::run_blocking;
+use plimsoll_host::{WallMs, run_blocking};
 use plimsoll_journal::Place;
 use plimsoll_ltx::{Encoder, FileId, Header, IndexEntry, sidecar::Sidecar};
 use plimsoll_model::{Error, ErrorKind, Level, Lsn, PageCount, PageNo, PageSize, Result, Stamp, Txid};
@@ -24,6 +24,8 @@ use crate::shared::{Shared, Tip, Writer};
 /// First pause after a sync without outcome; doubles up to the maximum.
 const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// Between a commit's place in the accounts and in the state that readers see lie a few instructions.
+const VISIBLE_SOON: Duration = Duration::from_millis(1);
 /// A sync of this size gets a sidecar, so that readers can check single pages of it.
 const SIDECAR_BYTES_MIN: u64 = 512 << 10;
 
@@ -56,10 +58,7 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
     while !writer.stopped() {
         let next = writer.accounts().next_sync(host.clock.now());
         match next {
-            Next::SyncNow(reason) => {
-                let _syncing = writer.syncing.lock().await;
-                sync_once(&shared, &writer, reason).await;
-            }
+            Next::SyncNow(reason) => sync_once(&shared, &writer, reason).await,
             Next::WaitUntil(at) => writer.syncer.sleep(&*host.clock, Some(at)).await,
             Next::Idle => writer.syncer.sleep(&*host.clock, None).await,
         }
@@ -76,15 +75,18 @@ async fn sync_once(shared: &Arc<Shared>, writer: &Arc<Writer>, reason: SyncReaso
     match outcome {
         Ok(Some(Outcome::Durable)) => {}
         Ok(None) => {
-            let durable = writer.lease.durable();
-            writer.accounts().sync.on_sync_done(durable);
+            // The commit that is pending is visible in a moment.
+            clock.sleep(VISIBLE_SOON).await;
         }
         Ok(Some(Outcome::Fenced(info))) => fence(shared, writer, &info).await,
         Err(error) if error.kind() == ErrorKind::Fenced => {
-            let info = writer.lease.aftermath().await;
-            match info {
+            match writer.lease.aftermath().await {
                 Ok(info) => fence(shared, writer, &info).await,
-                Err(error) => tracing::warn!(%error, "what became of the last commits is not known yet"),
+                Err(error) => {
+                    tracing::warn!(%error, "what became of the last commits is not known yet");
+                    end_as_fenced(writer, writer.lease.durable(), clock.wall());
+                    writer.accounts().sync.on_sync_failed(clock.now(), PAUSE);
+                }
             }
         }
         Err(error) => {
@@ -195,27 +197,31 @@ fn encode(shared: &Shared, writer: &Writer, cut: Cut) -> Result<Attempt> {
     Ok(Attempt { sync, index: finished.index, size: finished.size, places: cut.places })
 }
 
-/// The sync is in the history: watermarks first, then the view, the cache, and what can be given up.
+/// The sync is in the history: the view first, since the volume may be let go as soon as nothing is pending, then
+/// the watermarks, the cache, and what can be given up.
 async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>) {
     let host = &shared.config.host;
     let Sync { txid, stamp, page_count, page_size, checksum, .. } = attempt.sync;
-    writer.accounts().durable(stamp.lsn, host.clock.wall());
-    writer.progress.fire();
-
     let object = Arc::new(Object { id: FileId::sync(txid), size: attempt.size });
     let placed: Vec<Placed> = attempt
         .index
         .iter()
         .map(|entry| Placed { page: entry.page, offset: entry.offset, len: u64::from(entry.len), hash: entry.hash })
         .collect();
-    let uuid = shared.state().uuid;
-    {
+    let after: Option<(Arc<View>, Option<[u8; 16]>)> = {
         let mut state = shared.state();
-        let view = state.view.after(&object, stamp.lsn, page_count, page_size, &placed);
-        shared.set_view(&mut state, Arc::new(view));
-        state.looked = Some(host.clock.now());
-    }
-    let view: Arc<View> = Arc::clone(&shared.state().view);
+        let ours = state.writer.as_ref().is_some_and(|current| Arc::ptr_eq(current, writer));
+        // Without the writer, what is read is what the store is found to hold.
+        ours.then(|| {
+            let view = Arc::new(state.view.after(&object, stamp.lsn, page_count, page_size, &placed));
+            shared.set_view(&mut state, Arc::clone(&view));
+            state.looked = Some(host.clock.now());
+            (view, state.uuid)
+        })
+    };
+    writer.accounts().durable(stamp.lsn, host.clock.wall());
+    writer.progress.fire();
+    let Some((view, uuid)) = after else { return };
     shared.open_cache(&view, uuid);
     writer.floor.store(stamp.lsn.0, Ordering::Release);
     let (of, by, at) = (Arc::clone(shared), Arc::clone(writer), Arc::clone(attempt));
@@ -262,40 +268,56 @@ fn keep(shared: &Shared, writer: &Writer, attempt: &Attempt, txid: Txid) {
     }
 }
 
-/// Another writer has the volume. What the history holds of ours is durable, the rest is kept aside.
-pub(crate) async fn fence(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &FenceInfo) {
-    let host = &shared.config.host;
-    let wall = host.clock.wall();
-    let _turning = shared.turning.lock().await;
-    if !shared.is_writer(writer) {
-        return;
-    }
-    let appended = {
+/// Another writer has the volume: nothing more is acknowledged, at once. What the history holds of ours is durable.
+fn end_as_fenced(writer: &Writer, held: Lsn, wall: WallMs) {
+    writer.seal();
+    {
         let mut accounts = writer.accounts();
-        let appended = accounts.progress.marks().mark(Level::Buffered).lsn;
-        let held = info.held.min(appended);
-        if accounts.sync.in_flight().is_some() {
-            accounts.sync.on_sync_done(held);
-        }
+        let held = held.min(accounts.progress.marks().mark(Level::Buffered).lsn);
+        accounts.ledger.settle(held);
         accounts.progress.advance(Level::Durable, held, wall);
         accounts.progress.end(Terminal::Fenced);
-        appended
-    };
+    }
     writer.progress.fire();
+}
+
+/// Another writer has the volume. Ends what is waited for, then gives everything back.
+pub(crate) async fn fence(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &FenceInfo) {
+    *writer.fence.lock().expect("BUG: a panic beside a fence") = Some(info.clone());
+    end_as_fenced(writer, info.held, shared.config.host.clock.wall());
+    // Whoever is closing the volume holds this, and sees by the above that there is nothing to wait for.
+    let _turning = shared.turning.lock().await;
+    if shared.is_writer(writer)
+        && let Err(error) = dispossess(shared, writer, info)
+    {
+        tracing::error!(%error, "fenced");
+    }
+}
+
+/// Gives everything back after a fence; what the history lacks is kept aside. The caller holds `turning`.
+///
+/// # Errors
+/// Says what is not in the history, and where it is.
+pub(crate) fn dispossess(shared: &Shared, writer: &Arc<Writer>, info: &FenceInfo) -> Result<()> {
+    let appended = writer.accounts().progress.marks().mark(Level::Buffered).lsn;
     writer.stop();
     let lost = appended.0.saturating_sub(info.held.0);
-    let closed = writer.close_journal();
-    let kept = if lost == 0 && info.settled {
-        shared.dir.drop_journal().map(|()| None)
-    } else {
-        shared.dir.strand(wall).map(Some)
-    };
-    let error = Error::new(ErrorKind::Fenced, "syncing").object(shared.url().to_owned());
-    if let Err(error) = closed {
+    if let Err(error) = writer.close_journal() {
         tracing::warn!(%error, "the journal that is kept aside could not be closed");
     }
+    let complete = lost == 0 && info.settled;
+    let kept = if complete {
+        shared.dir.drop_journal().map(|()| None)
+    } else {
+        shared.dir.strand(shared.config.host.clock.wall()).map(Some)
+    };
+    let error = Error::new(ErrorKind::Fenced, "syncing").object(shared.url().to_owned());
     let error = match &kept {
         Ok(None) => error.why("another writer has taken the volume; nothing of ours is missing in its history"),
+        Ok(Some(stranded)) if lost == 0 => error.why(format!(
+            "another writer has taken the volume; it has not said yet what it found of ours, a copy is kept in {}",
+            stranded.path.display()
+        )),
         Ok(Some(stranded)) => error.why(format!(
             "another writer has taken the volume; commits {} to {appended} are not in its history and are kept in {}",
             info.held.next(),
@@ -305,7 +327,6 @@ pub(crate) async fn fence(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &Fen
             error.why(format!("another writer has taken the volume; keeping the journal aside failed: {kept}"))
         }
     };
-    tracing::error!(%error, "fenced");
     shared.config.metrics.fenced();
     if lost > 0 {
         shared.config.metrics.stranded(lost);
@@ -322,4 +343,5 @@ pub(crate) async fn fence(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &Fen
         state.looked = None;
     }
     writer.unlock();
+    if complete { Ok(()) } else { Err(error) }
 }

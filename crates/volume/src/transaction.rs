@@ -17,6 +17,8 @@ use crate::{
 const MEMORY_BYTES_MAX: usize = 4 << 20;
 /// Journal bytes per page beside its content: what the load is counted with before the append.
 const FRAME_BYTES: u64 = 48;
+/// Journal bytes per commit beside its pages: its own frame, and perhaps the one that begins a segment.
+const COMMIT_BYTES: u64 = 2 * FRAME_BYTES + 16;
 
 /// A write transaction: private until committed, discarded when dropped.
 pub struct WriteTxn {
@@ -97,6 +99,10 @@ impl WriteTxn {
             }
             (_, size) => self.page_size = size,
         }
+        if self.page_size.is_some_and(|size| size.lock_page() == page) {
+            return Err(Error::new(ErrorKind::Invalid, "writing a page")
+                .why(format!("page {page} is where SQLite keeps its locks, and is never stored")));
+        }
         if let Some(at) = self.pages.get(&page) {
             self.memory[*at..*at + data.len()].copy_from_slice(data);
             return Ok(());
@@ -162,9 +168,14 @@ impl WriteTxn {
         };
         let mut pages: Vec<PageNo> = self.pages.keys().copied().filter(|page| page_count.contains(*page)).collect();
         pages.sort_unstable();
-        let new_bytes = pages.len() as u64 * (u64::from(page_size.get()) + FRAME_BYTES) + FRAME_BYTES;
+        let new_bytes = pages.len() as u64 * (u64::from(page_size.get()) + FRAME_BYTES) + COMMIT_BYTES;
         let held = self.admitted(new_bytes + self.spilled_bytes)?;
 
+        let writer = Arc::clone(&self.writer);
+        let sealed = writer.sealed();
+        if *sealed {
+            return Err(self.refusal());
+        }
         let clock = &shared.config.host.clock;
         let (now, wall) = (clock.now(), clock.wall());
         let lsn = self.base.lsn().next();
@@ -210,6 +221,7 @@ impl WriteTxn {
             tip
         };
         self.done = true;
+        drop(sealed);
         if wake.flusher {
             self.writer.flusher.ring();
         }
@@ -217,7 +229,7 @@ impl WriteTxn {
             self.writer.syncer.ring();
         }
         let state = self.base.advanced(tip);
-        Ok(Receipt { shared, writer: Arc::clone(&self.writer), lsn, held, state })
+        Ok(Receipt { shared, writer, lsn, held, state })
     }
 
     /// Waits until the load line lets a commit of `bytes` through; whether it has to be held until durable.
@@ -225,11 +237,13 @@ impl WriteTxn {
         let shared = self.base.shared();
         let writer = &self.writer;
         let decide = || -> Option<Result<bool>> {
+            if *writer.sealed() {
+                return Some(Err(self.refusal()));
+            }
             let mut accounts = writer.accounts();
-            if let Some(terminal) = accounts.progress.ended() {
-                return Some(Err(terminal
-                    .error(self.base.lsn().next(), Level::Buffered)
-                    .object(shared.url().to_owned())));
+            if accounts.progress.ended().is_some() {
+                drop(accounts);
+                return Some(Err(self.refusal()));
             }
             match accounts.admit(bytes, shared.now()) {
                 Admission::Go => Some(Ok(false)),
@@ -249,6 +263,18 @@ impl WriteTxn {
                 .why(shared.late("the load line is reached and no sync has made room"))
                 .hint("nothing was written; retry once the object store answers"))
         })
+    }
+
+    /// Why no commit is possible any more.
+    fn refusal(&self) -> Error {
+        let shared = self.base.shared();
+        let ended = self.writer.accounts().progress.ended();
+        match ended {
+            Some(terminal) => {
+                terminal.error(self.base.lsn().next(), Level::Buffered).object(shared.url().to_owned())
+            }
+            None => shared.closed_error(),
+        }
     }
 
     fn spill(&mut self) -> Result<()> {
@@ -276,5 +302,6 @@ impl Drop for WriteTxn {
         if !self.done {
             self.base.shared().state().writing = false;
         }
+        self.writer.idle.fire();
     }
 }

@@ -2,12 +2,13 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, OnceLock, atomic::AtomicBool},
+    sync::{Arc, Mutex, OnceLock, RwLock, Weak, atomic::AtomicBool},
 };
 
 use plimsoll_metrics::Reading;
 use plimsoll_model::{Error, ErrorKind, Level, Lsn, PageSize, Result};
 use plimsoll_pages::{Fetcher, FetcherConfig, View};
+use plimsoll_settings::{Adopted, Settings};
 
 use crate::{
     Config, Status,
@@ -23,6 +24,17 @@ use crate::{
 #[derive(Clone)]
 pub struct Volume {
     shared: Arc<Shared>,
+}
+
+/// See [`Volume::downgrade`].
+pub(crate) struct WeakVolume(Weak<Shared>);
+
+impl WeakVolume {
+    /// The volume, unless nobody has it any more or it was closed.
+    pub(crate) fn upgrade(&self) -> Option<Volume> {
+        let shared = self.0.upgrade().filter(|shared| !shared.state().closed)?;
+        Some(Volume { shared })
+    }
 }
 
 impl fmt::Debug for Volume {
@@ -51,6 +63,8 @@ impl Volume {
             view: Arc::new(View::empty()),
             writer: None,
             writing: false,
+            handover: false,
+            yielded: None,
             fenced: false,
             closed: false,
             ours: false,
@@ -60,6 +74,7 @@ impl Volume {
             trouble: None,
         };
         let shared = Arc::new(Shared {
+            settings: RwLock::new(Arc::clone(&config.settings)),
             config,
             dir,
             state: Mutex::new(state),
@@ -156,6 +171,10 @@ impl Volume {
             None => shared.config.host.tasks.wait(shared.take()).inspect_err(|error| shared.note_trouble(error))?,
         };
         let mut state = shared.state();
+        if state.handover {
+            drop(state);
+            return Err(shared.others_turn());
+        }
         if state.writing || !state.writer.as_ref().is_some_and(|current| Arc::ptr_eq(current, &writer)) {
             return Err(held());
         }
@@ -222,7 +241,7 @@ impl Volume {
     pub fn compact(&self) -> Result<Compacted> {
         let shared = &self.shared;
         let levels: Vec<u8> =
-            (1..=shared.config.settings.compaction_levels.len()).filter_map(|level| u8::try_from(level).ok()).collect();
+            (1..=shared.settings().compaction_levels.len()).filter_map(|level| u8::try_from(level).ok()).collect();
         shared.config.host.tasks.wait(async {
             let writer = shared.take().await?;
             compactor::round(shared, &writer, &levels, true).await
@@ -238,6 +257,23 @@ impl Volume {
             return Ok(());
         }
         self.shared.config.host.tasks.wait(self.shared.catch_up_now())
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> Arc<Settings> {
+        self.shared.settings()
+    }
+
+    /// Takes up changed settings as far as they may change while the volume is open, and says which did. The
+    /// bound of the cache is that of the next open all the same.
+    pub fn adopt(&self, settings: &Settings) -> Adopted {
+        self.shared.adopt(settings)
+    }
+
+    /// A handle that does not keep anything alive.
+    pub(crate) fn downgrade(&self) -> WeakVolume {
+        WeakVolume(Arc::downgrade(&self.shared))
     }
 
     /// Watermarks, load, role and position.

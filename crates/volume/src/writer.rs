@@ -10,9 +10,9 @@ use std::{
 };
 
 use futures::future::{Either, select};
-use plimsoll_commitlog::{Acquire, Head, Lease, acquire, aftermath};
-use plimsoll_durability::FlushReason;
-use plimsoll_host::Lock;
+use plimsoll_commitlog::{Acquire, Head, Lease, StatusReport, acquire, aftermath};
+use plimsoll_durability::{FlushReason, Terminal};
+use plimsoll_host::{Lock, run_blocking};
 use plimsoll_journal::{Config as JournalConfig, Journal, Place, Replay, ReplayedCommit};
 use plimsoll_ltx::{Encoder, Header};
 use plimsoll_model::{Epoch, Error, ErrorKind, Level, Lsn, PageNo, Result, Stamp, WriterId};
@@ -28,13 +28,15 @@ use crate::{
     local::LocalHolder,
     replay::{Fate, Found, fate},
     shared::{Shared, Tip, Writer},
-    syncer,
+    syncer::{self, dispossess},
 };
 
 /// Journal mark: the epoch under which the commits after it were made, `u32` little-endian.
 const MARK_EPOCH: u8 = 1;
 /// How long another process of this host waits for the last sync before the volume is not handed over after all.
 const HANDOVER: Duration = Duration::from_secs(2);
+/// After handing the volume over, a process leaves the others of this host at least so long to take it.
+const AFTER_YOU: Duration = Duration::from_millis(250);
 /// How long the status is tried to be closed. Without it the next host waits for `holder_ttl`.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -70,12 +72,29 @@ impl Shared {
                 .why("it was opened read-only")
                 .hint("open it without mode=ro"));
         }
+        let yielded = self.state().yielded;
+        if yielded.is_some_and(|at| self.now().since(at) < AFTER_YOU) {
+            return Err(self.others_turn());
+        }
         let lock = self.local_lock()?;
         self.config.fencing.ensure().await?;
         let id = self.dir.writer(&self.config.host)?;
         let lease = self.lease(id).await?;
-        let taken = self.settle_in(id, lease, lock).await;
-        taken.inspect_err(|error| self.note_trouble(error))
+        let error = match self.settle_in(id, &lease).await {
+            Ok((journal, tail)) => return self.hold(id, lease, lock, journal, &tail),
+            Err(error) => error,
+        };
+        self.note_trouble(&error);
+        // Nobody has to wait for a writer that never was.
+        say_goodbye(self, &lease, &StatusReport::default()).await;
+        Err(error)
+    }
+
+    pub(crate) fn others_turn(&self) -> Error {
+        Error::new(ErrorKind::Held, "writing to")
+            .object(self.url().to_owned())
+            .why("another process of this host waits for its turn")
+            .hint("set a busy timeout to wait for yours")
     }
 
     fn local_lock(&self) -> Result<Box<dyn Lock>> {
@@ -99,7 +118,7 @@ impl Shared {
     }
 
     async fn lease(&self, writer: WriterId) -> Result<Lease> {
-        let settings = &self.config.settings;
+        let settings = &self.settings();
         let ask = Acquire {
             writer,
             host_name: self.config.host_name.clone(),
@@ -130,20 +149,33 @@ impl Shared {
         .await
     }
 
-    /// With the lease in hand: read what the fence was put on, go on from this host's journal, start the tasks.
-    async fn settle_in(self: &Arc<Self>, id: WriterId, lease: Lease, lock: Box<dyn Lock>) -> Result<Arc<Writer>> {
-        self.catch_up_to(&lease).await?;
-        let host = &self.config.host;
+    /// With the lease in hand: reads what the fence was put on, and goes on from this host's journal.
+    async fn settle_in(self: &Arc<Self>, id: WriterId, lease: &Lease) -> Result<(Journal, Vec<ReplayedCommit>)> {
+        self.catch_up_to(lease).await?;
         let uuid = self.identity().await?;
-        let (journal, tail) = self.open_journal(id, uuid, &lease).await?;
+        let (journal, tail) = self.open_journal(id, uuid, lease).await?;
         journal.mark(MARK_EPOCH, &lease.epoch().0.to_le_bytes())?;
+        self.dir.note_epoch(lease.epoch())?;
+        Ok((journal, tail))
+    }
+
+    /// Everything is in hand: replays, and starts the tasks.
+    fn hold(
+        self: &Arc<Self>,
+        id: WriterId,
+        lease: Lease,
+        lock: Box<dyn Lock>,
+        journal: Journal,
+        tail: &[ReplayedCommit],
+    ) -> Result<Arc<Writer>> {
+        let host = &self.config.host;
         let view = Arc::clone(&self.state().view);
         let (now, wall) = (host.clock.now(), host.clock.wall());
 
         let mut overlay = Overlay::new(view.count);
-        let mut accounts = Accounts::new(&self.config.settings, view.lsn, wall, now);
+        let mut accounts = Accounts::new(&self.settings(), view.lsn, wall, now);
         let mut tip = Tip { lsn: view.lsn, count: view.count, page_size: view.page_size, version: 0 };
-        for commit in &tail {
+        for commit in tail {
             let pages =
                 commit.pages.iter().copied().filter(|(page, _): &(PageNo, Place)| commit.page_count.contains(*page));
             overlay.insert(commit.lsn, commit.page_count, pages);
@@ -160,6 +192,9 @@ impl Shared {
             journal,
             overlay: RwLock::new(overlay),
             accounts: Mutex::new(accounts),
+            sealed: Mutex::new(false),
+            fence: Mutex::new(None),
+            idle: Event::default(),
             progress: Event::default(),
             syncer: Alarm::default(),
             flusher: Alarm::default(),
@@ -180,11 +215,18 @@ impl Shared {
             floor: AtomicU64::new(view.lsn.0),
             stop: AtomicBool::new(false),
             tidying: Mutex::new(()),
-            syncing: tokio::sync::Mutex::new(()),
             lock: Mutex::new(Some(lock)),
         });
         {
             let mut state = self.state();
+            if state.view.txid != view.txid {
+                // A reader of this process has meanwhile seen what somebody else has put on our fence.
+                drop(state);
+                return Err(Error::new(ErrorKind::Held, "opening for writing")
+                    .object(self.url().to_owned())
+                    .why("another host took the volume at the same time")
+                    .hint("open again"));
+            }
             let changed = !tail.is_empty();
             tip.version = state.tip.version + u64::from(changed);
             state.tip = tip;
@@ -299,7 +341,8 @@ impl Shared {
         // Somebody else was here since. What did they find of ours?
         let epoch = replay.marks.iter().rev().find(|mark| mark.kind == MARK_EPOCH);
         let epoch = epoch.and_then(|mark| Some(Epoch(u32::from_le_bytes(mark.payload.as_slice().try_into().ok()?))));
-        let Some(epoch) = epoch else { return Ok(Fate::Strand) };
+        // The mark went with its segment if much was written after it.
+        let Some(epoch) = epoch.or_else(|| self.dir.epoch()) else { return Ok(Fate::Strand) };
         let floor = commits.map_or(Lsn::ZERO, |(first, _)| Lsn(first.0.saturating_sub(1)));
         let info = aftermath(&self.context(), epoch, floor, true).await?;
         Ok(fate(Found { held_by_others: Some(info.held), ..found }))
@@ -316,31 +359,47 @@ impl Shared {
         }
         let busy =
             |why: &'static str| Error::new(ErrorKind::Held, "letting go of").object(self.url().to_owned()).why(why);
-        {
-            // The writer's place is taken, so no commit can come in between.
-            let mut state = self.state();
-            if state.writing {
-                return Err(busy("a transaction is open"));
-            }
-            state.writing = true;
+        if !self.claim(writer, idle).await {
+            return Err(busy("a transaction is open"));
         }
         let settled = if idle { writer.accounts().ledger.is_empty() } else { self.settle(writer, HANDOVER).await };
-        if !settled {
-            self.state().writing = false;
-            return Err(busy("its last commits are not durable"));
-        }
-        let result = self.leave(writer).await;
-        self.state().writing = false;
+        let result = if settled {
+            if !idle {
+                self.state().yielded = Some(self.now());
+            }
+            self.leave(writer).await
+        } else {
+            Err(busy("its last commits are not durable"))
+        };
+        let mut state = self.state();
+        (state.writing, state.handover) = (false, false);
         result
     }
 
-    /// Waits until everything is durable, at most so long.
+    /// Takes the writer's place, so that no commit can come in between. `idle`: only if it is free now; otherwise the
+    /// transaction that is open is the last for now.
+    async fn claim(&self, writer: &Writer, idle: bool) -> bool {
+        let claim = || (!std::mem::replace(&mut self.state().writing, true)).then_some(());
+        if idle {
+            return claim().is_some();
+        }
+        self.state().handover = true;
+        let waited = select(Box::pin(writer.idle.until(claim)), self.config.host.clock.sleep(HANDOVER)).await;
+        let claimed = matches!(waited, Either::Left(_));
+        if !claimed {
+            self.state().handover = false;
+        }
+        claimed
+    }
+
+    /// Waits until everything is durable, at most so long. Ends at once if it cannot become so any more.
     async fn settle(&self, writer: &Arc<Writer>, patience: Duration) -> bool {
         writer.accounts().sync.close();
         writer.syncer.ring();
         let done = || {
             let accounts = writer.accounts();
-            (accounts.ledger.is_empty() || accounts.progress.ended().is_some()).then(|| accounts.ledger.is_empty())
+            let fenced = accounts.progress.ended() == Some(Terminal::Fenced);
+            (accounts.ledger.is_empty() || fenced).then_some(!fenced)
         };
         let waited = select(Box::pin(writer.progress.until(done)), self.config.host.clock.sleep(patience)).await;
         let settled = matches!(waited, Either::Left((true, _)));
@@ -350,20 +409,18 @@ impl Shared {
 
     /// Everything is durable: says so, and gives everything back.
     async fn leave(self: &Arc<Self>, writer: &Arc<Writer>) -> Result<()> {
-        let last = report(self, writer);
-        let clock = &self.config.host.clock;
-        match select(Box::pin(writer.lease.close(&last)), clock.sleep(FAREWELL)).await {
-            Either::Left((Ok(()), _)) => {}
-            Either::Left((Err(error), _)) => tracing::debug!(%error, "the epoch could not be closed"),
-            Either::Right(_) => tracing::debug!("the epoch could not be closed in time"),
-        }
+        say_goodbye(self, &writer.lease, &report(self, writer)).await;
         writer.stop();
         {
             let mut state = self.state();
             state.writer = None;
-            state.looked = Some(clock.now());
+            state.looked = Some(self.now());
         }
-        let result = writer.close_journal().and_then(|()| self.dir.drop_journal());
+        if let Err(error) = writer.close_journal() {
+            // All that was in it is durable.
+            tracing::warn!(%error, "the finished journal could not be closed");
+        }
+        let result = self.dir.drop_journal();
         writer.unlock();
         tracing::info!(url = self.url(), "let go of the volume");
         result
@@ -375,34 +432,53 @@ impl Shared {
         let _turning = self.turning.lock().await;
         let writer = self.state().writer.clone();
         let Some(writer) = writer else { return Ok(()) };
-        let of = Arc::clone(&writer);
-        let shared = Arc::clone(self);
-        let flushed = plimsoll_host::run_blocking(&self.config.host.tasks, move || {
-            of.flush(&shared, Some(FlushReason::Shutdown))
-        })
-        .await;
-        if self.settle(&writer, self.config.settings.close_timeout).await {
+        writer.seal();
+        let (of, shared) = (Arc::clone(&writer), Arc::clone(self));
+        let flushed =
+            run_blocking(&self.config.host.tasks, move || of.flush(&shared, Some(FlushReason::Shutdown))).await;
+        let settled = self.settle(&writer, self.settings().close_timeout).await;
+        if let Some(info) = writer.fence() {
+            return dispossess(self, &writer, &info);
+        }
+        if settled {
             return self.leave(&writer).await;
         }
-        let load = writer.accounts().ledger.load(self.now());
+        let (commits, bytes, fenced) = {
+            let mut accounts = writer.accounts();
+            let fenced = accounts.progress.ended() == Some(Terminal::Fenced);
+            accounts.progress.end(Terminal::Closed);
+            let marks = accounts.progress.marks();
+            let commits = marks.mark(Level::Buffered).lsn.0 - marks.mark(Level::Durable).lsn.0;
+            (commits, accounts.ledger.pending().map_or(0, |pending| pending.bytes), fenced)
+        };
+        writer.progress.fire();
         let trouble = self.state().trouble.clone();
         writer.stop();
         self.state().writer = None;
         let closed = writer.close_journal();
         writer.unlock();
-        let error = Error::new(ErrorKind::Unavailable, "closing").object(self.url().to_owned());
+        let kind = if fenced { ErrorKind::Fenced } else { ErrorKind::Unavailable };
         let lost = flushed.and(closed);
-        let error = error.why(format!(
-            "{} commits ({} bytes) are not durable{}; {} {}",
-            load.commits,
-            load.bytes,
-            trouble.map_or(String::new(), |trouble| format!(" ({trouble})")),
-            match &lost {
-                Ok(()) => "they are in the journal",
-                Err(_) => "some may not even be in the journal",
-            },
-            self.dir.journal().display()
-        ));
-        Err(error.hint("open the volume on this host again, for example with `plimsoll sync`, to sync them"))
+        Err(Error::new(kind, "closing")
+            .object(self.url().to_owned())
+            .why(format!(
+                "{commits} commits ({bytes} bytes) are not durable{}; {} {}",
+                trouble.map_or(String::new(), |trouble| format!(" ({trouble})")),
+                match &lost {
+                    Ok(()) => "they are in the journal",
+                    Err(_) => "some may not even be in the journal",
+                },
+                self.dir.journal().display()
+            ))
+            .hint("open the volume on this host again, for example with `plimsoll sync`, to sync them"))
+    }
+}
+
+/// Closes the epoch, if the store answers in time.
+async fn say_goodbye(shared: &Shared, lease: &Lease, last: &StatusReport) {
+    match select(Box::pin(lease.close(last)), shared.config.host.clock.sleep(FAREWELL)).await {
+        Either::Left((Ok(()), _)) => {}
+        Either::Left((Err(error), _)) => tracing::debug!(%error, "the epoch could not be closed"),
+        Either::Right(_) => tracing::debug!("the epoch could not be closed in time"),
     }
 }
