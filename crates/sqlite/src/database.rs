@@ -15,7 +15,7 @@ use crate::{
     header::{self, Seen},
     registry::{Shared, lock, registry},
     superjournal::{Deposit, Stage},
-    writing::Writing,
+    writing::{Outcome, Writing},
 };
 
 /// Page 1 of some version, as it is shown.
@@ -275,9 +275,10 @@ impl Database {
         if let Some(deposit) = self.deposit.take() {
             let stage = std::mem::replace(&mut *lock(&deposit), Stage::Withdrawn);
             match stage {
-                Stage::Committed(receipt) => {
-                    self.committed(&receipt, None);
-                    return self.stay_writer();
+                Stage::Committed(receipt, outcome) => {
+                    self.committed(&receipt, outcome);
+                    self.stay_writer();
+                    return Ok(());
                 }
                 Stage::Waiting(writing, _) => self.writing = Some(*writing),
                 Stage::Withdrawn => {}
@@ -288,18 +289,19 @@ impl Database {
         let outcome = writing.outcome();
         if let Some(receipt) = writing.commit(level)? {
             self.committed(&receipt, outcome);
-            if level > Level::Buffered {
-                receipt.wait(level)?;
-            }
+            // Also for the lowest level: the load line or the journal's policy may ask for more, and nobody
+            // is told that all is well once another writer has the volume.
+            receipt.wait(level)?;
         }
-        self.stay_writer()
+        self.stay_writer();
+        Ok(())
     }
 
     /// The connection goes on in the state that it made.
-    fn committed(&mut self, receipt: &Receipt, outcome: Option<(header::Fingerprint, bool)>) {
+    fn committed(&mut self, receipt: &Receipt, outcome: Option<Outcome>) {
         let snapshot = receipt.snapshot();
         let version = snapshot.version();
-        if let Some((fingerprint, says_wal)) = outcome {
+        if let Some(Outcome { fingerprint, says_wal, .. }) = outcome {
             if says_wal {
                 // The page in SQLite's cache asks for a log that does not exist here; it has to read it afresh.
                 self.shared.shown.refresh(version, &fingerprint);
@@ -312,15 +314,11 @@ impl Database {
     }
 
     /// In exclusive locking mode SQLite keeps its lock, so nobody else may write in between.
-    fn stay_writer(&mut self) -> Result<()> {
+    fn stay_writer(&mut self) {
         if self.exclusive && self.lock >= LOCK_RESERVED {
-            match self.begin() {
-                // Somebody was faster. The next write of this connection will say so.
-                Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Held) => {}
-                other => return other,
-            }
+            // The commit stands, whatever comes of this. The next write of this connection will say.
+            let _ = self.begin();
         }
-        Ok(())
     }
 
     fn begin(&mut self) -> Result<()> {
@@ -332,7 +330,7 @@ impl Database {
     }
 
     fn is_committed(&self) -> bool {
-        self.deposit.as_ref().is_some_and(|deposit| matches!(*lock(deposit), Stage::Committed(_)))
+        self.deposit.as_ref().is_some_and(|deposit| matches!(*lock(deposit), Stage::Committed(..)))
     }
 
     /// Takes back what was handed over and still waits, since SQLite goes on working on it.

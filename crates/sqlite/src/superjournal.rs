@@ -16,7 +16,7 @@ use plimsoll_volume::Receipt;
 use crate::{
     registry::{lock, registry},
     scratch::Scratch,
-    writing::Writing,
+    writing::{Outcome, Writing},
 };
 
 /// How far a transaction is that was handed over.
@@ -25,8 +25,8 @@ pub(crate) enum Stage {
     Waiting(Box<Writing>, Level),
     /// The connection took it back, or lost it.
     Withdrawn,
-    /// Committed, and waited for.
-    Committed(Receipt),
+    /// Committed, with what page 1 then said.
+    Committed(Receipt, Option<Outcome>),
 }
 
 /// A transaction that waits for its super-journal. The connection and the super-journal both hold it.
@@ -80,27 +80,28 @@ impl SuperJournals {
         for deposit in deposits.iter().filter_map(Weak::upgrade) {
             let mut stage = lock(&deposit);
             match std::mem::replace(&mut *stage, Stage::Withdrawn) {
-                Stage::Waiting(writing, level) => match writing.commit(level) {
-                    Ok(Some(receipt)) => {
-                        *stage = Stage::Committed(receipt.clone());
-                        receipts.push((receipt, level));
+                Stage::Waiting(writing, level) => {
+                    let outcome = writing.outcome();
+                    match writing.commit(level) {
+                        Ok(Some(receipt)) => {
+                            *stage = Stage::Committed(receipt.clone(), outcome);
+                            receipts.push((receipt, level));
+                        }
+                        Ok(None) => {}
+                        Err(error) if receipts.is_empty() => return Err(error),
+                        Err(error) => {
+                            return Err(Error::new(error.kind(), "committing a transaction over several volumes")
+                                .why(format!("{} of them committed, then one failed", receipts.len()))
+                                .caused_by(error));
+                        }
                     }
-                    Ok(None) => {}
-                    Err(error) if receipts.is_empty() => return Err(error),
-                    Err(error) => {
-                        return Err(Error::new(error.kind(), "committing a transaction over several volumes")
-                            .why(format!("{} of them committed, then one failed", receipts.len()))
-                            .caused_by(error));
-                    }
-                },
+                }
                 other => *stage = other,
             }
         }
         lock(&self.0).remove(name);
         for (receipt, level) in receipts {
-            if level > Level::Buffered {
-                receipt.wait(level)?;
-            }
+            receipt.wait(level)?;
         }
         Ok(())
     }

@@ -5,12 +5,14 @@ use plimsoll_volume::{Receipt, Snapshot, Volume, WriteTxn};
 
 use crate::header::{self, Fingerprint};
 
-/// What page 1 said when it was last written.
+/// What a transaction makes of page 1.
 #[derive(Clone, Copy)]
-struct FirstPage {
-    fingerprint: Fingerprint,
+pub(crate) struct Outcome {
+    /// How SQLite will recognise the state.
+    pub(crate) fingerprint: Fingerprint,
+    /// The header asks for a write-ahead log.
+    pub(crate) says_wal: bool,
     page_count: Option<u32>,
-    says_wal: bool,
 }
 
 /// A write transaction and the size that the file would have.
@@ -19,7 +21,7 @@ pub(crate) struct Writing {
     base: PageCount,
     count: PageCount,
     page_size: Option<PageSize>,
-    first: Option<FirstPage>,
+    first: Option<Outcome>,
     /// SQLite handed over everything once and then wrote again: it rolled back by putting pages back.
     handed_over: bool,
     rolled_back: bool,
@@ -63,9 +65,9 @@ impl Writing {
         self.first.is_some()
     }
 
-    /// The fingerprint of the state that is being made, and whether it asks for WAL; `None` if page 1 is as it was.
-    pub(crate) fn outcome(&self) -> Option<(Fingerprint, bool)> {
-        self.first.map(|first| (first.fingerprint, first.says_wal))
+    /// What becomes of page 1; `None` if it stays as it was.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        self.first
     }
 
     /// Reads one page as this transaction sees it.
@@ -135,7 +137,7 @@ impl Writing {
     fn write_page(&mut self, page: PageNo, data: &[u8]) -> Result<()> {
         self.txn.write(page, data)?;
         if page == PageNo::FIRST {
-            self.first = Some(FirstPage {
+            self.first = Some(Outcome {
                 fingerprint: header::fingerprint(data),
                 page_count: header::page_count(data),
                 says_wal: header::says_wal(data),

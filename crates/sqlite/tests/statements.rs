@@ -50,10 +50,20 @@ fn a_level_that_does_not_exist_is_refused_with_words() {
 fn waiting_names_the_commit_that_was_waited_for() {
     let (_, connection) = fresh();
     connection.execute_batch("INSERT INTO t(v) VALUES (1)").unwrap();
-    assert_eq!(text(&connection, "PRAGMA plimsoll_wait=journaled"), "2");
-    assert_eq!(text(&connection, "PRAGMA plimsoll_sync"), "2");
-    assert_eq!(number(&connection, "SELECT plimsoll_wait('durable')"), 2);
-    assert_eq!(number(&connection, "SELECT plimsoll_sync('main')"), 2);
+    let last = number(&connection, "SELECT json_extract(plimsoll_status(), '$.lsn')");
+    assert_eq!(text(&connection, "PRAGMA plimsoll_wait=journaled"), last.to_string());
+    assert_eq!(text(&connection, "PRAGMA plimsoll_sync"), last.to_string());
+    assert_eq!(number(&connection, "SELECT plimsoll_wait('durable')"), last);
+    assert_eq!(number(&connection, "SELECT plimsoll_sync('main')"), last);
+}
+
+#[test]
+fn a_durable_commit_has_reached_the_store_when_it_returns() {
+    let (_, connection) = fresh();
+    connection.execute_batch("PRAGMA synchronous=extra; INSERT INTO t(v) VALUES (1)").unwrap();
+    let status = "SELECT json_extract(plimsoll_status(), '$.lsn') - json_extract(plimsoll_status(), '$.durable.lsn')";
+    assert_eq!(number(&connection, status), 0);
+    assert_eq!(text(&connection, "SELECT json_extract(plimsoll_status(), '$.load.commits')"), "0");
 }
 
 #[test]
