@@ -7,6 +7,9 @@ const LINE: usize = 1;
 /// Columns of the picture.
 const WIDTH: usize = 44;
 
+/// Everything above the hull stands on it.
+const DECK: &str = "__________|_________|___________";
+
 /// What is drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Gauge {
@@ -20,7 +23,7 @@ impl Gauge {
     /// The picture, line by line, without breaks. Beside the mark, `line` is written; at the surface, `load`.
     pub(crate) fn draw(&self, line: &str, load: &str) -> Vec<String> {
         let surface = self.surface();
-        let mut rows = vec!["".to_owned(), center("|>", 19), center("__|__", 17), center("_____|_____|_____", 11)];
+        let mut rows = vec![String::new(), at(21, "|>"), at(17, "____|____"), at(6, DECK)];
         rows.extend((0..ROWS).map(|row| {
             let mut text = self.row(row, surface);
             let label = match row {
@@ -86,8 +89,8 @@ fn mark(inner: usize, fancy: bool) -> String {
     format!("{}{sign}{}", dash.repeat(half), dash.repeat(rest))
 }
 
-fn center(text: &str, at: usize) -> String {
-    format!("{}{text}", " ".repeat(at))
+fn at(column: usize, text: &str) -> String {
+    format!("{}{text}", " ".repeat(column))
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ impl Process {
             endpoint: settings.endpoint.clone(),
             region: settings.region.clone(),
             allow_http: settings.allow_http,
-            request_timeout: settings.sync_timeout.min(defaults.request_timeout),
+            request_timeout: request_timeout(settings.sync_timeout, defaults.request_timeout),
             ..defaults
         };
         let observer = Arc::new(Counting(self.metrics.clone()));
@@ -178,6 +178,11 @@ impl Process {
     }
 }
 
+/// Longest wait for one answer: no longer than a commit waits. A commit that waits forever does so by asking again.
+fn request_timeout(sync_timeout: Duration, default: Duration) -> Duration {
+    if sync_timeout.is_zero() { default } else { sync_timeout.min(default) }
+}
+
 /// A volume is a directory. A file of that name is most likely an ordinary SQLite database.
 fn refuse_plain_file(url: &VolumeUrl) -> Result<()> {
     if url.dir().is_some_and(|path| path.is_file()) {
@@ -220,5 +225,18 @@ impl Observer for Counting {
         if let (Some(op), Some(outcome)) = (op, outcome) {
             self.0.store_request(op, outcome, Duration::try_from_secs_f64(seconds).unwrap_or_default());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn to_wait_forever_for_a_sync_is_not_to_wait_no_time_for_an_answer() {
+        let default = Duration::from_secs(20);
+        assert_eq!(request_timeout(Duration::ZERO, default), default);
+        assert_eq!(request_timeout(Duration::from_secs(60), default), default);
+        assert_eq!(request_timeout(Duration::from_secs(3), default), Duration::from_secs(3));
     }
 }

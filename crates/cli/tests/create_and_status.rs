@@ -1,0 +1,87 @@
+//! Making a volume, and looking at one.
+
+mod support;
+
+use support::{Sandbox, files, kill};
+
+#[test]
+fn a_new_volume_is_durable_and_empty() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.url("db");
+    let made = sandbox.run(&["--json", "create", &url, "--page-size", "8192"]).json();
+    assert_eq!(made["page_size"], 8192);
+    let other_host = support::answer(&mut sandbox.on("elsewhere", &["sql", &url, "--json", "PRAGMA page_size"])).ok();
+    assert_eq!(other_host, "{\"page_size\":8192}\n");
+    let check = sandbox.run(&["--json", "sql", &url, "PRAGMA integrity_check"]).ok();
+    assert_eq!(check, "{\"integrity_check\":\"ok\"}\n");
+}
+
+#[test]
+fn a_volume_is_not_made_twice() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.url("db");
+    sandbox.run(&["create", &url]).ok();
+    let words = sandbox.run(&["create", &url]).fails(1);
+    assert!(words.contains(&url) && words.contains("holds a database"), "{words}");
+}
+
+#[test]
+fn a_page_size_that_is_none_is_a_usage_error() {
+    let sandbox = Sandbox::new();
+    let words = sandbox.run(&["create", &sandbox.url("db"), "--page-size", "5000"]).fails(2);
+    assert!(words.contains("5000") && words.contains("power of two"), "{words}");
+}
+
+#[test]
+fn status_tells_what_is_there_and_changes_nothing() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 100);
+    let before = (files(&sandbox.path("db")), files(&sandbox.path("state")));
+    let status = sandbox.run(&["--json", "status", &url]).json();
+    assert_eq!(status["role"], "free");
+    assert_eq!(status["epoch"], 2);
+    assert_eq!(status["page_size"], 4096);
+    assert_eq!(status["bytes"], status["pages"].as_u64().unwrap() * 4096);
+    assert_eq!(status["levels"]["0"]["objects"], status["txid"]);
+    assert_eq!(status["load"]["commits"], 0);
+    assert_eq!(status["load"]["max_loss_window_ms"], 30_000);
+    assert_eq!(status["watermarks"]["durable"]["lsn"], status["watermarks"]["appended"]["lsn"]);
+    let text = sandbox.run(&["status", &url]).ok();
+    assert!(text.contains("load line 256 MiB, 30 s") && text.contains("nothing at risk"), "{text}");
+    assert!(text.is_ascii(), "{text}");
+    assert_eq!((files(&sandbox.path("db")), files(&sandbox.path("state"))), before);
+}
+
+#[test]
+fn status_shows_who_holds_a_volume_and_what_is_at_risk() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 10);
+    let writer = sandbox.busy_writer("state", &url);
+    let status = sandbox.run(&["--json", "status", &url]).json();
+    assert_eq!(status["role"], "held");
+    assert_eq!(status["holder"]["pid"], writer.id());
+    assert_eq!(status["journal"]["commits"], 1);
+    assert_eq!(status["load"]["commits"], 1);
+    assert!(status["load"]["bytes"].as_u64().unwrap() > 0);
+    let text = sandbox.run(&["status", &url]).ok();
+    assert!(text.contains("at risk: 1 commit,"), "{text}");
+    kill(writer);
+}
+
+#[test]
+fn status_of_a_dead_holder_says_that_it_is_silent() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 10);
+    kill(sandbox.busy_writer("state", &url));
+    let settings = ["--set", "heartbeat_ms=1", "--set", "holder_ttl_ms=2"];
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    let status = sandbox.run(&[&settings[..], &["--json", "status", &url]].concat()).json();
+    assert_eq!(status["role"], "silent");
+}
+
+#[test]
+fn status_of_nothing_is_not_found() {
+    let sandbox = Sandbox::new();
+    let words = sandbox.run(&["status", &sandbox.url("no/such/bucket")]).fails(7);
+    assert!(words.contains("no volume at this URL") && words.contains("plimsoll create"), "{words}");
+}

@@ -1,0 +1,145 @@
+//! compact, ls, config, completions, and what all commands share.
+
+mod support;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    process::Stdio,
+};
+
+use support::{Sandbox, kill};
+
+#[test]
+fn compacting_merges_every_level_and_takes_a_snapshot() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 100);
+    let report = sandbox.run(&["--json", "compact", &url]).json();
+    let levels: Vec<u64> =
+        report["merged"].as_array().unwrap().iter().map(|id| id["level"].as_u64().unwrap()).collect();
+    assert_eq!(levels, [1, 2, 3, 9]);
+    assert!(report["bytes"].as_u64().unwrap() > 0);
+    sandbox.run(&["verify", &url]).ok();
+    assert_eq!(sandbox.run(&["--json", "sql", &url, "SELECT count(*) AS n FROM t"]).ok(), "{\"n\":100}\n");
+    sandbox.run(&["compact", &sandbox.url("nowhere")]).fails(7);
+    assert!(!sandbox.path("nowhere").exists(), "looking for a volume makes none");
+}
+
+#[test]
+fn compacting_takes_along_what_is_only_in_the_journal() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 10);
+    kill(sandbox.busy_writer("state", &url));
+    sandbox.run(&["compact", &url]).ok();
+    sandbox.run(&["export", &url, "out.db"]).ok();
+    assert_eq!(support::rows(&sandbox.path("out.db")).len(), 11);
+}
+
+#[test]
+fn volumes_below_a_prefix_are_listed() {
+    let sandbox = Sandbox::new();
+    sandbox.volume("store/one", 10);
+    let url = sandbox.volume("store/deep/two", 10);
+    fs::create_dir(sandbox.path("store/unrelated")).unwrap();
+    fs::write(sandbox.path("store/unrelated/file"), "x").unwrap();
+    let writer = sandbox.busy_writer("state", &url);
+    let lines = sandbox.run(&["--json", "ls", &sandbox.url("store")]).ok();
+    let volumes: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(volumes.len(), 2, "{lines}");
+    assert_eq!((volumes[0]["name"].as_str(), volumes[1]["name"].as_str()), (Some("deep/two"), Some("one")));
+    assert_eq!(volumes[0]["holder"].as_str().unwrap().split(" on ").next(), Some(&*format!("process {}", writer.id())));
+    assert!(volumes[1]["holder"].is_null());
+    assert!(volumes[1]["txid"].as_u64().unwrap() > 1 && volumes[1]["bytes"].as_u64().unwrap() >= 8192);
+    kill(writer);
+    let table = sandbox.run(&["ls", &sandbox.url("store")]).ok();
+    assert!(table.contains("deep/two") && table.contains("last sync"), "{table}");
+    sandbox.run(&["ls", &sandbox.url("empty")]).fails(7);
+}
+
+#[test]
+fn objects_of_a_volume_are_listed_by_level() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 10);
+    sandbox.run(&["compact", &url]).ok();
+    let lines = sandbox.run(&["--json", "ls", "--objects", &url]).ok();
+    let last: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert_eq!(last["level"], 9);
+    assert!(sandbox.path("db").join(last["key"].as_str().unwrap()).exists());
+    assert!(sandbox.run(&["ls", "--objects", &url]).ok().contains("snapshot"));
+}
+
+#[test]
+fn a_setting_says_where_its_value_is_from() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path("mine.toml"), "sync_interval_ms = 200\nlog = \"warn\"\n").unwrap();
+    let args = ["--json", "--config", "mine.toml", "--set", "log=off", "config"];
+    let values = sandbox.run(&args).json();
+    assert_eq!(values["sync_interval_ms"]["value"], "200");
+    assert_eq!(values["sync_interval_ms"]["source"], "mine.toml:1");
+    assert_eq!(values["log"]["source"], "--set");
+    assert_eq!(values["heartbeat_ms"]["source"], "default");
+    assert_eq!(values["state_dir"]["source"], "environment PLIMSOLL_STATE_DIR");
+    let url = format!("{}?max_dirty_bytes=5", sandbox.url("db"));
+    let values = sandbox.run(&["--json", "config", &url]).json();
+    assert_eq!(values["max_dirty_bytes"]["value"], "5");
+    assert_eq!(values["max_dirty_bytes"]["source"], "URL parameter");
+    assert!(sandbox.run(&["config"]).ok().contains("sync_interval_ms"));
+    assert!(sandbox.run(&["config", "--markdown"]).ok().contains("| `sync_interval_ms` | `1000` |"));
+}
+
+#[test]
+fn a_setting_that_cannot_be_used_names_key_source_and_form() {
+    let sandbox = Sandbox::new();
+    let words = sandbox.run(&["--set", "sync_intervall_ms=5", "config"]).fails(2);
+    assert!(words.contains("sync_intervall_ms (--set)") && words.contains("did you mean sync_interval_ms"), "{words}");
+    let words = sandbox.run(&["--set", "sync_interval_ms=5s", "config"]).fails(2);
+    assert!(words.contains("'5s'") && words.contains("milliseconds"), "{words}");
+    let words = sandbox.run(&["--config", "missing.toml", "config"]).fails(7);
+    assert!(words.contains("missing.toml"), "{words}");
+    let words = sandbox.run(&["--set", "log=x=y=z", "config"]).fails(2);
+    assert!(words.contains("log (--set)"), "{words}");
+    let words = sandbox.run(&["status", &format!("{}?hydrat=no", sandbox.url("db"))]).fails(2);
+    assert!(words.contains("hydrat (URL parameter)"), "{words}");
+}
+
+#[test]
+fn help_tells_the_exit_codes_and_shells_complete() {
+    let sandbox = Sandbox::new();
+    let help = sandbox.run(&["--help"]).ok();
+    assert!(help.contains("Exit codes:") && help.contains("5  stored bytes fail their checks"), "{help}");
+    assert!(sandbox.run(&["completions", "bash"]).ok().contains("_plimsoll"));
+    sandbox.run(&["no-such-command"]).fails(2);
+}
+
+#[test]
+fn metrics_are_served_where_the_setting_says() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 10);
+    // A port that was free a moment ago.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let sql = "SELECT 'ready'; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+    let listen = format!("metrics_listen={address}");
+    let mut child = sandbox.on("state", &["--json", "--set", &listen, "sql", &url, sql]);
+    let mut child = child.stdout(Stdio::piped()).spawn().unwrap();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
+    let mut scrape = TcpStream::connect(address).unwrap();
+    scrape.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut text = String::new();
+    scrape.read_to_string(&mut text).unwrap();
+    assert!(text.contains("plimsoll_store_requests_total"), "{text}");
+    let taken = sandbox.run(&["--set", &listen, "config"]).fails(1);
+    assert!(taken.contains("metrics_listen"), "{taken}");
+    kill(child);
+}
+
+#[test]
+fn what_goes_on_is_told_on_stderr_when_asked() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 10);
+    let insert = ["sql", &url, "INSERT INTO t(v) VALUES(1)"];
+    assert_eq!(sandbox.run(&insert).err, "");
+    let verbose = sandbox.run(&[&["-v"], &insert[..]].concat());
+    assert!(verbose.err.contains("holding the volume for writing"), "{}", verbose.err);
+    assert_eq!(verbose.ok(), "");
+}

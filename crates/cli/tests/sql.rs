@@ -1,0 +1,128 @@
+//! Statements, their results, and how failures come out.
+
+mod support;
+
+use support::Sandbox;
+
+#[test]
+fn statements_run_in_order_and_print_their_rows() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    let sql = "DELETE FROM t; INSERT INTO t(v) VALUES('a;b'), (NULL), (x'00ff'), (1.5); SELECT v FROM t; SELECT count(*) AS n FROM t";
+    let lines = sandbox.run(&["--json", "sql", &url, sql]).ok();
+    assert_eq!(lines, "{\"v\":\"a;b\"}\n{\"v\":null}\n{\"v\":\"00ff\"}\n{\"v\":1.5}\n{\"n\":4}\n");
+    let table = sandbox.run(&["sql", &url, "SELECT id, v FROM t WHERE v IS NULL"]).ok();
+    assert_eq!(table.split_whitespace().collect::<Vec<_>>(), ["id", "v", "2", "NULL"]);
+}
+
+#[test]
+fn statements_are_read_from_stdin() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    let out =
+        sandbox.feed("INSERT INTO t(v) VALUES(1);\nSELECT count(*) AS n FROM t;\n", &["--json", "sql", &url]).ok();
+    assert_eq!(out, "{\"n\":4}\n");
+}
+
+#[test]
+fn what_a_command_committed_is_durable_when_it_ends() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 1);
+    sandbox.run(&["--set", "sync_interval_ms=600000", "sql", &url, "INSERT INTO t(v) VALUES('x')"]).ok();
+    std::fs::remove_dir_all(sandbox.path("state")).unwrap();
+    let out = sandbox.run(&["--json", "sql", &url, "SELECT v FROM t WHERE id = 2"]).ok();
+    assert_eq!(out, "{\"v\":\"x\"}\n");
+}
+
+#[test]
+fn a_level_can_be_asked_for() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 1);
+    let level = |word| {
+        let args = ["--json", "sql", &url, "--durability", word, "PRAGMA plimsoll_durability"];
+        sandbox.run(&args).ok()
+    };
+    assert!(level("durable").contains("durable"));
+    assert!(level("buffered").contains("buffered"));
+    let words = sandbox.run(&["sql", &url, "--durability", "fsync", "SELECT 1"]).fails(2);
+    assert!(words.contains("journaled"), "{words}");
+    let words = sandbox.run(&["sql", &url, "--durability", "replicated", "SELECT 1"]).fails(1);
+    assert!(words.contains("standbys"), "{words}");
+}
+
+#[test]
+fn a_read_only_session_cannot_write() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    let count = sandbox.run(&["--json", "sql", "--read-only", &url, "SELECT count(*) AS n FROM t"]).ok();
+    assert_eq!(count, "{\"n\":3}\n");
+    let words = sandbox.run(&["sql", "--read-only", &url, "DELETE FROM t"]).fails(1);
+    assert!(words.contains("readonly"), "{words}");
+}
+
+#[test]
+fn a_wrong_statement_says_where_and_those_before_it_stay() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 1);
+    let words = sandbox.run(&["sql", &url, "INSERT INTO t(v) VALUES(2); SELEC 1"]).fails(1);
+    assert!(words.contains("syntax error") && words.contains("SELEC 1"), "{words}");
+    assert_eq!(sandbox.run(&["--json", "sql", &url, "SELECT count(*) AS n FROM t"]).ok(), "{\"n\":2}\n");
+}
+
+#[test]
+fn a_volume_is_not_made_by_looking_into_it() {
+    let sandbox = Sandbox::new();
+    let words = sandbox.run(&["sql", &sandbox.url("nowhere"), "SELECT 1"]).fails(7);
+    assert!(words.contains("nothing was ever written there"), "{words}");
+    assert!(!sandbox.path("nowhere").exists());
+}
+
+#[test]
+fn a_held_volume_names_its_holder() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 1);
+    let writer = sandbox.writer_in_a_transaction("state", &url);
+    let pid = writer.id().to_string();
+    let insert = ["sql", &url, "INSERT INTO t(v) VALUES(1)"];
+    let elsewhere = support::answer(&mut sandbox.on("elsewhere", &insert)).fails(3);
+    assert!(elsewhere.contains("held by process") && elsewhere.contains(&pid), "{elsewhere}");
+    assert!(elsewhere.contains("takeover"), "{elsewhere}");
+    let here = sandbox.run(&insert).fails(3);
+    assert!(here.contains(&format!("process {pid} of this host")), "{here}");
+    support::kill(writer);
+}
+
+#[test]
+fn a_process_that_is_only_slow_hands_the_volume_to_another_of_its_host() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 1);
+    let writer = sandbox.busy_writer("state", &url);
+    sandbox.run(&["sql", &url, "INSERT INTO t(v) VALUES('second')"]).ok();
+    let kept = sandbox.run(&["--json", "sql", &url, "SELECT v FROM t WHERE id > 1 ORDER BY id"]).ok();
+    assert_eq!(kept, "{\"v\":\"kept\"}\n{\"v\":\"second\"}\n");
+    support::kill(writer);
+}
+
+#[test]
+fn what_is_no_volume_is_refused_with_a_reason() {
+    let sandbox = Sandbox::new();
+    std::fs::write(sandbox.path("plain.db"), b"SQLite format 3\0").unwrap();
+    for command in ["status", "sync", "verify", "compact"] {
+        let words = sandbox.run(&[command, &sandbox.url("plain.db")]).fails(2);
+        assert!(words.contains("plain file") && words.contains("plimsoll import"), "{words}");
+    }
+    for (url, said) in [("s3://bucket", "prefix"), ("ftp://x/y", "scheme"), ("s3:b/x", "'//' is missing")] {
+        let words = sandbox.run(&["status", url]).fails(2);
+        assert!(words.contains(said), "{words}");
+    }
+}
+
+#[test]
+fn an_unreachable_store_is_its_own_failure() {
+    let sandbox = Sandbox::new();
+    let url = "s3://bucket/db?endpoint=http://127.0.0.1:1";
+    let mut command = sandbox.on("state", &["--set", "sync_timeout_ms=300", "status", url]);
+    command.env("AWS_ACCESS_KEY_ID", "a").env("AWS_SECRET_ACCESS_KEY", "b");
+    let words = support::answer(&mut command).fails(6);
+    assert!(words.contains("s3://bucket/db") && !words.contains("AWS_SECRET"), "{words}");
+}

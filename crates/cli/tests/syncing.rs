@@ -1,0 +1,61 @@
+//! After a crash: what the journal holds becomes durable, or is kept.
+
+mod support;
+
+use support::{Sandbox, answer, kill};
+
+#[test]
+fn what_a_killed_process_had_acknowledged_is_synced() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    kill(sandbox.busy_writer("state", &url));
+    let report = sandbox.run(&["--json", "sync", &url]).json();
+    assert_eq!(report["commits"], 1);
+    let count = ["--json", "sql", &url, "SELECT count(*) AS n FROM t WHERE v = 'kept'"];
+    assert_eq!(answer(&mut sandbox.on("elsewhere", &count)).ok(), "{\"n\":1}\n");
+    let again = sandbox.run(&["--json", "sync", &url]).json();
+    assert_eq!(again["commits"], 0);
+}
+
+#[test]
+fn a_running_process_is_asked_to_sync() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    let writer = sandbox.busy_writer("state", &url);
+    sandbox.run(&["sync", &url]).ok();
+    kill(writer);
+    let count = ["--json", "sql", &url, "SELECT count(*) AS n FROM t WHERE v = 'kept'"];
+    assert_eq!(answer(&mut sandbox.on("elsewhere", &count)).ok(), "{\"n\":1}\n");
+}
+
+#[test]
+fn a_journal_in_use_is_left_to_its_process() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    let writer = sandbox.writer_in_a_transaction("state", &url);
+    let words = sandbox.run(&["sync", &url]).fails(3);
+    assert!(words.contains(&format!("process {} of this host", writer.id())), "{words}");
+    kill(writer);
+}
+
+#[test]
+fn commits_that_another_writer_went_on_without_are_kept_and_reported() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    kill(sandbox.busy_writer("state", &url));
+    let takeover = ["--set", "takeover=true", "sql", &url, "INSERT INTO t(v) VALUES('other')"];
+    answer(&mut sandbox.on("elsewhere", &takeover)).ok();
+    let words = sandbox.run(&["sync", &url]).fails(4);
+    assert!(words.contains("kept in") && words.contains("stranded"), "{words}");
+    let status = sandbox.run(&["--json", "status", &url]).json();
+    assert_eq!(status["stranded"].as_array().unwrap().len(), 1);
+    assert!(sandbox.run(&["status", &url]).ok().contains("stranded"));
+}
+
+#[test]
+fn a_sync_of_nothing_says_so() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["sync", &sandbox.url("nowhere")]).fails(7);
+    let url = sandbox.volume("db", 3);
+    assert!(sandbox.run(&["sync", &url]).ok().contains("nothing to sync"));
+}
