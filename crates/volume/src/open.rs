@@ -178,9 +178,9 @@ impl Process {
     }
 }
 
-/// Longest wait for one answer: no longer than a commit waits. A commit that waits forever does so by asking again.
-fn request_timeout(sync_timeout: Duration, default: Duration) -> Duration {
-    if sync_timeout.is_zero() { default } else { sync_timeout.min(default) }
+/// How long one request may take: no longer than a commit waits for all of its requests, where 0 waits forever.
+fn request_timeout(sync_timeout: Duration, longest: Duration) -> Duration {
+    if sync_timeout.is_zero() { longest } else { sync_timeout.min(longest) }
 }
 
 /// A volume is a directory. A file of that name is most likely an ordinary SQLite database.
@@ -232,11 +232,12 @@ impl Observer for Counting {
 mod tests {
     use super::*;
 
+    /// `sync_timeout_ms = 0` once gave every request to an S3 server up before it was sent.
     #[test]
-    fn to_wait_forever_for_a_sync_is_not_to_wait_no_time_for_an_answer() {
-        let default = Duration::from_secs(20);
-        assert_eq!(request_timeout(Duration::ZERO, default), default);
-        assert_eq!(request_timeout(Duration::from_secs(60), default), default);
-        assert_eq!(request_timeout(Duration::from_secs(3), default), Duration::from_secs(3));
+    fn waiting_forever_still_leaves_each_request_its_time() {
+        let seconds = Duration::from_secs;
+        assert_eq!(request_timeout(seconds(0), seconds(20)), seconds(20));
+        assert_eq!(request_timeout(seconds(5), seconds(20)), seconds(5));
+        assert_eq!(request_timeout(seconds(60), seconds(20)), seconds(20));
     }
 }
