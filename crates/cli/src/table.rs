@@ -2,10 +2,10 @@
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
-/// A table with a header. `frame`: drawn with lines, for a terminal; otherwise columns only.
+/// A table with a header. `frame`: drawn in a frame, for a terminal; otherwise columns only.
 pub(crate) fn table<'a>(header: impl IntoIterator<Item = &'a str>, frame: bool) -> Table {
     let mut table = Table::new();
-    table.load_preset(if frame { presets::UTF8_HORIZONTAL_ONLY } else { presets::NOTHING });
+    table.load_preset(if frame { presets::UTF8_FULL_CONDENSED } else { presets::NOTHING });
     table.set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header);
     table

@@ -145,13 +145,15 @@ fn back_up(setup: &Setup, from: &Connection, to: &Path) -> rusqlite::Result<()> 
     let mut to = Connection::open_with_flags_and_vfs(to, OpenFlags::SQLITE_OPEN_READ_WRITE, c"unix")?;
     // A copy that is thrown away needs neither journal nor sync.
     to.execute_batch("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF")?;
+    let page_bytes: u32 = from.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    let bytes = |pages: i32| u64::try_from(pages).unwrap_or(0) * u64::from(page_bytes);
     let bar = progress::bytes(setup, 0, "copying");
     {
         let backup = Backup::new(from, &mut to)?;
         while backup.step(BACKUP_PAGES)? != rusqlite::backup::StepResult::Done {
             let progress = backup.progress();
-            bar.set_length(u64::try_from(progress.pagecount).unwrap_or(0));
-            bar.set_position(u64::try_from(progress.pagecount - progress.remaining).unwrap_or(0));
+            bar.set_length(bytes(progress.pagecount));
+            bar.set_position(bytes(progress.pagecount - progress.remaining));
         }
     }
     bar.finish_and_clear();

@@ -112,7 +112,7 @@ fn words(error: &rusqlite::Error) -> String {
     match error {
         rusqlite::Error::SqlInputError { msg, sql, offset, .. } => {
             let at = usize::try_from(*offset).unwrap_or(0);
-            let near: String = sql.get(at..).unwrap_or_default().chars().take(40).collect();
+            let near: String = sql.get(at..).unwrap_or_default().trim().chars().take(40).collect();
             if near.is_empty() { msg.clone() } else { format!("{msg}, at: {near}") }
         }
         other => other.to_string(),

@@ -10,7 +10,7 @@ use plimsoll_volume::Located;
 use rusqlite::Connection;
 use rustyline::{DefaultEditor, error::ReadlineError};
 
-use super::statements;
+use super::{failure, statements};
 use crate::{exit::Result, setup::Setup};
 
 const HELP: &str = "\
@@ -88,7 +88,7 @@ fn command(setup: &Setup, connection: &Connection, line: &str) -> Result<()> {
         (".tables", _) => TABLES.to_owned(),
         (".schema", "") => SCHEMA.to_owned(),
         (".schema", name) => format!("{SCHEMA} AND tbl_name = '{}'", name.replace('\'', "''")),
-        (".status", _) => "SELECT plimsoll_status() AS status".to_owned(),
+        (".status", _) => return status(connection),
         (".sync", _) => "SELECT plimsoll_sync() AS durable".to_owned(),
         _ => {
             eprintln!("error: there is no command {name}; .help lists them");
@@ -96,6 +96,14 @@ fn command(setup: &Setup, connection: &Connection, line: &str) -> Result<()> {
         }
     };
     statements::run(setup, connection, &sql)
+}
+
+fn status(connection: &Connection) -> Result<()> {
+    let status: String =
+        connection.query_row("SELECT plimsoll_status()", [], |row| row.get(0)).map_err(|error| failure(&error))?;
+    // It is JSON of our own; if not, it is shown as it came.
+    let pretty = serde_json::from_str::<serde_json::Value>(&status).map(|status| format!("{status:#}"));
+    Ok(writeln!(stdout(), "{}", pretty.unwrap_or(status))?)
 }
 
 /// Whether text ends with a finished statement, as SQLite sees it: strings and triggers may hold semicolons.

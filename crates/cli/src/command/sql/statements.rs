@@ -18,7 +18,7 @@ pub(crate) fn run(setup: &Setup, connection: &Connection, sql: &str) -> Result<(
         // So that a failure is not explained by an older one.
         drop(plimsoll_sqlite::take_last_error());
         let Some(mut statement) = batch.next().map_err(|error| failure(&error))? else { break };
-        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut printer = Printer::new(setup, &mut out, names);
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next().map_err(|error| failure(&error))? {
