@@ -127,9 +127,9 @@ pub(crate) enum Command {
     },
     /// Lists the volumes below a prefix, or the objects of one volume
     ///
-    /// Every object below the prefix is listed to find them: with millions of objects this takes a while.
+    /// Folders that are no volume are looked into; what is in a volume is not listed to find it.
     Ls {
-        /// A URL that volumes are below
+        /// A URL that volumes are below; also a whole bucket, as s3://bucket
         prefix: String,
         /// Lists the objects of one volume, by level
         #[arg(long)]

@@ -94,6 +94,20 @@ impl Setup {
         Ok(self.process.locate(&opening)?)
     }
 
+    /// A place below which volumes are, which may be a whole bucket, and the settings there.
+    ///
+    /// # Errors
+    /// As [`Process::locate`].
+    pub(crate) fn parent(&self, typed: &str) -> Result<(VolumeUrl, Settings)> {
+        let here = env::current_dir().doing("finding", "the current directory")?;
+        let mut parent = VolumeUrl::parse_parent(typed, &here)?;
+        // Some place in it, for what the settings are there.
+        let opening = Opening { url: parent.below("any")?, overrides: self.overrides.clone(), read_only: true };
+        let Located { url, settings, .. } = self.process.locate(&opening)?;
+        parent.params = url.params;
+        Ok((parent, settings.settings))
+    }
+
     /// Opens a volume for writing. `adjust` says which settings suit the command unless the user has set them.
     ///
     /// # Errors

@@ -69,6 +69,15 @@ pub struct Entry {
     pub modified: WallMs,
 }
 
+/// What is directly in a folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Folder {
+    /// Its subfolders, each as a key that ends with `/`, in ascending order.
+    pub folders: Vec<String>,
+    /// Its objects, in ascending order of keys.
+    pub entries: Vec<Entry>,
+}
+
 /// A whole object.
 #[derive(Clone, Debug)]
 pub struct Object {
@@ -121,6 +130,24 @@ pub trait Store: Send + Sync {
     /// volume's prefix, not to the folder; no object of that name need exist. Pages of the listing
     /// are fetched one after the other.
     async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>>;
+
+    /// Lists what is directly in `folder`, named as for [`Store::list`]. Stores that can do so ask for no more
+    /// than that; otherwise everything below is listed.
+    async fn list_folder(&self, folder: &str) -> Result<Folder> {
+        let mut found = Folder::default();
+        for entry in self.list(folder, None).await? {
+            match entry.key[folder.len()..].find('/') {
+                None => found.entries.push(entry),
+                Some(slash) => {
+                    let key = &entry.key[..=folder.len() + slash];
+                    if found.folders.last().is_none_or(|last| last != key) {
+                        found.folders.push(key.to_owned());
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
 
     /// Removes objects; missing ones are fine. After an error some may be gone and some not.
     async fn delete(&self, keys: &[String]) -> Result<()>;

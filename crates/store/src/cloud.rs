@@ -20,7 +20,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use object_store::{
-    Attribute, Attributes, GetOptions, GetRange, GetResult, ObjectStore, PutMode, PutOptions, PutPayload, path::Path,
+    Attribute, Attributes, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, PutMode, PutOptions, PutPayload,
+    path::Path,
 };
 use plimsoll_host::{Host, WallMs};
 use plimsoll_model::{
@@ -35,7 +36,7 @@ use self::{
     limit::Limits,
 };
 use crate::{
-    Body, Created, Entry, Environment, Object, Scheme, Store, StoreOptions, Tail, VolumeUrl,
+    Body, Created, Entry, Environment, Folder, Object, Scheme, Store, StoreOptions, Tail, VolumeUrl,
     key::{self, object_url},
     retry::RetryPolicy,
 };
@@ -96,9 +97,17 @@ impl CloudStore {
     }
 
     fn path_unchecked(&self, key: &str) -> Result<Path> {
-        Path::parse(format!("{}/{key}", self.prefix)).map_err(|error| {
+        Path::parse(format!("{}/{key}", self.prefix).trim_start_matches('/')).map_err(|error| {
             Error::new(ErrorKind::Invalid, "naming the object").object(object_url(&self.url, key)).caused_by(error)
         })
+    }
+
+    /// The key of a path. An object named like the prefix itself is not below it.
+    fn below<'p>(&self, path: &'p Path) -> Option<&'p str> {
+        if self.prefix.is_empty() {
+            return Some(path.as_ref());
+        }
+        path.as_ref().strip_prefix(&self.prefix)?.strip_prefix('/')
     }
 
     fn context<'a>(&'a self, doing: &'static str, key: &'a str) -> Context<'a> {
@@ -305,10 +314,7 @@ impl Store for CloudStore {
                 Ok(Some(Err(error))) => return Err(context.error(&Answer::of(&error))),
                 Ok(Some(Ok(object))) => object,
             };
-            let path = object.location.as_ref();
-            let key = path.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix('/'));
-            // An object named like the prefix itself is not below it.
-            if let Some(key) = key
+            if let Some(key) = self.below(&object.location)
                 && after.is_none_or(|after| key > after)
             {
                 entries.push(Entry { key: key.to_owned(), size: object.size, modified: wall(object.last_modified) });
@@ -316,6 +322,24 @@ impl Store for CloudStore {
         }
         entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         Ok(entries)
+    }
+
+    async fn list_folder(&self, folder: &str) -> Result<Folder> {
+        key::check_folder(&self.url, folder)?;
+        let context = self.context("listing", folder);
+        let prefix = self.path_unchecked(folder)?;
+        let listed = self.send(&context, 0, self.inner.list_with_delimiter(Some(&prefix))).await?;
+        let listed = listed.map_err(|answer| context.error(&answer))?;
+        let below = |path: &Path| self.below(path).map(str::to_owned);
+        let mut folders: Vec<String> =
+            listed.common_prefixes.iter().filter_map(|path| below(path).map(|key| key + "/")).collect();
+        let entry = |object: &ObjectMeta| {
+            Some(Entry { key: below(&object.location)?, size: object.size, modified: wall(object.last_modified) })
+        };
+        let mut entries: Vec<Entry> = listed.objects.iter().filter_map(entry).collect();
+        folders.sort_unstable();
+        entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Ok(Folder { folders, entries })
     }
 
     async fn delete(&self, keys: &[String]) -> Result<()> {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use plimsoll_host::Clock;
 use plimsoll_model::{Error, ErrorKind, Result};
 
-use crate::{Body, Created, Entry, Object, Store, Tail, key::object_url};
+use crate::{Body, Created, Entry, Folder, Object, Store, Tail, key::object_url};
 
 /// What goes wrong with one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +173,10 @@ impl<S: Store> Store for FaultyStore<S> {
 
     async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>> {
         Ok(self.run(Op::List, folder, self.inner.list(folder, after)).await?.0)
+    }
+
+    async fn list_folder(&self, folder: &str) -> Result<Folder> {
+        Ok(self.run(Op::List, folder, self.inner.list_folder(folder)).await?.0)
     }
 
     async fn delete(&self, keys: &[String]) -> Result<()> {

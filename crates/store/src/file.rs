@@ -22,7 +22,7 @@ use plimsoll_host::{Host, run_blocking};
 use plimsoll_model::{Error, ErrorKind, Result, ResultExt};
 
 use self::disk::{Disk, Naming, modified};
-use crate::{Body, Created, Entry, Object, Store, Tail, key};
+use crate::{Body, Created, Entry, Folder, Object, Store, Tail, key};
 
 /// Objects as files. Several processes may use one directory at a time.
 ///
@@ -140,6 +140,12 @@ impl Store for FileStore {
             disk.list(&folder, after.as_deref()).doing("listing", key::object_url(url, &folder))
         })
         .await
+    }
+
+    async fn list_folder(&self, folder: &str) -> Result<Folder> {
+        key::check_folder(&self.url, folder)?;
+        let folder = folder.to_owned();
+        self.on_disk(move |disk, url| disk.list_folder(&folder).doing("listing", key::object_url(url, &folder))).await
     }
 
     async fn delete(&self, keys: &[String]) -> Result<()> {

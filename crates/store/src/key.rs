@@ -5,8 +5,8 @@ use plimsoll_model::{Error, ErrorKind, Result, limits::KEY_BYTES_MAX};
 /// The full URL of an object, for messages. `url` may carry an endpoint behind a question mark.
 pub(crate) fn object_url(url: &str, key: &str) -> String {
     match url.split_once('?') {
-        Some((path, query)) => format!("{path}/{key}?{query}"),
-        None => format!("{url}/{key}"),
+        Some((path, query)) => format!("{}/{key}?{query}", path.trim_end_matches('/')),
+        None => format!("{}/{key}", url.trim_end_matches('/')),
     }
 }
 

@@ -18,7 +18,7 @@
 //! # What is here
 //!
 //! * [`VolumeUrl`]: a volume's identity, without credentials.
-//! * [`Store`]: seven operations on the objects below that URL. Every implementation gives strongly
+//! * [`Store`]: eight operations on the objects below that URL. Every implementation gives strongly
 //!   consistent reads and lists, creates an object at most once (unless the probe says otherwise),
 //!   and has made a write durable when it answers.
 //! * Backends: S3, Google Cloud Storage and Azure through the `object_store` crate, with the clouds'
@@ -55,7 +55,7 @@ mod shared;
 mod url;
 
 pub use self::{
-    api::{Body, Created, Entry, Object, Store, Tail},
+    api::{Body, Created, Entry, Folder, Object, Store, Tail},
     breaker::{Breaker, BreakerPolicy, BreakerState, BreakerStore},
     environment::Environment,
     file::FileStore,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use plimsoll_host::Host;
 use plimsoll_model::{Error, ErrorKind, Result};
 
-use crate::{Body, Created, Entry, Object, Store, Tail};
+use crate::{Body, Created, Entry, Folder, Object, Store, Tail};
 
 /// How often, how long and with which pauses an operation is tried again after
 /// [`ErrorKind::Unavailable`]. Other errors are final at once.
@@ -138,6 +138,10 @@ impl<S: Store> Store for RetryStore<S> {
 
     async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>> {
         self.policy.run(&self.host, || self.inner.list(folder, after)).await
+    }
+
+    async fn list_folder(&self, folder: &str) -> Result<Folder> {
+        self.policy.run(&self.host, || self.inner.list_folder(folder)).await
     }
 
     async fn delete(&self, keys: &[String]) -> Result<()> {

@@ -78,6 +78,22 @@ impl VolumeUrl {
         VolumeUrl::parse_at(text, Path::new(""))
     }
 
+    /// Parses a URL or path below which volumes are: as [`VolumeUrl::parse_at`], but it may be a whole bucket.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn parse_parent(text: &str, current_dir: &Path) -> Result<VolumeUrl> {
+        let (before, query) = text.split_once('?').map_or((text, None), |(before, query)| (before, Some(query)));
+        let bucket = before.split_once("://").map(|(_, rest)| rest.trim_end_matches('/'));
+        if bucket.is_none_or(|bucket| bucket.is_empty() || bucket.contains('/')) {
+            return VolumeUrl::parse_at(text, current_dir);
+        }
+        let query = query.map_or_else(String::new, |query| format!("?{query}"));
+        let mut url = VolumeUrl::parse(&format!("{}/any{query}", before.trim_end_matches('/')))?;
+        url.prefix.clear();
+        Ok(url)
+    }
+
     /// Parses a URL, or a path, which is taken relative to `current_dir`.
     ///
     /// Paths are cleaned by their text alone: `a/../b` is `b`, whatever `a` links to.
@@ -167,7 +183,7 @@ impl VolumeUrl {
         &self.bucket
     }
 
-    /// The key prefix, without a slash at either end. Never empty.
+    /// The key prefix, without a slash at either end. Empty only for [`VolumeUrl::parse_parent`].
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix
@@ -196,7 +212,11 @@ impl VolumeUrl {
     /// # Errors
     /// [`ErrorKind::Invalid`] if `name`, made of segments with slashes between them, is none.
     pub fn below(&self, name: &str) -> Result<VolumeUrl> {
-        let below = VolumeUrl::new(self.scheme, self.bucket.clone(), format!("{}/{name}", self.prefix))?;
+        let below = VolumeUrl::new(
+            self.scheme,
+            self.bucket.clone(),
+            format!("{}/{name}", self.prefix).trim_start_matches('/').to_owned(),
+        )?;
         Ok(VolumeUrl { endpoint: self.endpoint.clone(), params: self.params.clone(), ..below })
     }
 
@@ -404,6 +424,18 @@ mod tests {
         ] {
             assert!(!refusal(text).contains("hush"), "{text}");
         }
+    }
+
+    #[test]
+    fn volumes_may_be_below_a_whole_bucket() {
+        let parent = |text: &str| VolumeUrl::parse_parent(text, Path::new("/home/me"));
+        let bucket = parent("s3://b?endpoint=http://h:1&region=r").unwrap();
+        assert_eq!((bucket.prefix(), bucket.param("region")), ("", Some("r")));
+        assert_eq!(bucket.below("db").unwrap().canonical(), "s3://b/db?endpoint=http://h:1");
+        assert_eq!(parent("s3://b/").unwrap().below("x/y").unwrap().canonical(), "s3://b/x/y");
+        assert_eq!(parent("s3://b/p/").unwrap().canonical(), "s3://b/p");
+        assert_eq!(parent("dir").unwrap().canonical(), "file:///home/me/dir");
+        assert!(parent("s3://").is_err() && parent("s3://b@d").is_err());
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! `plimsoll ls PREFIX`: volumes below a prefix, or the objects of one volume.
 
 use std::{
-    collections::BTreeMap,
     io::{Write, stdout},
+    sync::Arc,
 };
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream, try_join};
 use plimsoll_commitlog::{Context, Levels, look, tail, volume_key};
-use plimsoll_host::WallMs;
-use plimsoll_ltx::{FileId, Layout, SNAPSHOT_LEVEL};
+use plimsoll_ltx::{Layout, SNAPSHOT_LEVEL};
 use plimsoll_model::Result as EngineResult;
 use plimsoll_pages::list;
-use plimsoll_store::Entry;
+use plimsoll_settings::Settings;
+use plimsoll_store::{Folder, Store, VolumeUrl};
 use plimsoll_volume::Located;
 use serde::Serialize;
 
@@ -22,12 +22,15 @@ use crate::{
     units,
 };
 
-/// Volumes that are looked at together.
+/// Requests, or volumes, that are under way together.
 const LOOKS_MAX: usize = 16;
 
 pub(crate) fn run(setup: &Setup, typed: &str, objects: bool) -> Result<()> {
-    let located = setup.locate(typed)?;
-    if objects { list_objects(setup, &located) } else { list_volumes(setup, &located) }
+    if objects {
+        return list_objects(setup, &setup.locate(typed)?);
+    }
+    let (parent, settings) = setup.parent(typed)?;
+    list_volumes(setup, &parent, &settings)
 }
 
 #[derive(Serialize)]
@@ -81,13 +84,10 @@ fn list_objects(setup: &Setup, located: &Located) -> Result<()> {
 /// One volume in the list.
 #[derive(Serialize)]
 struct Volume {
-    /// Below the prefix.
+    /// Below the prefix; empty for the prefix itself.
     name: String,
     /// Of the database.
     bytes: Option<u64>,
-    /// Of its objects.
-    stored_bytes: u64,
-    objects: u64,
     txid: u64,
     /// When the newest sync was written, by the store's clock.
     synced_ms: u64,
@@ -95,21 +95,13 @@ struct Volume {
     holder: Option<String>,
 }
 
-/// What a listing tells of a volume.
-#[derive(Default)]
-struct Found {
-    objects: u64,
-    stored_bytes: u64,
-    newest: Option<(FileId, WallMs)>,
-}
-
-fn list_volumes(setup: &Setup, located: &Located) -> Result<()> {
-    let entries = setup.wait(located.store.list("", None))?;
-    let found = group(layout(located), &entries);
-    if found.is_empty() {
-        return Err(no_volume("listing", located.store.url()).into());
+fn list_volumes(setup: &Setup, parent: &VolumeUrl, settings: &Settings) -> Result<()> {
+    let store = setup.process.store(parent, settings)?;
+    let names = setup.wait(find(&store))?;
+    if names.is_empty() {
+        return Err(no_volume("listing", store.url()).into());
     }
-    let looks = found.into_iter().map(|(name, found)| describe(setup, located, name, found));
+    let looks = names.into_iter().map(|name| describe(setup, parent, settings, name));
     let volumes: Vec<Volume> = setup.wait(stream::iter(looks).buffered(LOOKS_MAX).try_collect())?;
     let mut out = stdout().lock();
     if setup.json {
@@ -119,13 +111,11 @@ fn list_volumes(setup: &Setup, located: &Located) -> Result<()> {
         return Ok(());
     }
     let now = setup.process.host.clock.wall().0;
-    let mut table = table(["volume", "size", "stored", "objects", "TXID", "last sync", "held by"], setup.color);
+    let mut table = table(["volume", "size", "TXID", "last sync", "held by"], setup.color);
     for volume in volumes {
         table.add_row([
             if volume.name.is_empty() { ".".to_owned() } else { volume.name }.into(),
             number(volume.bytes.map_or_else(|| "-".to_owned(), units::bytes)),
-            number(units::bytes(volume.stored_bytes)),
-            number(volume.objects),
             number(volume.txid),
             if volume.txid == 0 { "never".to_owned() } else { units::ago(now, volume.synced_ms) }.into(),
             volume.holder.unwrap_or_else(|| "-".to_owned()).into(),
@@ -134,73 +124,78 @@ fn list_volumes(setup: &Setup, located: &Located) -> Result<()> {
     Ok(write!(out, "{}", render(&table))?)
 }
 
-/// Which volumes objects belong to, by the name below the prefix. What has neither an identity nor an
-/// object of the layout is not a volume.
-fn group(layout: Layout, entries: &[Entry]) -> BTreeMap<String, Found> {
-    let mut found: BTreeMap<String, Found> = BTreeMap::new();
-    for entry in entries {
-        // The longest name first would find volumes inside of a volume's own folders; there are none.
-        let places = entry.key.match_indices('/').map(|(at, _)| at + 1);
-        let place = std::iter::once(0).chain(places).find_map(|at| {
-            let rest = &entry.key[at..];
-            (rest == volume_key() || layout.parse(rest).is_some()).then_some((at, layout.parse(rest)))
+/// Names of the volumes below a prefix, in order. Looks into every folder that is no volume, and into none that is.
+async fn find(store: &Arc<dyn Store>) -> EngineResult<Vec<String>> {
+    let layout = if store.s3_layout() { Layout::S3 } else { Layout::Other };
+    let mut found = Vec::new();
+    let mut folders = vec![String::new()];
+    while !folders.is_empty() {
+        let looks = folders.drain(..).map(|folder| async move {
+            let inside = store.list_folder(&folder).await?;
+            Ok::<_, plimsoll_model::Error>((folder, inside))
         });
-        let Some((at, id)) = place else { continue };
-        let volume = found.entry(entry.key[..at].trim_end_matches('/').to_owned()).or_default();
-        if let Some(id) = id {
-            volume.objects += 1;
-            volume.stored_bytes += entry.size;
-            if volume.newest.is_none_or(|(newest, _)| newest.max <= id.max) {
-                volume.newest = Some((id, entry.modified));
+        let looked: Vec<_> = stream::iter(looks).buffered(LOOKS_MAX).try_collect().await?;
+        for (folder, inside) in looked {
+            if is_volume(layout, &folder, &inside) {
+                found.push(folder.trim_end_matches('/').to_owned());
+            } else {
+                folders.extend(inside.folders);
             }
         }
     }
-    found
+    found.sort_unstable();
+    Ok(found)
 }
 
-async fn describe(setup: &Setup, located: &Located, name: String, found: Found) -> EngineResult<Volume> {
-    let url = if name.is_empty() { located.url.clone() } else { located.url.below(&name)? };
-    let store = setup.process.store(&url, &located.settings.settings)?;
-    let context = Context::new(setup.process.host.clone(), store, located.settings.settings.l0_retention);
-    let standing = look(&context).await?;
-    let head = if found.newest.is_some() { tail(&context, Levels::Newest).await?.head } else { None };
+/// Whether a folder is a volume: it has an identity, or, if only Litestream writes there, a level.
+fn is_volume(layout: Layout, folder: &str, inside: &Folder) -> bool {
+    let named = |key: &str, name: &str| key.strip_prefix(folder) == Some(name);
+    let level = |level| {
+        let top = layout.folder(level);
+        top.split_inclusive('/').next().is_some_and(|top| inside.folders.iter().any(|key| named(key, top)))
+    };
+    inside.entries.iter().any(|entry| named(&entry.key, volume_key())) || level(0) || level(SNAPSHOT_LEVEL)
+}
+
+async fn describe(setup: &Setup, parent: &VolumeUrl, settings: &Settings, name: String) -> EngineResult<Volume> {
+    let url = if name.is_empty() { parent.clone() } else { parent.below(&name)? };
+    let store = setup.process.store(&url, settings)?;
+    let context = Context::new(setup.process.host.clone(), store, settings.l0_retention);
+    let (standing, tail) = try_join!(look(&context), tail(&context, Levels::Newest))?;
     let open = standing.status.as_ref().is_some_and(|seen| !seen.record.closed);
     let holder = standing.holder.filter(|_| open).map(|holder| format!("process {} on {}", holder.pid, holder.host));
+    let newest = tail.files.iter().max_by_key(|file| file.id.max);
     Ok(Volume {
         name,
-        bytes: head.map(|head| head.page_count.bytes(head.page_size)),
-        stored_bytes: found.stored_bytes,
-        objects: found.objects,
-        txid: found.newest.map_or(0, |(id, _)| id.max.0),
-        synced_ms: found.newest.map_or(0, |(_, modified)| modified.0),
+        bytes: tail.head.map(|head| head.page_count.bytes(head.page_size)),
+        txid: tail.head.map_or(0, |head| head.txid.0),
+        synced_ms: newest.map_or(0, |file| file.modified.0),
         holder,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use plimsoll_host::WallMs;
+    use plimsoll_store::Entry;
+
     use super::*;
 
-    fn entry(key: &str) -> Entry {
-        Entry { key: key.to_owned(), size: 10, modified: WallMs(5) }
+    fn folder(folders: &[&str], keys: &[&str]) -> Folder {
+        let entry = |key: &&str| Entry { key: (*key).to_owned(), size: 1, modified: WallMs(0) };
+        Folder {
+            folders: folders.iter().map(|key| (*key).to_owned()).collect(),
+            entries: keys.iter().map(entry).collect(),
+        }
     }
 
     #[test]
-    fn objects_are_grouped_by_the_volume_that_they_are_in() {
-        let entries = [
-            "a/volume.json",
-            "a/ltx/0/0000000000000001-0000000000000001.ltx",
-            "a/ltx/0/0000000000000002-0000000000000002.ltx",
-            "deep/er/ltx/9/0000000000000001-0000000000000007.ltx",
-            "empty/volume.json",
-            "unrelated/file.txt",
-        ]
-        .map(entry);
-        let found = group(Layout::Other, &entries);
-        let told: Vec<_> = found
-            .iter()
-            .map(|(name, found)| (name.as_str(), found.objects, found.newest.map_or(0, |(id, _)| id.max.0)))
-            .collect();
-        assert_eq!(told, [("a", 2, 2), ("deep/er", 1, 7), ("empty", 0, 0)]);
+    fn an_identity_or_a_level_makes_a_volume() {
+        assert!(is_volume(Layout::S3, "a/", &folder(&["a/epoch/"], &["a/volume.json"])));
+        assert!(is_volume(Layout::S3, "a/", &folder(&["a/0000/"], &[])));
+        assert!(is_volume(Layout::S3, "", &folder(&["0009/"], &[])));
+        assert!(is_volume(Layout::Other, "a/", &folder(&["a/ltx/"], &[])));
+        assert!(!is_volume(Layout::Other, "a/", &folder(&["a/0000/", "a/b/"], &["a/file"])));
+        assert!(!is_volume(Layout::S3, "a/", &folder(&["a/ltx/"], &["a/x/volume.json"])));
     }
 }

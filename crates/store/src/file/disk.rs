@@ -17,7 +17,7 @@ use plimsoll_host::WallMs;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::WriteError;
-use crate::{Body, Created, Entry};
+use crate::{Body, Created, Entry, Folder};
 
 /// Below the root; no key starts with a dot, so no key is in there.
 const TEMP_DIR: &str = ".plimsoll-tmp";
@@ -135,33 +135,44 @@ impl Disk {
         let mut entries = Vec::new();
         let mut folders = vec![folder.to_owned()];
         while let Some(folder) = folders.pop() {
-            let items = match fs::read_dir(self.root.join(&folder)) {
-                Ok(items) => items,
-                Err(error) if matches!(error.kind(), Io::NotFound | Io::NotADirectory) => continue,
-                Err(error) => return Err(error),
-            };
-            for item in items {
-                let item = item?;
-                // A name that is not Unicode, or is hidden, is not one of ours.
-                let Some(name) = item.file_name().to_str().filter(|name| !name.starts_with('.')).map(str::to_owned)
-                else {
-                    continue;
-                };
-                let key = format!("{folder}{name}");
-                let kind = item.file_type()?;
-                if kind.is_dir() {
-                    folders.push(format!("{key}/"));
-                } else if kind.is_file() && after.is_none_or(|after| key.as_str() > after) {
-                    match item.metadata() {
-                        Ok(meta) => entries.push(Entry { key, size: meta.len(), modified: modified(&meta) }),
-                        Err(error) if error.kind() == Io::NotFound => {} // deleted meanwhile
-                        Err(error) => return Err(error),
-                    }
-                }
-            }
+            let found = self.list_folder(&folder)?;
+            folders.extend(found.folders);
+            entries
+                .extend(found.entries.into_iter().filter(|entry| after.is_none_or(|after| entry.key.as_str() > after)));
         }
         entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         Ok(entries)
+    }
+
+    /// What is directly in a folder, in order of keys. Nothing if there is no such folder.
+    pub(super) fn list_folder(&self, folder: &str) -> io::Result<Folder> {
+        let mut found = Folder::default();
+        let items = match fs::read_dir(self.root.join(folder)) {
+            Ok(items) => items,
+            Err(error) if matches!(error.kind(), Io::NotFound | Io::NotADirectory) => return Ok(found),
+            Err(error) => return Err(error),
+        };
+        for item in items {
+            let item = item?;
+            // A name that is not Unicode, or is hidden, is not one of ours.
+            let Some(name) = item.file_name().to_str().filter(|name| !name.starts_with('.')).map(str::to_owned) else {
+                continue;
+            };
+            let key = format!("{folder}{name}");
+            let kind = item.file_type()?;
+            if kind.is_dir() {
+                found.folders.push(format!("{key}/"));
+            } else if kind.is_file() {
+                match item.metadata() {
+                    Ok(meta) => found.entries.push(Entry { key, size: meta.len(), modified: modified(&meta) }),
+                    Err(error) if error.kind() == Io::NotFound => {} // deleted meanwhile
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        found.folders.sort_unstable();
+        found.entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Ok(found)
     }
 
     /// Removes objects and syncs their folders. Fails with the key that could not be removed.

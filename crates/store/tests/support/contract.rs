@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use plimsoll_host::{Host, WallMs};
 use plimsoll_model::ErrorKind;
-use plimsoll_store::{Body, Created, Store};
+use plimsoll_store::{Body, Created, Folder, Store};
 
 /// Runs every promise against an empty prefix, which is empty again afterwards.
 pub fn check(store: &dyn Store, host: &Host) {
@@ -146,6 +146,15 @@ async fn listings_are_ordered_and_complete(store: &dyn Store) {
     assert_eq!(list("", None).await, sorted, "in the order of bytes");
     assert_eq!(list("l/", None).await, ["l/0/a", "l/0/b", "l/0/b.c", "l/00/a", "l/1/a/deep"]);
     assert_eq!(list("l/0/", None).await, ["l/0/a", "l/0/b", "l/0/b.c"]);
+    let inside = store.list_folder("l/").await.unwrap();
+    assert_eq!((inside.folders, inside.entries), (vec!["l/0/".into(), "l/00/".into(), "l/1/".into()], vec![]));
+    let inside = store.list_folder("l/0/").await.unwrap();
+    assert_eq!(inside.folders, [""; 0]);
+    assert_eq!(
+        inside.entries.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>(),
+        ["l/0/a", "l/0/b", "l/0/b.c"]
+    );
+    assert_eq!(store.list_folder("none/").await.unwrap(), Folder::default());
     assert_eq!(list("l/0/", Some("l/0/a")).await, ["l/0/b", "l/0/b.c"]);
     assert_eq!(list("l/0/", Some("l/0/aa")).await, ["l/0/b", "l/0/b.c"]);
     assert_eq!(list("l/0/", Some("l/0/b.c")).await, [""; 0]);
