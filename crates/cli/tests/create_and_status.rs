@@ -80,6 +80,22 @@ fn status_of_a_dead_holder_says_that_it_is_silent() {
 }
 
 #[test]
+fn without_the_store_status_still_tells_what_is_at_risk_here() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 10);
+    kill(sandbox.busy_writer("state", &url));
+    std::fs::rename(sandbox.path("db"), sandbox.path("away")).unwrap();
+    // A directory that cannot be looked into, also not by root.
+    std::os::unix::fs::symlink(sandbox.path("db"), sandbox.path("db")).unwrap();
+    let answer = sandbox.run(&["status", &url]);
+    assert!(answer.out.contains("1 commit (") && answer.out.contains("load line"), "{}{}", answer.out, answer.err);
+    assert!(answer.err.contains(&url), "{}", answer.err);
+    assert_ne!(answer.code, 0);
+    let json: serde_json::Value = serde_json::from_str(&sandbox.run(&["--json", "status", &url]).out).unwrap();
+    assert_eq!(json["journal"]["commits"], 1);
+}
+
+#[test]
 fn status_of_nothing_is_not_found() {
     let sandbox = Sandbox::new();
     let words = sandbox.run(&["status", &sandbox.url("no/such/bucket")]).fails(7);

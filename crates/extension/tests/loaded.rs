@@ -129,3 +129,24 @@ print(one(first, "SELECT count(*) FROM t"), one(first, "PRAGMA integrity_check")
     let Some(answer) = python(script) else { return };
     assert_eq!(answer, "200 ok\n");
 }
+
+#[test]
+fn logging_and_metrics_begin_with_the_first_volume_if_settings_ask_for_them() {
+    let script = r#"
+import socket, urllib.request
+free = socket.socket()
+free.bind(("127.0.0.1", 0))
+address = "127.0.0.1:%d" % free.getsockname()[1]
+free.close()
+os.environ["PLIMSOLL_LOG"] = "info"
+os.environ["PLIMSOLL_METRICS_LISTEN"] = address
+os.dup2(1, 2)
+a = connect("reporting")
+a.execute("CREATE TABLE t(x)")
+a.close()
+page = urllib.request.urlopen(f"http://{address}/metrics").read().decode()
+print("plimsoll_sync_total{" in page)
+"#;
+    let Some(answer) = python(script) else { return };
+    assert!(answer.contains("holding the volume for writing") && answer.ends_with("True\n"), "{answer}");
+}

@@ -9,8 +9,10 @@ use std::{
     time::Duration,
 };
 
+use plimsoll_volume::Located;
+
 use self::report::Report;
-use crate::{exit::Result, setup::Setup};
+use crate::{exit::Result, journal_tail::journal_tail, setup::Setup};
 
 /// Between two looks of `--watch`.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -20,12 +22,12 @@ const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 pub(crate) fn run(setup: &Setup, typed: &str, watch: bool) -> Result<()> {
     let located = setup.locate(typed)?;
     loop {
-        let shown = match Report::gather(setup, &located) {
+        let looked = Report::gather(setup, &located);
+        let shown = match &looked {
             Ok(report) if setup.json => format!("{}\n", serde_json::json!(report)),
-            Ok(report) => text::write(setup, &report),
-            // The next look may succeed.
-            Err(error) if watch => format!("{error}\n"),
-            Err(error) => return Err(error.into()),
+            Ok(report) => text::write(setup, report),
+            // When the store is out of reach, what is at risk is here.
+            Err(_) => local(setup, &located),
         };
         let mut out = stdout().lock();
         if watch && setup.color && !setup.json {
@@ -34,9 +36,24 @@ pub(crate) fn run(setup: &Setup, typed: &str, watch: bool) -> Result<()> {
         write!(out, "{shown}")?;
         out.flush()?;
         drop(out);
-        if !watch {
-            return Ok(());
+        match looked {
+            // The next look may succeed.
+            Err(error) if watch => eprintln!("plimsoll: {error}"),
+            Err(error) => return Err(error.into()),
+            Ok(_) if watch => {}
+            Ok(_) => return Ok(()),
         }
         thread::sleep(PAUSE);
+    }
+}
+
+/// What this host knows by itself: nothing, if it has no journal of the volume.
+fn local(setup: &Setup, located: &Located) -> String {
+    match journal_tail(&setup.process.host, &located.dir, None) {
+        Ok(Some(journal)) if setup.json => {
+            format!("{}\n", serde_json::json!({ "url": located.store.url(), "journal": journal }))
+        }
+        Ok(Some(journal)) => text::local(setup, located, &journal),
+        Ok(None) | Err(_) => String::new(),
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn run(setup: &Setup, located: &Located, connection: &Connection) -> 
     let history = located.settings.settings.state_dir.join("sql-history");
     // There is none the first time.
     let _ = editor.load_history(&history);
-    println!("{}\n.help lists commands", located.store.url());
+    writeln!(stdout(), "{}\n.help lists commands", located.store.url())?;
     let mut pending = String::new();
     loop {
         let prompt = if pending.is_empty() { "plimsoll> " } else { "     ...> " };

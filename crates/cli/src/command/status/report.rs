@@ -177,21 +177,11 @@ fn holder(setup: &Setup, standing: &Standing) -> Option<Holder> {
 
 /// This host's journal tells it now; of a holder elsewhere there is only what it said.
 fn load(standing: &Standing, journal: Option<&JournalTail>, located: &Located, now_ms: u64) -> Load {
-    let settings = &located.settings.settings;
-    let mut load = Load {
-        commits: 0,
-        bytes: 0,
-        age_ms: 0,
-        max_dirty_bytes: settings.max_dirty_bytes,
-        max_loss_window_ms: u64::try_from(settings.max_loss_window.as_millis()).unwrap_or(u64::MAX),
-        at_ms: now_ms,
-    };
+    let mut load = Load::none(located, now_ms);
     let said = standing.status.as_ref().map(|seen| &seen.record).filter(|record| !record.closed);
     match (journal, said) {
         (Some(journal), said) if said.is_none_or(|said| said.writer == journal.writer) => {
-            load.commits = journal.commits;
-            load.bytes = journal.bytes;
-            load.age_ms = if journal.commits == 0 { 0 } else { now_ms.saturating_sub(journal.since_ms) };
+            load = Load::of_journal(journal, located, now_ms);
         }
         (_, Some(said)) => {
             load.commits = said.load.commits;
@@ -202,6 +192,30 @@ fn load(standing: &Standing, journal: Option<&JournalTail>, located: &Located, n
         (_, None) => {}
     }
     load
+}
+
+impl Load {
+    fn none(located: &Located, now_ms: u64) -> Load {
+        let settings = &located.settings.settings;
+        Load {
+            commits: 0,
+            bytes: 0,
+            age_ms: 0,
+            max_dirty_bytes: settings.max_dirty_bytes,
+            max_loss_window_ms: u64::try_from(settings.max_loss_window.as_millis()).unwrap_or(u64::MAX),
+            at_ms: now_ms,
+        }
+    }
+
+    /// What a journal of this host puts at risk.
+    pub(crate) fn of_journal(journal: &JournalTail, located: &Located, now_ms: u64) -> Load {
+        Load {
+            commits: journal.commits,
+            bytes: journal.bytes,
+            age_ms: if journal.commits == 0 { 0 } else { now_ms.saturating_sub(journal.since_ms) },
+            ..Load::none(located, now_ms)
+        }
+    }
 }
 
 impl From<Watermarks> for Marks {

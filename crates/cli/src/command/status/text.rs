@@ -3,10 +3,12 @@
 use std::fmt::Write;
 
 use plimsoll_ltx::SNAPSHOT_LEVEL;
+use plimsoll_volume::Located;
 
 use super::report::{Load, Report, Role};
 use crate::{
     gauge::Gauge,
+    journal_tail::JournalTail,
     setup::Setup,
     table::{number, render, table},
     units,
@@ -50,6 +52,24 @@ pub(crate) fn write(setup: &Setup, report: &Report) -> String {
     text.push('\n');
     text.push_str(&levels(setup, report));
     for row in drawing(setup, &report.load, report.now_ms) {
+        text.push_str(row.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// What this host's journal alone tells. Which of its commits are durable only the store could say.
+pub(crate) fn local(setup: &Setup, located: &Located, journal: &JournalTail) -> String {
+    let now_ms = setup.process.host.clock.wall().0;
+    let commits = units::counted(journal.commits, "commit");
+    let mut text = format!(
+        "{:<10} {}\n{:<10} {commits} ({}) of this host, durable or not: the store cannot be asked\n",
+        "volume",
+        located.store.url(),
+        "journal",
+        units::bytes(journal.bytes)
+    );
+    for row in drawing(setup, &Load::of_journal(journal, located, now_ms), now_ms) {
         text.push_str(row.trim_end());
         text.push('\n');
     }
