@@ -148,8 +148,11 @@ impl Fetcher {
         let next = run.pages.last().and_then(|(last, _)| last.next());
         if let Some(next) = next {
             lock(&self.ahead).fetched(page, next);
-            if window.scan {
-                self.prefetch(view, next, window.bytes);
+            // What is under way already is no miss; the scan goes on behind it.
+            if window.scan
+                && let Some(end) = self.prefetch(view, next, window.bytes)
+            {
+                lock(&self.ahead).fetched(next, end);
             }
         }
         self.bring(view, run, Some((page, out))).await
@@ -198,14 +201,14 @@ impl Fetcher {
         inflight.iter().find(covers).map(|fetch| fetch.done.clone())
     }
 
-    /// Starts bringing the window that a scan will want next.
-    fn prefetch(self: &Arc<Self>, view: &Arc<View>, page: PageNo, bytes: u64) {
-        let Some(slot) = view.slot(page).cloned() else { return };
+    /// Starts bringing the window that a scan will want next; the page behind it.
+    fn prefetch(self: &Arc<Self>, view: &Arc<View>, page: PageNo, bytes: u64) -> Option<PageNo> {
+        let slot = view.slot(page).cloned()?;
         if lock(&self.cache).is_none() || self.pending(slot.object(), page).is_some() {
-            return;
+            return None;
         }
         let run = self.run(view, page, &slot, bytes);
-        let (Some((first, _)), Some((last, _))) = (run.pages.first(), run.pages.last()) else { return };
+        let ((first, _), (last, _)) = (run.pages.first()?, run.pages.last()?);
         let (object, first, last) = (Arc::clone(&run.object), *first, *last);
         let (this, view) = (Arc::clone(self), Arc::clone(view));
         let ended = Arc::clone(&object);
@@ -220,6 +223,7 @@ impl Fetcher {
         .shared();
         lock(&self.inflight).push(Inflight { object, first, last, done: done.clone() });
         self.config.host.tasks.spawn(done.boxed());
+        last.next()
     }
 
     /// The run of pages from `page` on that one request for about `bytes` brings.

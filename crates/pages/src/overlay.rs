@@ -8,6 +8,9 @@ use rustc_hash::FxHashMap;
 pub enum Found<P> {
     /// The content is in the journal.
     At(P),
+    /// The content is in the journal and the same as in the view. The place may be given up any time, since no
+    /// reader depends on it.
+    Spare(P),
     /// The volume was cut below this page since the view, so the page starts from zeros again.
     Zeros,
 }
@@ -43,15 +46,15 @@ impl<P: Copy> Overlay<P> {
     /// `None`: the view has it.
     #[must_use]
     pub fn find(&self, page: PageNo, lsn: Lsn, floor: Lsn) -> Option<Found<P>> {
-        // What is not newer than the view is for readers of older ones: since then the page may have been cut off.
-        let version = self.newest(page, lsn).filter(|(at, _)| *at > floor);
-        let cut = self.cuts.iter().rev().find(|(at, count)| *at <= lsn && *at > floor && !count.contains(page));
-        match (version, cut) {
+        let cut = self.cuts.iter().rev().find(|(at, count)| *at <= lsn && !count.contains(page));
+        match (self.newest(page, lsn), cut) {
             // A page is written only while it is within the volume, so a version of the commit that cuts comes before.
-            (Some((at, _)), Some((cut, _))) if at <= *cut => Some(Found::Zeros),
-            (Some((_, place)), _) => Some(Found::At(place)),
-            (None, Some(_)) => Some(Found::Zeros),
-            (None, None) => None,
+            (Some((at, place)), cut) if cut.is_none_or(|(cut, _)| at > *cut) => {
+                Some(if at > floor { Found::At(place) } else { Found::Spare(place) })
+            }
+            // What the view is newer than, it knows.
+            (_, Some((cut, _))) if *cut > floor => Some(Found::Zeros),
+            _ => None,
         }
     }
 
@@ -72,7 +75,7 @@ impl<P: Copy> Overlay<P> {
             .filter(|page| count.contains(**page))
             .filter_map(|page| match self.find(*page, to, from)? {
                 Found::At(place) => Some((*page, place)),
-                Found::Zeros => None,
+                Found::Spare(_) | Found::Zeros => None,
             })
             .collect();
         changed.sort_unstable_by_key(|(page, _)| *page);
@@ -163,6 +166,7 @@ mod tests {
         let overlay = overlay();
         assert_eq!(overlay.find(page(9), Lsn(3), Lsn(2)), None);
         assert_eq!(overlay.find(page(9), Lsn(1), Lsn(0)), Some(Found::At(place(2))), "the older reader");
+        assert_eq!(overlay.find(page(1), Lsn(2), Lsn(2)), Some(Found::Spare(place(3))), "as good as the view");
     }
 
     #[test]

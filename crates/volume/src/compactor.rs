@@ -1,6 +1,9 @@
 //! Merging and collecting while the volume is held.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use plimsoll_commitlog::forget_bygone;
 use plimsoll_host::Mono;
@@ -81,6 +84,21 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
     }
 }
 
+/// Merges every level because somebody asked for it. The volume is not let go for idleness meanwhile.
+pub(crate) async fn everything(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Result<Compacted> {
+    struct Merging<'a>(&'a Writer);
+    impl Drop for Merging<'_> {
+        fn drop(&mut self) {
+            self.0.merging.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+    writer.merging.fetch_add(1, Ordering::AcqRel);
+    let _merging = Merging(writer);
+    let levels = shared.settings().compaction_levels.len();
+    let levels: Vec<u8> = (1..=levels).filter_map(|level| u8::try_from(level).ok()).collect();
+    round(shared, writer, &levels, true).await
+}
+
 /// Merges the given levels, takes a snapshot if it is time (or `everything` is asked for), and collects.
 pub(crate) async fn round(
     shared: &Arc<Shared>,
@@ -132,9 +150,10 @@ async fn merge(
     done: &mut Compacted,
 ) -> Result<()> {
     if writer.stopped() {
-        return Err(Error::new(ErrorKind::Closed, "merging")
+        return Err(Error::new(ErrorKind::Held, "merging")
             .object(shared.url().to_owned())
-            .why("the volume was let go"));
+            .why("the volume was let go meanwhile")
+            .hint("what was merged until then is kept; start again"));
     }
     let merged = writer.merger.merge(id, inputs).await?;
     {

@@ -77,7 +77,7 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
 
 fn is_idle(shared: &Shared, writer: &Writer, now: Mono) -> bool {
     let patience = shared.settings().idle_release;
-    if patience.is_zero() {
+    if patience.is_zero() || writer.merging.load(Ordering::Acquire) > 0 {
         return false;
     }
     let accounts = writer.accounts();

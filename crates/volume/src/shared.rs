@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, RwLock, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub(crate) writer: Option<Arc<Writer>>,
     /// Whether a write transaction is open.
     pub(crate) writing: bool,
+    /// The volume is being let go for idleness; whoever wants to write takes it again after that.
+    pub(crate) leaving: bool,
     /// Another process of this host waits for its turn: no write transaction begins.
     pub(crate) handover: bool,
     /// When the volume was last let go for another process of this host.
@@ -100,6 +102,8 @@ pub(crate) struct Writer {
     pub(crate) sealed: Mutex<bool>,
     /// Set once another writer is known to have taken the volume.
     pub(crate) fence: Mutex<Option<FenceInfo>>,
+    /// How many merge because somebody asked for it: meanwhile the volume is not idle.
+    pub(crate) merging: AtomicUsize,
     /// Fires when a write transaction ends.
     pub(crate) idle: Event,
     /// Fires whenever a wait may have an answer or a commit may have room.
@@ -114,10 +118,12 @@ pub(crate) struct Writer {
     pub(crate) merger: Merger,
     /// Snapshots by the commit of the view under them.
     pub(crate) live: Mutex<BTreeMap<Lsn, usize>>,
-    /// The commit of the newest view.
+    /// The commit up to which the cache has had its share of the journal.
     pub(crate) floor: AtomicU64,
     /// Tasks end.
     pub(crate) stop: AtomicBool,
+    /// Held from a sync's place in the history until its pages are in the cache.
+    pub(crate) keeping: tokio::sync::Mutex<()>,
     /// Held while journal segments are given up.
     pub(crate) tidying: Mutex<()>,
     /// Keeps other processes of this host from writing.

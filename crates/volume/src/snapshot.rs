@@ -91,11 +91,13 @@ impl Snapshot {
             );
             match found {
                 Some(Found::At(place)) => return writer.journal.read(place, page, buf),
+                // Nearer than the store, as long as the journal has it.
+                Some(Found::Spare(place)) if writer.journal.read(place, page, buf).is_ok() => return Ok(()),
                 Some(Found::Zeros) => {
                     buf.fill(0);
                     return Ok(());
                 }
-                None => {}
+                Some(Found::Spare(_)) | None => {}
             }
         }
         let Some(slot) = self.view.slot(page) else {

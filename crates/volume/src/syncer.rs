@@ -79,16 +79,14 @@ async fn sync_once(shared: &Arc<Shared>, writer: &Arc<Writer>, reason: SyncReaso
             clock.sleep(VISIBLE_SOON).await;
         }
         Ok(Some(Outcome::Fenced(info))) => fence(shared, writer, &info).await,
-        Err(error) if error.kind() == ErrorKind::Fenced => {
-            match writer.lease.aftermath().await {
-                Ok(info) => fence(shared, writer, &info).await,
-                Err(error) => {
-                    tracing::warn!(%error, "what became of the last commits is not known yet");
-                    end_as_fenced(writer, writer.lease.durable(), clock.wall());
-                    writer.accounts().sync.on_sync_failed(clock.now(), PAUSE);
-                }
+        Err(error) if error.kind() == ErrorKind::Fenced => match writer.lease.aftermath().await {
+            Ok(info) => fence(shared, writer, &info).await,
+            Err(error) => {
+                tracing::warn!(%error, "what became of the last commits is not known yet");
+                end_as_fenced(writer, writer.lease.durable(), clock.wall());
+                writer.accounts().sync.on_sync_failed(clock.now(), PAUSE);
             }
-        }
+        },
         Err(error) => {
             tracing::warn!(%error, "a sync did not succeed and will be tried again");
             shared.note_trouble(&error);
@@ -202,6 +200,7 @@ fn encode(shared: &Shared, writer: &Writer, cut: Cut) -> Result<Attempt> {
 async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>) {
     let host = &shared.config.host;
     let Sync { txid, stamp, page_count, page_size, checksum, .. } = attempt.sync;
+    let keeping = writer.keeping.lock().await;
     let object = Arc::new(Object { id: FileId::sync(txid), size: attempt.size });
     let placed: Vec<Placed> = attempt
         .index
@@ -223,15 +222,17 @@ async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>
     writer.progress.fire();
     let Some((view, uuid)) = after else { return };
     shared.open_cache(&view, uuid);
-    writer.floor.store(stamp.lsn.0, Ordering::Release);
     let (of, by, at) = (Arc::clone(shared), Arc::clone(writer), Arc::clone(attempt));
     run_blocking(&host.tasks, move || {
         keep(&of, &by, &at, txid);
+        // Only now: what is below may be given up.
+        by.floor.store(stamp.lsn.0, Ordering::Release);
         by.tidy();
         let dirty = by.overlay.read().expect("BUG: a panic while the overlay was locked").pages();
         by.accounts().ledger.set_pages(dirty);
     })
     .await;
+    drop(keeping);
     if placed.len() <= LEARNED_PAGES_MAX {
         let index = Index { object, count: page_count, page_size, lsn: Some(stamp.lsn), pages: placed };
         writer.merger.learn(Arc::new(index));

@@ -270,9 +270,7 @@ impl WriteTxn {
         let shared = self.base.shared();
         let ended = self.writer.accounts().progress.ended();
         match ended {
-            Some(terminal) => {
-                terminal.error(self.base.lsn().next(), Level::Buffered).object(shared.url().to_owned())
-            }
+            Some(terminal) => terminal.error(self.base.lsn().next(), Level::Buffered).object(shared.url().to_owned()),
             None => shared.closed_error(),
         }
     }

@@ -63,6 +63,7 @@ impl Volume {
             view: Arc::new(View::empty()),
             writer: None,
             writing: false,
+            leaving: false,
             handover: false,
             yielded: None,
             fenced: false,
@@ -162,7 +163,7 @@ impl Volume {
         let writer = {
             let state = shared.state();
             match &state.writer {
-                Some(_) if state.closed => None,
+                Some(_) if state.closed || state.leaving => None,
                 other => other.clone(),
             }
         };
@@ -171,6 +172,10 @@ impl Volume {
             None => shared.config.host.tasks.wait(shared.take()).inspect_err(|error| shared.note_trouble(error))?,
         };
         let mut state = shared.state();
+        if state.leaving {
+            drop(state);
+            return self.begin_write(base);
+        }
         if state.handover {
             drop(state);
             return Err(shared.others_turn());
@@ -240,11 +245,9 @@ impl Volume {
     /// `Held`, `Fenced`, or as the store says. What was done until then stays done.
     pub fn compact(&self) -> Result<Compacted> {
         let shared = &self.shared;
-        let levels: Vec<u8> =
-            (1..=shared.settings().compaction_levels.len()).filter_map(|level| u8::try_from(level).ok()).collect();
         shared.config.host.tasks.wait(async {
             let writer = shared.take().await?;
-            compactor::round(shared, &writer, &levels, true).await
+            compactor::everything(shared, &writer).await
         })
     }
 

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, RwLock,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize},
     },
     time::Duration,
 };
@@ -47,11 +47,11 @@ impl Shared {
     /// `Held`: another thread, process or host has it for now. `Fenced`, `Closed`: never again.
     /// `Unsupported`: the store cannot be written to safely. Otherwise as store and disk say.
     pub(crate) async fn take(self: &Arc<Self>) -> Result<Arc<Writer>> {
-        let _turning = self.turning.try_lock().map_err(|_| {
-            Error::new(ErrorKind::Held, "writing to")
+        let Some(_turning) = self.in_time(self.turning.lock()).await else {
+            return Err(Error::new(ErrorKind::Held, "writing to")
                 .object(self.url().to_owned())
-                .why("another thread of this process is just taking it or letting it go")
-        })?;
+                .why("another thread of this process is taking it or letting it go, and does not come to an end"));
+        };
         {
             let state = self.state();
             if let Some(writer) = &state.writer {
@@ -194,6 +194,7 @@ impl Shared {
             accounts: Mutex::new(accounts),
             sealed: Mutex::new(false),
             fence: Mutex::new(None),
+            merging: AtomicUsize::new(0),
             idle: Event::default(),
             progress: Event::default(),
             syncer: Alarm::default(),
@@ -214,6 +215,7 @@ impl Shared {
             live: Mutex::new(BTreeMap::new()),
             floor: AtomicU64::new(view.lsn.0),
             stop: AtomicBool::new(false),
+            keeping: tokio::sync::Mutex::new(()),
             tidying: Mutex::new(()),
             lock: Mutex::new(Some(lock)),
         });
@@ -372,17 +374,19 @@ impl Shared {
             Err(busy("its last commits are not durable"))
         };
         let mut state = self.state();
-        (state.writing, state.handover) = (false, false);
+        (state.writing, state.handover, state.leaving) = (false, false, false);
         result
     }
 
     /// Takes the writer's place, so that no commit can come in between. `idle`: only if it is free now; otherwise the
     /// transaction that is open is the last for now.
     async fn claim(&self, writer: &Writer, idle: bool) -> bool {
-        let claim = || (!std::mem::replace(&mut self.state().writing, true)).then_some(());
         if idle {
-            return claim().is_some();
+            let mut state = self.state();
+            state.leaving = !std::mem::replace(&mut state.writing, true);
+            return state.leaving;
         }
+        let claim = || (!std::mem::replace(&mut self.state().writing, true)).then_some(());
         self.state().handover = true;
         let waited = select(Box::pin(writer.idle.until(claim)), self.config.host.clock.sleep(HANDOVER)).await;
         let claimed = matches!(waited, Either::Left(_));
@@ -410,6 +414,8 @@ impl Shared {
     /// Everything is durable: says so, and gives everything back.
     async fn leave(self: &Arc<Self>, writer: &Arc<Writer>) -> Result<()> {
         say_goodbye(self, &writer.lease, &report(self, writer)).await;
+        // Whoever opens the volume next finds in the cache what was written here.
+        drop(writer.keeping.lock().await);
         writer.stop();
         {
             let mut state = self.state();

@@ -1,0 +1,107 @@
+use plimsoll_model::{ErrorKind, Level};
+
+use crate::world::{World, get, marks, put};
+
+const BUSY: [(&str, &str); 5] = [
+    ("sync_interval_ms", "50"),
+    ("compaction_levels_ms", "300,900"),
+    ("l0_retention_ms", "1000"),
+    ("retention_ms", "4000"),
+    ("snapshot_interval_ms", "2000"),
+];
+const NO_CACHE: (&str, &str) = ("cache_bytes_max", "0");
+
+#[test]
+fn a_follower_keeps_up_and_never_goes_back() {
+    let world = World::new(1);
+    let volume = world.machine("a").open(&BUSY);
+    let follower = world.machine("b").open_read_only(&[("follow_interval_ms", "100")]);
+    let mut last = 0;
+    for mark in 1..=100 {
+        put(&volume, &[(1, mark), (2, mark)], 2, Level::Buffered).unwrap();
+        world.run_for(60);
+        let snapshot = follower.snapshot().unwrap();
+        if snapshot.page_count().0 == 0 {
+            continue;
+        }
+        let seen = get(&snapshot, 1);
+        assert_eq!(seen, get(&snapshot, 2), "half a commit");
+        assert!(seen >= last, "from {last} back to {seen}");
+        assert!(seen + 8 >= mark, "{seen} is far behind {mark}");
+        last = seen;
+    }
+}
+
+#[test]
+fn a_follower_finds_its_pages_after_they_were_merged_and_collected_though_nothing_new_was_synced() {
+    let world = World::new(2);
+    let volume = world.machine("a").open(&BUSY);
+    put(&volume, &[(1, 1), (2, 2), (3, 3)], 3, Level::Durable).unwrap();
+    let follower = world.machine("b").open_read_only(&[NO_CACHE]);
+    let pinned = follower.snapshot().unwrap();
+    for mark in 10..20 {
+        put(&volume, &[(1, mark)], 3, Level::Durable).unwrap();
+        world.run_for(10);
+        follower.refresh().unwrap();
+    }
+    world.run_for(1500);
+    put(&volume, &[(1, 20)], 3, Level::Durable).unwrap();
+    world.run_for(1500);
+    follower.refresh().unwrap();
+    volume.compact().unwrap();
+    volume.compact().unwrap();
+    assert_eq!(marks(&follower), [20, 2, 3]);
+    // What has not changed since is found for the older reader too; what has is said to be gone.
+    assert_eq!((get(&pinned, 2), get(&pinned, 3)), (2, 3));
+    match crate::world::try_get(&pinned, 1) {
+        Ok(mark) => assert_eq!(mark, 1),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound),
+    }
+}
+
+#[test]
+fn a_follower_that_slept_longer_than_the_retention_wakes_up_in_the_newest_state() {
+    let world = World::new(3);
+    let volume = world.machine("a").open(&BUSY);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    let follower = world.machine("b").open_read_only(&[NO_CACHE, BUSY[2]]);
+    assert_eq!(marks(&follower), [1]);
+    for mark in 2..80 {
+        put(&volume, &[(1, mark)], 1, Level::Durable).unwrap();
+        world.run_for(200);
+    }
+    assert_eq!(marks(&follower), [79]);
+}
+
+#[test]
+fn a_view_inside_the_retention_window_stays_readable_when_a_snapshot_replaces_the_merges_under_it() {
+    let world = World::new(4);
+    let values = [
+        ("sync_interval_ms", "50"),
+        ("compaction_levels_ms", "200"),
+        ("l0_retention_ms", "300"),
+        ("retention_ms", "60000"),
+        ("snapshot_interval_ms", "3000"),
+    ];
+    let volume = world.machine("a").open(&values);
+    for mark in 1..=10 {
+        put(&volume, &[(1, mark), (2, mark)], 2, Level::Durable).unwrap();
+        world.run_for(300);
+    }
+    let follower = world.machine("b").open_read_only(&[NO_CACHE]);
+    let pinned = follower.snapshot().unwrap();
+    let expected = [get(&pinned, 1), get(&pinned, 2)];
+    for mark in 11..=40 {
+        put(&volume, &[(1, mark), (2, mark)], 2, Level::Durable).unwrap();
+        world.run_for(300);
+    }
+    volume.compact().unwrap();
+    assert!(volume.status().txid > 30);
+    // Its own sync may be gone after the retention of level 0, but not what had been merged when it was pinned.
+    for (number, mark) in [(1, expected[0]), (2, expected[1])] {
+        match crate::world::try_get(&pinned, number) {
+            Ok(found) => assert_eq!(found, mark),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
+        }
+    }
+}

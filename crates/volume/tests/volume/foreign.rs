@@ -1,0 +1,74 @@
+//! Replicas that something else writes: syncs without stamps.
+
+use plimsoll_host::WallMs;
+use plimsoll_ltx::{Encoder, FileId, Frames, Header, Layout};
+use plimsoll_model::{ErrorKind, Level, PageCount, PageSize, Txid};
+use plimsoll_store::Store as _;
+use plimsoll_volume::Role;
+
+use crate::world::{PAGE, World, content, marks, page, put};
+
+fn sync(world: &World, txid: u64, pages: &[(u32, u64)], count: u32) {
+    let header = Header {
+        page_size: PageSize::new(PAGE as u32).unwrap(),
+        commit: PageCount(count),
+        min: Txid(txid),
+        max: Txid(txid),
+        timestamp: WallMs(1_700_000_000_000 + txid),
+        stamp: None,
+        link: 0,
+    };
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(&mut bytes, header, Frames::Frame).unwrap();
+    for (number, mark) in pages {
+        encoder.page(page(*number), &content(*mark)).unwrap();
+    }
+    encoder.finish().unwrap();
+    let layout = if world.shelf().s3_layout() { Layout::S3 } else { Layout::Other };
+    let key = layout.key(&FileId::sync(Txid(txid)));
+    world.wait(world.shelf().put(&key, bytes.into())).unwrap();
+}
+
+#[test]
+fn a_replica_without_stamps_is_followed_and_leaves_no_trace() {
+    let world = World::new(1);
+    sync(&world, 1, &[(1, 1), (2, 2)], 2);
+    sync(&world, 2, &[(2, 3)], 2);
+    let before = world.wait(world.shelf().list("", None)).unwrap().len();
+    let follower = world.machine("a").open_read_only(&[]);
+    assert_eq!(marks(&follower), [1, 3]);
+    sync(&world, 3, &[(1, 4), (3, 5)], 3);
+    world.run_for(5000);
+    assert_eq!(marks(&follower), [4, 3, 5]);
+    assert_eq!(world.wait(world.shelf().list("", None)).unwrap().len(), before + 1);
+}
+
+#[test]
+fn a_replica_without_stamps_is_continued_and_survives_crashes() {
+    let world = World::new(2);
+    sync(&world, 1, &[(1, 1), (2, 2)], 2);
+    let mut machine = world.machine("a");
+    let volume = machine.open(&[("sync_interval_ms", "60000")]);
+    put(&volume, &[(1, 5)], 2, Level::Durable).unwrap();
+    put(&volume, &[(2, 6)], 2, Level::Buffered).unwrap();
+    assert_eq!(marks(&world.machine("b").open_read_only(&[])), [5, 2]);
+    machine.kill();
+    let volume = machine.open(&[]);
+    assert_eq!(marks(&volume), [5, 6]);
+    volume.close().unwrap();
+    assert_eq!(marks(&world.machine("c").open_read_only(&[])), [5, 6]);
+}
+
+#[test]
+fn a_foreign_writer_that_takes_the_next_name_fences_ours_and_its_tail_is_kept() {
+    let world = World::new(3);
+    let machine = world.machine("a");
+    let volume = machine.open(&[("sync_interval_ms", "60000")]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    let tail = put(&volume, &[(1, 2)], 1, Level::Buffered).unwrap();
+    sync(&world, volume.status().txid + 1, &[(1, 9)], 1);
+    assert_eq!(tail.wait(Level::Durable).unwrap_err().kind(), ErrorKind::Fenced);
+    world.run_for(100);
+    assert_eq!((volume.status().role, volume.status().stranded.len()), (Role::Fenced, 1));
+    assert_eq!(marks(&volume), [9]);
+}

@@ -1,0 +1,100 @@
+use std::time::Duration;
+
+use plimsoll_model::{ErrorKind, Level, Lsn};
+
+use crate::world::{World, marks, put};
+
+const SOON: Duration = Duration::from_millis(50);
+
+#[test]
+fn a_wait_for_durable_syncs_at_once_and_does_not_sit_out_the_timer() {
+    let world = World::new(1);
+    let volume = world.machine("a").open(&[("sync_interval_ms", "60000")]);
+    for mark in 1..=3 {
+        let before = world.now();
+        put(&volume, &[(1, mark)], 1, Level::Durable).unwrap();
+        assert!(world.now() - before < SOON);
+        assert_eq!(volume.status().durable.lsn, mark);
+    }
+}
+
+#[test]
+fn a_wait_for_journaled_syncs_the_journal_at_once_and_survives_power_loss() {
+    let world = World::new(2);
+    let mut machine = world.machine("a");
+    let values = [("journal_sync_interval_ms", "60000"), ("sync_interval_ms", "60000")];
+    let volume = machine.open(&values);
+    let before = world.now();
+    put(&volume, &[(1, 7)], 1, Level::Journaled).unwrap();
+    assert!(world.now() - before < SOON);
+    machine.lose_power();
+    assert_eq!(marks(&machine.open(&values)), [7]);
+}
+
+#[test]
+fn a_buffered_commit_survives_the_process_and_costs_no_sync_of_the_disk() {
+    let world = World::new(3);
+    let mut machine = world.machine("a");
+    let values = [("journal_sync_policy", "manual"), ("sync_interval_ms", "60000")];
+    let volume = machine.open(&values);
+    put(&volume, &[(1, 1)], 1, Level::Buffered).unwrap();
+    let before = machine.disk.counts().syncs;
+    put(&volume, &[(1, 2)], 1, Level::Buffered).unwrap();
+    assert_eq!(machine.disk.counts().syncs, before);
+    machine.kill();
+    assert_eq!(marks(&machine.open(&values)), [2]);
+}
+
+#[test]
+fn under_the_immediate_policy_every_commit_is_journaled_before_it_is_acknowledged() {
+    let world = World::new(4);
+    let mut machine = world.machine("a");
+    let values = [("journal_sync_policy", "immediate"), ("sync_interval_ms", "60000")];
+    let volume = machine.open(&values);
+    for mark in 1..=5 {
+        put(&volume, &[(1, mark)], 1, Level::Buffered).unwrap();
+    }
+    machine.lose_power();
+    assert_eq!(marks(&machine.open(&values)), [5]);
+}
+
+#[test]
+fn the_timers_bring_a_commit_to_the_journal_and_to_the_store_by_themselves() {
+    let world = World::new(5);
+    let volume = world.machine("a").open(&[("journal_sync_interval_ms", "40"), ("sync_interval_ms", "1000")]);
+    put(&volume, &[(1, 1)], 1, Level::Buffered).unwrap();
+    assert_eq!(volume.status().journaled.lsn, 0);
+    world.run_for(60);
+    assert_eq!((volume.status().journaled.lsn, volume.status().durable.lsn), (1, 0));
+    world.run_for(1000);
+    assert_eq!(volume.status().durable.lsn, 1);
+    assert_eq!(volume.status().load.commits, 0);
+}
+
+#[test]
+fn watermarks_never_go_back_and_keep_their_order() {
+    let world = World::new(6);
+    let volume = world.machine("a").open(&[("journal_sync_policy", "manual"), ("sync_interval_ms", "100")]);
+    let mut last = (0, 0, 0);
+    for mark in 0..60 {
+        put(&volume, &[(1, mark)], 1, [Level::Buffered, Level::Journaled][mark as usize % 2]).unwrap();
+        world.run_for(world.below(40));
+        let status = volume.status();
+        let now = (status.appended.lsn, status.journaled.lsn, status.durable.lsn);
+        assert!(now.0 >= last.0 && now.1 >= last.1 && now.2 >= last.2, "{last:?} {now:?}");
+        assert!(now.1 <= now.0 && now.2 <= now.0, "{now:?}");
+        last = now;
+    }
+}
+
+#[test]
+fn nobody_can_wait_for_a_commit_that_was_never_made() {
+    let world = World::new(7);
+    let volume = world.machine("a").open(&[("sync_timeout_ms", "100")]);
+    put(&volume, &[(1, 1)], 1, Level::Buffered).unwrap();
+    for level in [Level::Journaled, Level::Durable] {
+        volume.wait(Lsn(9), level).unwrap_err();
+    }
+    let follower = world.machine("b").open_read_only(&[]);
+    assert_eq!(follower.wait(Lsn(9), Level::Buffered).unwrap_err().kind(), ErrorKind::Invalid);
+}

@@ -1,0 +1,15 @@
+//! The promises of an open volume, each as a test that fails when it is broken.
+
+mod followers; // readers on other hosts
+mod foreign; // replicas that something else writes
+mod levels; // what a commit has survived when it is acknowledged
+mod live; // settings that change while the volume is open
+mod load_line; // how much may be at risk
+mod model; // random histories against a model
+mod outages; // lost answers, a store that is away, closing
+mod recovery; // crashes, full disks, old states
+mod remote; // the way to the store
+mod requests; // what reading costs
+mod takeover; // one writer at a time
+mod threads; // real threads on a real disk
+mod world; // time, machines, disks

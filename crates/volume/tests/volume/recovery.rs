@@ -1,0 +1,208 @@
+use plimsoll_model::{ErrorKind, Level, PageCount};
+use plimsoll_store::Store as _;
+
+use crate::world::{World, get, marks, page, put, try_get};
+
+const LAZY: (&str, &str) = ("sync_interval_ms", "60000");
+
+#[test]
+fn after_a_crash_the_same_host_goes_on_exactly_where_it_was() {
+    let world = World::new(1);
+    let mut machine = world.machine("a");
+    let volume = machine.open(&[LAZY]);
+    put(&volume, &[(1, 1), (2, 2), (3, 3)], 3, Level::Durable).unwrap();
+    put(&volume, &[(2, 4)], 3, Level::Buffered).unwrap();
+    put(&volume, &[(1, 5)], 2, Level::Buffered).unwrap();
+    put(&volume, &[(4, 6)], 4, Level::Buffered).unwrap();
+    for _ in 0..3 {
+        machine.kill();
+        let volume = machine.open(&[LAZY]);
+        assert_eq!((volume.head().0, marks(&volume)), (4, vec![5, 4, 0, 6]));
+        assert_eq!(volume.status().load.commits, 3);
+    }
+    let volume = machine.open_read_only(&[]);
+    assert_eq!(marks(&volume), [1, 2, 3], "only what is synced, without the journal");
+}
+
+#[test]
+fn what_was_synced_before_the_journal_reached_the_disk_is_there_after_power_loss() {
+    for seed in 0..20 {
+        let world = World::new(seed);
+        let mut machine = world.machine("a");
+        let values = [("journal_sync_policy", "manual"), LAZY];
+        let volume = machine.open(&values);
+        for mark in 1..=3 {
+            put(&volume, &[(1, mark)], 1, Level::Durable).unwrap();
+        }
+        machine.lose_power();
+        let volume = machine.open(&values);
+        assert_eq!((volume.head().0, marks(&volume)), (3, vec![3]));
+        put(&volume, &[(1, 4)], 1, Level::Durable).unwrap();
+        assert_eq!(marks(&world.machine("b").open_read_only(&[])), [4]);
+        assert_eq!(volume.status().stranded.len(), 0);
+    }
+}
+
+#[test]
+fn the_journal_of_another_volume_at_the_same_url_is_kept_aside() {
+    let world = World::new(2);
+    let mut machine = world.machine("a");
+    put(&machine.open(&[LAZY]), &[(1, 1)], 1, Level::Journaled).unwrap();
+    machine.kill();
+    let keys: Vec<String> =
+        world.wait(world.shelf().list("", None)).unwrap().into_iter().map(|entry| entry.key).collect();
+    world.wait(world.shelf().delete(&keys)).unwrap();
+    let other = world.machine("b").open(&[]);
+    put(&other, &[(1, 9)], 1, Level::Durable).unwrap();
+    other.close().unwrap();
+
+    let volume = machine.open(&[]);
+    assert_eq!((marks(&volume), volume.status().stranded.len()), (vec![9], 1));
+    put(&volume, &[(1, 10)], 1, Level::Durable).unwrap();
+}
+
+#[test]
+fn a_journal_that_another_writer_went_past_is_stranded_at_the_next_open() {
+    let world = World::new(3);
+    let mut machine = world.machine("a");
+    let volume = machine.open(&[LAZY]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    put(&volume, &[(1, 2)], 1, Level::Journaled).unwrap();
+    machine.kill();
+    let other = world.machine("b").open(&[("takeover", "true")]);
+    put(&other, &[(1, 3)], 1, Level::Durable).unwrap();
+    other.close().unwrap();
+    let volume = machine.open(&[]);
+    assert_eq!((marks(&volume), volume.status().stranded.len()), (vec![3], 1));
+}
+
+#[test]
+fn a_finished_journal_is_not_stranded_even_if_much_was_written_since_it_was_opened() {
+    let world = World::new(4);
+    let mut machine = world.machine("a");
+    let volume = machine.open(&[LAZY]);
+    // More than a segment, so that the one in which the journal says whose it is has been given up.
+    for round in 0..3 {
+        let base = volume.snapshot().unwrap();
+        let mut txn = volume.begin_write(&base).unwrap();
+        for number in 1..=200 {
+            txn.write(page(number), &vec![round; 65_536]).unwrap();
+        }
+        txn.commit(PageCount(200), Level::Durable).unwrap().wait(Level::Durable).unwrap();
+    }
+    machine.kill();
+    let other = world.machine("b").open(&[("takeover", "true")]);
+    let base = other.snapshot().unwrap();
+    let mut txn = other.begin_write(&base).unwrap();
+    txn.write(page(1), &vec![9; 65_536]).unwrap();
+    txn.commit(PageCount(200), Level::Durable).unwrap().wait(Level::Durable).unwrap();
+    other.close().unwrap();
+    assert_eq!(machine.open(&[]).status().stranded.len(), 0);
+}
+
+#[test]
+fn a_page_that_was_cut_off_and_grown_over_is_zeros_here_and_everywhere() {
+    let world = World::new(5);
+    let volume = world.machine("a").open(&[LAZY]);
+    put(&volume, &[(1, 1), (2, 2)], 2, Level::Durable).unwrap();
+    let pinned = volume.snapshot().unwrap();
+    put(&volume, &[(1, 3), (9, 9)], 9, Level::Buffered).unwrap();
+    put(&volume, &[(1, 4)], 1, Level::Buffered).unwrap();
+    put(&volume, &[(1, 5)], 9, Level::Buffered).unwrap();
+    let expected = [5, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(marks(&volume), expected);
+    volume.sync().unwrap();
+    assert_eq!(marks(&volume), expected);
+    assert_eq!(marks(&world.machine("b").open_read_only(&[])), expected);
+    // Again, with a reader for whom the old versions are kept.
+    put(&volume, &[(1, 6), (9, 9)], 9, Level::Buffered).unwrap();
+    put(&volume, &[(1, 7)], 1, Level::Durable).unwrap();
+    put(&volume, &[(1, 8)], 9, Level::Buffered).unwrap();
+    assert_eq!(get(&volume.snapshot().unwrap(), 9), 0);
+    assert_eq!((get(&pinned, 1), get(&pinned, 2)), (1, 2));
+}
+
+#[test]
+fn the_page_that_sqlite_never_stores_is_refused_before_it_can_stop_a_sync() {
+    let world = World::new(6);
+    let volume = world.machine("a").open(&[]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    let base = volume.snapshot().unwrap();
+    let mut txn = volume.begin_write(&base).unwrap();
+    let lock_page = plimsoll_model::PageSize::new(512).unwrap().lock_page();
+    assert_eq!(txn.write(lock_page, &[1; 512]).unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn a_full_disk_fails_the_commit_and_leaves_the_volume_as_it_was() {
+    let world = World::new(7);
+    let machine = world.machine("a");
+    let volume = machine.open(&[LAZY]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    machine.disk.set_capacity(Some(machine.disk.used() + (1 << 20)));
+    let base = volume.snapshot().unwrap();
+    let mut txn = volume.begin_write(&base).unwrap();
+    let large = || -> plimsoll_model::Result<()> {
+        for number in 1..=60_000 {
+            txn.write(page(number), &crate::world::content(u64::from(number)))?;
+        }
+        txn.commit(PageCount(60_000), Level::Buffered).map(drop)
+    };
+    assert_eq!(large().unwrap_err().kind(), ErrorKind::Full);
+    assert_eq!(marks(&volume), [1]);
+    machine.disk.set_capacity(None);
+    put(&volume, &[(1, 2)], 1, Level::Durable).unwrap();
+    assert_eq!(marks(&world.machine("b").open_read_only(&[])), [2]);
+}
+
+#[test]
+fn a_sync_that_finds_no_room_to_build_its_object_is_tried_again_until_it_does() {
+    let world = World::new(8);
+    let machine = world.machine("a");
+    let volume = machine.open(&[LAZY, ("sync_timeout_ms", "3000")]);
+    let base = volume.snapshot().unwrap();
+    let mut txn = volume.begin_write(&base).unwrap();
+    let mut noise = 1_u64;
+    for number in 1..=600 {
+        let mut bytes = Vec::with_capacity(65_536);
+        while bytes.len() < 65_536 {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            bytes.extend((noise >> 8).to_be_bytes());
+        }
+        txn.write(page(number), &bytes).unwrap();
+    }
+    let receipt = txn.commit(PageCount(600), Level::Journaled).unwrap();
+    machine.disk.set_capacity(Some(machine.disk.used() + (1 << 20)));
+    let error = receipt.wait(Level::Durable).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("storage space"), "{error}");
+    machine.disk.set_capacity(None);
+    world.run_for(15_000);
+    receipt.wait(Level::Durable).unwrap();
+    assert_eq!(volume.status().durable.lsn, 1);
+}
+
+#[test]
+fn a_snapshot_stays_readable_while_its_pages_are_replaced_synced_merged_and_collected() {
+    let world = World::new(9);
+    let values = [
+        ("sync_interval_ms", "50"),
+        ("compaction_levels_ms", "300,900"),
+        ("l0_retention_ms", "500"),
+        ("retention_ms", "1000"),
+        ("snapshot_interval_ms", "1500"),
+        ("cache_bytes_max", "0"),
+    ];
+    let volume = world.machine("a").open(&values);
+    let pages: Vec<(u32, u64)> = (1..=40).map(|number| (number, u64::from(number))).collect();
+    put(&volume, &pages, 40, Level::Durable).unwrap();
+    let pinned = volume.snapshot().unwrap();
+    for mark in 100..200 {
+        put(&volume, &[(1 + (mark % 40) as u32, mark)], 40, Level::Buffered).unwrap();
+        world.run_for(100);
+    }
+    volume.compact().unwrap();
+    for (number, mark) in pages {
+        assert_eq!(try_get(&pinned, number).unwrap(), mark);
+    }
+}

@@ -1,0 +1,116 @@
+//! A machine's way to the object store: it fails by script, breaks down, takes its time, and counts.
+
+use std::{
+    ops::Range,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use plimsoll_host::Clock;
+use plimsoll_model::{Error, ErrorKind, Result};
+use plimsoll_store::{
+    Body, Created, Entry, MemoryStore, Object, Store, Tail,
+    fault::{FaultyStore, Op, Script},
+};
+
+/// See the [module](self). A clone is the same way.
+#[derive(Clone)]
+pub(crate) struct Remote {
+    inner: FaultyStore<MemoryStore>,
+    pub(crate) script: Script,
+    clock: Arc<dyn Clock>,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    down: AtomicBool,
+    latency_ms: AtomicU64,
+    asked: Mutex<Vec<(Op, String)>>,
+}
+
+impl Remote {
+    pub(crate) fn new(shelf: MemoryStore, clock: Arc<dyn Clock>) -> Self {
+        let script = Script::default();
+        let inner = FaultyStore::new(shelf, script.clone(), Arc::clone(&clock));
+        Remote { inner, script, clock, state: Arc::default() }
+    }
+
+    /// Nothing gets through, or everything again.
+    pub(crate) fn set_down(&self, down: bool) {
+        self.state.down.store(down, Ordering::Relaxed);
+    }
+
+    /// How long each request takes.
+    pub(crate) fn set_latency(&self, ms: u64) {
+        self.state.latency_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// Requests since the last time this was asked.
+    pub(crate) fn asked(&self) -> Vec<(Op, String)> {
+        std::mem::take(&mut self.state.asked.lock().unwrap())
+    }
+
+    async fn pass(&self, op: Op, key: &str) -> Result<()> {
+        self.state.asked.lock().unwrap().push((op, key.to_owned()));
+        let latency = self.state.latency_ms.load(Ordering::Relaxed);
+        if latency > 0 {
+            self.clock.sleep(Duration::from_millis(latency)).await;
+        }
+        if self.state.down.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Unavailable, "asking").object(key.to_owned()).why("the store is down"));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for Remote {
+    fn url(&self) -> &str {
+        self.inner.url()
+    }
+
+    async fn create(&self, key: &str, body: Body) -> Result<Created> {
+        self.pass(Op::Create, key).await?;
+        self.inner.create(key, body).await
+    }
+
+    async fn put(&self, key: &str, body: Body) -> Result<()> {
+        self.pass(Op::Put, key).await?;
+        self.inner.put(key, body).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Object>> {
+        self.pass(Op::Get, key).await?;
+        self.inner.get(key).await
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
+        self.pass(Op::GetRange, key).await?;
+        self.inner.get_range(key, range).await
+    }
+
+    async fn get_tail(&self, key: &str, bytes: u64) -> Result<Option<Tail>> {
+        self.pass(Op::GetTail, key).await?;
+        self.inner.get_tail(key, bytes).await
+    }
+
+    async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>> {
+        self.pass(Op::List, folder).await?;
+        self.inner.list(folder, after).await
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<()> {
+        self.pass(Op::Delete, keys.first().map_or("", String::as_str)).await?;
+        self.inner.delete(keys).await
+    }
+
+    fn s3_layout(&self) -> bool {
+        self.inner.s3_layout()
+    }
+}

@@ -1,0 +1,198 @@
+use plimsoll_journal::Journal;
+use plimsoll_model::{ErrorKind, Level, PageCount};
+use plimsoll_volume::Role;
+
+use crate::world::{World, content, marks, page, put};
+
+const LAZY: (&str, &str) = ("sync_interval_ms", "60000");
+const PUSHY: (&str, &str) = ("takeover", "true");
+
+#[test]
+fn a_takeover_fences_the_first_writer_strands_its_tail_and_nothing_is_acknowledged_after() {
+    let world = World::new(1);
+    let (first, second) = (world.machine("first"), world.machine("second"));
+    let old = first.open(&[LAZY]);
+    put(&old, &[(1, 1)], 1, Level::Durable).unwrap();
+    let tail = put(&old, &[(1, 2)], 1, Level::Journaled).unwrap();
+
+    let new = second.open(&[PUSHY]);
+    put(&new, &[(1, 3)], 1, Level::Durable).unwrap();
+
+    assert_eq!(tail.wait(Level::Durable).unwrap_err().kind(), ErrorKind::Fenced);
+    for level in [Level::Buffered, Level::Journaled, Level::Durable] {
+        assert_eq!(tail.wait(level).unwrap_err().kind(), ErrorKind::Fenced, "{level}");
+        assert_eq!(put(&old, &[(1, 4)], 1, level).err().unwrap().kind(), ErrorKind::Fenced, "{level}");
+    }
+    world.run_for(100);
+    let status = old.status();
+    assert_eq!(status.role, Role::Fenced);
+    assert_eq!(status.stranded.len(), 1);
+    let (_, kept) = Journal::inspect(&first.disk, status.stranded[0].as_ref()).unwrap();
+    assert_eq!(kept.last.0, 2, "the commit that the history lacks");
+    assert_eq!(marks(&old), [3], "what is read is the winner's history");
+    put(&new, &[(1, 5)], 1, Level::Durable).unwrap();
+    old.close().unwrap();
+}
+
+#[test]
+fn a_fenced_writer_with_nothing_missing_strands_nothing() {
+    let world = World::new(2);
+    let (first, second) = (world.machine("first"), world.machine("second"));
+    let old = first.open(&[("heartbeat_ms", "500")]);
+    put(&old, &[(1, 1)], 1, Level::Durable).unwrap();
+    put(&second.open(&[PUSHY]), &[(1, 2)], 1, Level::Durable).unwrap();
+    world.run_for(2000);
+    assert_eq!((old.status().role, old.status().stranded.len()), (Role::Fenced, 0));
+}
+
+#[test]
+fn closing_a_fenced_volume_does_not_wait_for_what_cannot_come() {
+    let world = World::new(3);
+    let (first, second) = (world.machine("first"), world.machine("second"));
+    let old = first.open(&[LAZY]);
+    put(&old, &[(1, 1)], 1, Level::Durable).unwrap();
+    put(&old, &[(1, 2)], 1, Level::Buffered).unwrap();
+    put(&second.open(&[PUSHY]), &[(1, 3)], 1, Level::Durable).unwrap();
+    let before = world.now();
+    let error = old.close().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fenced);
+    assert!(error.to_string().contains("commits 2 to 2 are not in its history and are kept in"), "{error}");
+    assert!((world.now() - before).as_millis() < 100, "{:?}", world.now() - before);
+}
+
+#[test]
+fn a_holder_that_looks_alive_is_respected_and_named() {
+    let world = World::new(4);
+    let volume = world.machine("first").open(&[]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    let polite = world.machine("second").open(&[]);
+    let error = put(&polite, &[(1, 2)], 1, Level::Durable).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Held);
+    assert!(error.to_string().contains("host first"), "{error}");
+    volume.close().unwrap();
+    put(&polite, &[(1, 2)], 1, Level::Durable).unwrap();
+}
+
+#[test]
+fn a_writer_that_died_is_followed_by_another_host_after_its_silence_and_by_its_own_at_once() {
+    let world = World::new(5);
+    let mut first = world.machine("first");
+    put(&first.open(&[]), &[(1, 1)], 1, Level::Durable).unwrap();
+    first.kill();
+    put(&first.open(&[]), &[(1, 2)], 1, Level::Durable).unwrap();
+    first.kill();
+    let other = world.machine("other").open(&[]);
+    assert_eq!(put(&other, &[(1, 3)], 1, Level::Durable).err().unwrap().kind(), ErrorKind::Held);
+    world.run_for(31_000);
+    put(&other, &[(1, 3)], 1, Level::Durable).unwrap();
+}
+
+#[test]
+fn a_second_process_of_the_host_gets_its_turn() {
+    let world = World::new(6);
+    let machine = world.machine("a");
+    let volume = machine.open(&[LAZY]);
+    put(&volume, &[(1, 1)], 1, Level::Buffered).unwrap();
+    let other = machine.beside().open(&[]);
+    assert_eq!(put(&other, &[(1, 2)], 1, Level::Buffered).err().unwrap().kind(), ErrorKind::Held);
+    world.run_for(500);
+    // The first write after the handover finds that it began to read too early.
+    let _ = put(&other, &[(1, 2)], 1, Level::Buffered);
+    put(&other, &[(1, 2)], 1, Level::Durable).unwrap();
+    assert_eq!(volume.status().role, Role::Follower);
+    world.run_for(3000);
+    assert_eq!(marks(&volume), [2]);
+}
+
+#[test]
+fn a_process_that_waits_gets_its_turn_from_one_that_never_stops_writing_and_the_other_way_round() {
+    let world = World::new(7);
+    let machine = world.machine("a");
+    let busy = machine.open(&[]);
+    let patient = machine.beside().open(&[]);
+    let mut turns = [0_u32; 2];
+    let mut open = None;
+    for mark in 1..2000 {
+        // Whenever one transaction ends, the next one begins.
+        let mut begin = || {
+            let mut txn = busy.begin_write(&busy.snapshot().ok()?).ok()?;
+            txn.write(page(1), &content(mark)).ok()?;
+            Some(txn)
+        };
+        open = open.or_else(&mut begin);
+        world.run_for(10);
+        if let Some(txn) = open.take() {
+            turns[0] += u32::from(plimsoll_volume::WriteTxn::commit(txn, PageCount(1), Level::Buffered).is_ok());
+            open = begin();
+        }
+        turns[1] += u32::from(put(&patient, &[(1, mark)], 1, Level::Buffered).is_ok());
+    }
+    assert!(turns[0] > 100 && turns[1] > 100, "{turns:?}");
+}
+
+#[test]
+fn an_idle_writer_lets_go_and_takes_the_volume_again_with_its_next_write() {
+    let world = World::new(8);
+    let (first, second) = (world.machine("first"), world.machine("second"));
+    let volume = first.open(&[("idle_release_ms", "2000")]);
+    put(&volume, &[(1, 1)], 1, Level::Buffered).unwrap();
+    world.run_for(5000);
+    assert_eq!(volume.status().role, Role::Follower);
+    let other = second.open(&[("idle_release_ms", "2000")]);
+    put(&other, &[(1, 2)], 1, Level::Durable).unwrap();
+    world.run_for(5000);
+    assert_eq!(marks(&volume), [2]);
+    put(&volume, &[(1, 3)], 1, Level::Durable).unwrap();
+    assert_eq!(volume.status().stranded.len(), 0);
+}
+
+#[test]
+fn an_idle_release_of_zero_keeps_the_volume() {
+    let world = World::new(9);
+    let volume = world.machine("a").open(&[("idle_release_ms", "0")]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    world.run_for(300_000);
+    assert_eq!(volume.status().role, Role::Writer);
+}
+
+#[test]
+fn letting_go_does_not_wait_for_a_heartbeat_longer_than_the_store_takes() {
+    let world = World::new(10);
+    let machine = world.machine("a");
+    let volume = machine.open(&[("heartbeat_ms", "100"), ("idle_release_ms", "2000")]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    machine.remote.set_latency(300);
+    world.run_for(5000);
+    assert_eq!(volume.status().role, Role::Follower);
+    // The epoch is closed: nobody has to wait until it looks dead.
+    put(&world.machine("b").open(&[]), &[(1, 2)], 1, Level::Durable).unwrap();
+}
+
+#[test]
+fn an_open_that_fails_leaves_no_epoch_behind_that_others_have_to_wait_for() {
+    let world = World::new(11);
+    let mut first = world.machine("first");
+    put(&first.open(&[]), &[(1, 1)], 1, Level::Durable).unwrap();
+    first.kill();
+    let journal = std::path::Path::new("/state/volume/journal/0000000000000001.wal");
+    assert!(first.disk.flip(journal, 30, 1));
+    assert_eq!(first.try_open(&[]).err().unwrap().kind(), ErrorKind::Corrupt);
+    put(&world.machine("second").open(&[]), &[(1, 2)], 1, Level::Durable).unwrap();
+}
+
+#[test]
+fn two_writers_that_race_for_a_new_volume_make_one_history() {
+    for seed in 0..20 {
+        let world = World::new(seed);
+        let machines = [world.machine("first"), world.machine("second")];
+        let volumes = [machines[0].open(&[PUSHY, LAZY]), machines[1].open(&[PUSHY, LAZY])];
+        for round in 1..6 {
+            for (at, volume) in volumes.iter().enumerate() {
+                let _ = put(volume, &[(1, round * 10 + at as u64)], 1, Level::Buffered);
+            }
+        }
+        let synced: Vec<bool> = volumes.iter().map(|volume| volume.sync().is_ok()).collect();
+        let winner = synced.iter().position(|synced| *synced).expect("one of them wins");
+        assert_eq!(marks(&world.machine("reader").open_read_only(&[])), marks(&volumes[winner]), "seed {seed}");
+    }
+}
