@@ -1,10 +1,10 @@
-/* Linked into a test program of SQLite: loads the extension that PLIMSOLL_LIBRARY names, before main. */
+/* Linked into a test program of SQLite: loads the extension that PLIMSOLL_TEST_LIBRARY names, before main. */
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 __attribute__((constructor)) static void load_plimsoll(void) {
-  const char *library = getenv("PLIMSOLL_LIBRARY");
+  const char *library = getenv("PLIMSOLL_TEST_LIBRARY");
   char *message = NULL;
   sqlite3 *db = NULL;
   if (library == NULL) return;

@@ -13,10 +13,10 @@ def _place(variable, default):
     return Path(os.environ.get(variable, default)).resolve()
 
 
-LIBRARY = _place("PLIMSOLL_LIBRARY", _BUILT / "libplimsoll.so")
-PROGRAM = _place("PLIMSOLL_PROGRAM", _BUILT / "plimsoll")
-NODE_PACKAGES = _place("PLIMSOLL_NODE", ROOT / "target" / "node")
-SUITES = _place("PLIMSOLL_SUITES", ROOT / "target" / "suites")
+LIBRARY = _place("PLIMSOLL_TEST_LIBRARY", _BUILT / "libplimsoll.so")
+PROGRAM = _place("PLIMSOLL_TEST_PROGRAM", _BUILT / "plimsoll")
+NODE_PACKAGES = _place("PLIMSOLL_TEST_NODE", ROOT / "target" / "node")
+SUITES = _place("PLIMSOLL_TEST_SUITES", ROOT / "target" / "suites")
 VENV = ROOT / ".venv" / "bin"
 
 # Without its suffix, as load_extension takes it.

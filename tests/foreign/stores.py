@@ -1,6 +1,7 @@
 """Volumes to test with: on a local directory, and on an S3 server that runs as long as the tests."""
 
 import atexit
+import copy
 import itertools
 import os
 import shutil
@@ -94,6 +95,16 @@ class Volume:
         """The name under which SQLite opens it. Settings of the test go before those of the store."""
         parameters = {"vfs": "plimsoll"} | ({"mode": mode} if mode else {}) | self.settings | settings
         return f"file:{self.url}?{urlencode(parameters)}"
+
+    def sibling(self, suffix):
+        """The volume whose URL is this one's with something behind it."""
+        other = copy.copy(self)
+        other.path, other.url = self.path + suffix, self.url + suffix
+        return other
+
+    def name(self):
+        """The name for programs that know no URIs: settings are part of it."""
+        return self.url + (f"?{urlencode(self.settings)}" if self.settings else "")
 
     def elsewhere(self, **settings):
         """The same as another host would open it: nothing local is known there."""

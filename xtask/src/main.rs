@@ -3,6 +3,7 @@
 // These commands are programs of their own; nothing simulates them.
 #![allow(clippy::disallowed_methods, reason = "the engine's clock and tasks are not for tools")]
 
+mod demo; // what the project does, narrated
 mod licences; // the licence policy, without other tools
 mod lint; // format, lints, policy
 mod process; // running programs
@@ -26,6 +27,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Shows on a temporary store what a crash and a lost host leave of a database.
+    Demo(demo::Demo),
     /// Checks format, lints, licences and dependencies.
     Lint(lint::Lint),
     /// Runs every test: the workspace's own, then other programs that load the extension.
@@ -38,6 +41,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Demo(command) => command.run(),
         Command::Lint(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Tools(command) => command.run(),

@@ -102,10 +102,10 @@ impl Test {
     fn places(&self) -> [(&'static str, PathBuf); 4] {
         let built = target().join(if self.release { "release" } else { "debug" });
         [
-            ("PLIMSOLL_LIBRARY", built.join("libplimsoll.so")),
-            ("PLIMSOLL_PROGRAM", built.join("plimsoll")),
-            ("PLIMSOLL_NODE", node()),
-            ("PLIMSOLL_SUITES", suites()),
+            ("PLIMSOLL_TEST_LIBRARY", built.join("libplimsoll.so")),
+            ("PLIMSOLL_TEST_PROGRAM", built.join("plimsoll")),
+            ("PLIMSOLL_TEST_NODE", node()),
+            ("PLIMSOLL_TEST_SUITES", suites()),
         ]
     }
 }

@@ -93,6 +93,7 @@ if os.fork() == 0:
             print("child: no error")
         except sqlite3.OperationalError as error:
             print("child:", error)
+    print("child:", one(a, "SELECT plimsoll_error()"))
     a.close()
     own = connect("elsewhere")
     own.execute("CREATE TABLE t(x)")
@@ -105,7 +106,11 @@ a.commit()
 print("parent:", one(a, "SELECT count(*) FROM t"))
 "#;
     let Some(answer) = python(script) else { return };
-    assert_eq!(answer, "child: disk I/O error\nchild: disk I/O error\nchild: 0\nparent: 2\n");
+    let told = "using the database: this connection was opened before fork (open a new one in the child)";
+    assert_eq!(
+        answer,
+        format!("child: disk I/O error\nchild: disk I/O error\nchild: {told}\nchild: 0\nparent: 2\n")
+    );
 }
 
 #[test]

@@ -112,6 +112,8 @@ unsafe fn run(instance: &Instance, db: *mut Sqlite3, command: Command, arguments
         // Also without a volume: then it says why one could not be opened.
         Command::Error => Ok(match main() {
             Ok(main) => pragma::error(main.database.shared()),
+            // In a child that was forked off, this is the error, and what the parent remembered stayed there.
+            Err(error) if error.kind() == ErrorKind::Closed => Some(error.to_string()),
             Err(_) => registry().last_error(),
         }
         .map_or(Answer::Null, Answer::Text)),
