@@ -1,6 +1,8 @@
-//! The JSON objects of a volume. Fields that are not known are ignored; a higher format is refused.
+//! The JSON objects of a volume. Each ends with a checksum. Fields that are not known are ignored; a
+//! higher format is refused.
 
 mod epoch;
+mod seal; // the checksum at the end
 mod status;
 mod volume;
 mod wire; // how numbers are spelled
@@ -38,9 +40,7 @@ struct Framed<'a, T> {
 
 /// The bytes of a record.
 pub(crate) fn encode<T: Serialize>(record: &T) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec(&Framed { format: FORMAT, record }).expect("BUG: a record is not JSON");
-    bytes.push(b'\n');
-    bytes
+    seal::seal(serde_json::to_vec(&Framed { format: FORMAT, record }).expect("BUG: a record is not JSON"))
 }
 
 /// Reads the bytes of a record.
@@ -62,6 +62,7 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
             .why(format!("its format is {format}, this version knows up to {FORMAT}"))
             .hint("a newer version wrote it: upgrade this host"));
     }
+    seal::check(bytes).map_err(corrupt)?;
     serde_json::from_slice(bytes).map_err(|error| corrupt(error.to_string()))
 }
 

@@ -41,7 +41,7 @@ mod tests {
         };
         let text = concat!(
             r#"{"format":1,"epoch":7,"writer":"00000000000000ab","host":"h1","pid":42,"since_ms":5,"#,
-            r#""nonce":"00000000000000ff"}"#,
+            r#""nonce":"00000000000000ff","check":"5fe4abcfab6cc967"}"#,
             "\n"
         );
         assert_eq!(String::from_utf8(encode(&record)).unwrap(), text);

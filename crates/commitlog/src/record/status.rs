@@ -130,7 +130,8 @@ mod tests {
             r#"{"format":1,"alive_ms":9,"epoch":7,"writer":"00000000000000ab","host":"h1","#,
             r#""watermarks":{"appended":{"lsn":3,"ms":8},"journaled":{"lsn":2,"ms":7},"durable":{"lsn":1,"ms":6}},"#,
             r#""load":{"commits":2,"bytes":8192,"age_ms":40},"#,
-            r#""inherited":{"txid":5,"stamp":{"writer":"0000000000000001","epoch":6,"lsn":1}},"closed":false}"#,
+            r#""inherited":{"txid":5,"stamp":{"writer":"0000000000000001","epoch":6,"lsn":1}},"closed":false,"#,
+            r#""check":"cd1d507a796cb93a"}"#,
             "\n"
         );
         assert_eq!(String::from_utf8(encode(&record)).unwrap(), text);

@@ -64,7 +64,7 @@ mod tests {
 
     const TEXT: &str = concat!(
         r#"{"format":1,"kind":"sqlite","page_size":4096,"uuid":"30313233343536373839616263646566","#,
-        r#""created_ms":1700000000000,"parent":null}"#,
+        r#""created_ms":1700000000000,"parent":null,"check":"317df50a4d3deb2d"}"#,
         "\n"
     );
 
@@ -74,18 +74,27 @@ mod tests {
         assert_eq!(decode::<VolumeRecord>(TEXT.as_bytes()).unwrap(), record());
     }
 
+    /// With a checksum that holds again.
+    fn sealed(text: &str) -> Vec<u8> {
+        let (fields, _) = text.split_once(",\"check\"").unwrap();
+        seal::seal(format!("{fields}}}").into_bytes())
+    }
+
     #[test]
     fn fields_that_are_not_known_are_ignored() {
-        let text = TEXT.replace("\"kind\"", "\"colour\":{\"r\":1},\"kind\"");
-        assert_eq!(decode::<VolumeRecord>(text.as_bytes()).unwrap(), record());
+        let text = sealed(&TEXT.replace("\"kind\"", "\"colour\":{\"r\":1},\"kind\""));
+        assert_eq!(decode::<VolumeRecord>(&text).unwrap(), record());
     }
 
     #[test]
     fn what_is_no_record_is_refused() {
-        let huge = format!("{TEXT}{}", " ".repeat(RECORD_BYTES_MAX));
-        for text in ["", "{}", "null", &TEXT[..40], &TEXT.replace("3031", "30zz"), &TEXT.replace("3031", "+031"), &huge]
-        {
-            assert_eq!(decode::<VolumeRecord>(text.as_bytes()).unwrap_err().kind(), ErrorKind::Corrupt, "{text:.80}");
+        let huge = format!("{TEXT}{}", " ".repeat(RECORD_BYTES_MAX)).into_bytes();
+        let unsealed = [b"".as_slice(), b"{}", b"null", &TEXT.as_bytes()[..40]].map(<[u8]>::to_vec);
+        let resealed = ["30zz", "+031"].map(|digits| sealed(&TEXT.replace("3031", digits)));
+        let changed = TEXT.replace("3031", "3030").into_bytes();
+        for bytes in unsealed.into_iter().chain(resealed).chain([huge, changed]) {
+            let text = String::from_utf8_lossy(&bytes);
+            assert_eq!(decode::<VolumeRecord>(&bytes).unwrap_err().kind(), ErrorKind::Corrupt, "{text:.80}");
         }
         let newer = TEXT.replace("\"format\":1", "\"format\":2");
         assert_eq!(decode::<VolumeRecord>(newer.as_bytes()).unwrap_err().kind(), ErrorKind::Unsupported);
