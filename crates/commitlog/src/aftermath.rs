@@ -5,6 +5,7 @@ use plimsoll_model::{Epoch, Error, ErrorKind, Lsn, Result, Stamp, WriterId};
 
 use crate::{
     Context, EpochRecord, Inherited, StatusRecord, Watermarks,
+    bygone::is_bygone,
     key::{STATUSES, epoch_key, parse_status_key, status_key},
     record::{self, lenient},
     standing::{newest_epoch, read_status},
@@ -88,6 +89,8 @@ pub async fn aftermath(context: &Context, epoch: Epoch, floor: Lsn, in_history: 
         Epoch::ZERO => None,
         newest => lenient(record::read::<EpochRecord>(context, &epoch_key(newest)).await)?,
     };
+    // Writers in between may be forgotten, and what others found may be of their making.
+    let inherited = inherited.filter(|_| !is_bygone(epoch, newest.0));
     let (held, settled) = survivors(&Late { epoch, floor, in_history }, inherited.as_ref());
     Ok(FenceInfo { epoch: newest.0.max(epoch), holder, winner: None, held, settled })
 }
@@ -96,8 +99,9 @@ pub async fn aftermath(context: &Context, epoch: Epoch, floor: Lsn, in_history: 
 async fn inherited_after(context: &Context, epoch: Epoch) -> Result<Option<Inherited>> {
     let entries = context.store.list(STATUSES, Some(&status_key(epoch))).await?;
     for later in entries.iter().filter_map(|entry| parse_status_key(&entry.key)) {
-        let status = lenient(read_status(context, later).await)?;
-        if let Some(inherited) = status.and_then(|status| status.record.inherited) {
+        // What later writers found is of this one's making, if it is not known what it found itself.
+        let Some(status) = lenient(read_status(context, later).await)? else { return Ok(None) };
+        if let Some(inherited) = status.record.inherited {
             return Ok(Some(inherited));
         }
     }

@@ -29,7 +29,7 @@ pub async fn forget_bygone(context: &Context, newest: Epoch) -> Result<u64> {
     Ok(bygone.len() as u64)
 }
 
-fn is_bygone(epoch: Epoch, newest: Epoch) -> bool {
+pub(crate) fn is_bygone(epoch: Epoch, newest: Epoch) -> bool {
     newest.0.saturating_sub(epoch.0) >= KEPT
 }
 

@@ -19,6 +19,7 @@ mod lease; // being the writer
 pub mod lineage; // pure: which level-0 objects are history, which are strays
 mod record; // the JSON objects
 mod standing; // who holds the volume
+mod succession; // whether anybody else had it since
 mod tail; // the newest sync
 mod verdict; // pure: what an answer means
 
@@ -35,4 +36,5 @@ pub use record::{
     EpochRecord, Inherited, Kind, LoadRecord, Mark, StatusRecord, VolumeRecord, Watermarks, check_record,
 };
 pub use standing::{Seen, Standing, look};
+pub use succession::alone_since;
 pub use tail::{Head, Levels, LtxObject, Tail, tail};

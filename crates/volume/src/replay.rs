@@ -1,6 +1,6 @@
 //! What becomes of a journal that was left behind. Pure.
 
-use plimsoll_model::{Lsn, Stamp, WriterId};
+use plimsoll_model::{Epoch, Lsn, Stamp, WriterId};
 
 /// What the newest sync says, and what the journal holds.
 #[derive(Clone, Copy, Debug)]
@@ -13,10 +13,21 @@ pub(crate) struct Found {
     pub(crate) synced: bool,
     /// Stamp of the newest sync before ours.
     pub(crate) head: Option<Stamp>,
+    /// The last epoch under which the journal was written.
+    pub(crate) epoch: Option<Epoch>,
     /// First and last commit that the journal still has.
     pub(crate) commits: Option<(Lsn, Lsn)>,
-    /// If another writer came after ours: the last of our commits that its history holds.
-    pub(crate) held_by_others: Option<Lsn>,
+    /// What later epochs say of it, if there are any.
+    pub(crate) later: Option<Later>,
+}
+
+/// What the epochs say that came after the journal was last written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Later {
+    /// The last of the journal's commits that the first of them found in the history.
+    pub(crate) held: Lsn,
+    /// All of them were processes of this host that died before they had looked at the journal.
+    pub(crate) alone: bool,
 }
 
 /// What to do with it.
@@ -36,7 +47,12 @@ pub(crate) fn fate(found: Found) -> Fate {
         return Fate::Strand;
     }
     let ours = match found.head {
-        Some(stamp) if stamp.writer == found.writer => Some(stamp.lsn),
+        Some(stamp) if stamp.writer == found.writer => {
+            let continued = found.epoch.is_some_and(|epoch| stamp.epoch <= epoch);
+            // Otherwise it is a fence of ours, which says nothing of who wrote what is under it.
+            let fenced_only = found.later.is_some_and(|later| later.alone && later.held == stamp.lsn);
+            (continued || fenced_only).then_some(stamp.lsn)
+        }
         // Nothing was ever synced, by anybody: the journal is all there is.
         None if !found.synced => Some(Lsn::ZERO),
         Some(_) | None => None,
@@ -46,15 +62,13 @@ pub(crate) fn fate(found: Found) -> Fate {
         // A journal forgets only what is durable, so a gap means that it is not the one that led here.
         Some(durable) if first <= durable.next() => Fate::Replay(durable),
         Some(_) => Fate::Strand,
-        None if found.held_by_others.is_some_and(|held| held >= last) => Fate::Finished,
+        None if found.later.is_some_and(|later| later.held >= last) => Fate::Finished,
         None => Fate::Strand,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use plimsoll_model::Epoch;
-
     use super::*;
 
     const OURS: WriterId = WriterId(1);
@@ -69,9 +83,14 @@ mod tests {
             same_volume: true,
             synced: true,
             head,
+            epoch: Some(Epoch(1)),
             commits: commits.map(|(first, last)| (Lsn(first), Lsn(last))),
-            held_by_others: None,
+            later: None,
         }
+    }
+
+    fn later(held: u64, alone: bool) -> Option<Later> {
+        Some(Later { held: Lsn(held), alone })
     }
 
     #[test]
@@ -86,16 +105,38 @@ mod tests {
         assert_eq!(fate(found(stamp(OURS, 9), Some((3, 9)))), Fate::Finished);
         assert_eq!(fate(found(stamp(OURS, 12), Some((3, 9)))), Fate::Finished, "synced before the power failed");
         assert_eq!(fate(found(stamp(WriterId(2), 4), None)), Fate::Finished);
-        let taken = Found { held_by_others: Some(Lsn(9)), ..found(stamp(WriterId(2), 30), Some((3, 9))) };
+        let taken = Found { later: later(9, false), ..found(stamp(WriterId(2), 30), Some((3, 9))) };
         assert_eq!(fate(taken), Fate::Finished);
     }
 
     #[test]
     fn what_another_writer_went_past_is_stranded() {
-        let taken = Found { held_by_others: Some(Lsn(8)), ..found(stamp(WriterId(2), 30), Some((3, 9))) };
+        let taken = Found { later: later(8, false), ..found(stamp(WriterId(2), 30), Some((3, 9))) };
         assert_eq!(fate(taken), Fate::Strand);
         assert_eq!(fate(found(None, Some((3, 9)))), Fate::Strand, "something unstamped was written over it");
         assert_eq!(fate(Found { same_volume: false, ..found(stamp(OURS, 5), Some((6, 9))) }), Fate::Strand);
         assert_eq!(fate(found(stamp(OURS, 5), Some((7, 9)))), Fate::Strand, "a gap");
+    }
+    /// A process of this host had taken the volume back from another one, and died before it set the journal
+    /// aside: its fence has our name and the other one's number.
+    #[test]
+    fn a_fence_of_ours_on_what_another_writer_wrote_does_not_make_it_ours() {
+        let fenced = |lsn| Some(Stamp { writer: OURS, epoch: Epoch(3), lsn: Lsn(lsn) });
+        for lsn in [7, 9, 30] {
+            let found = Found { later: later(5, false), ..found(fenced(lsn), Some((3, 9))) };
+            assert_eq!(fate(found), Fate::Strand, "{lsn}");
+            assert_eq!(fate(Found { later: None, ..found }), Fate::Strand, "{lsn}");
+            assert_eq!(fate(Found { later: later(5, true), ..found }), Fate::Strand, "a copy of this host wrote it");
+        }
+        let finished = Found { later: later(9, false), ..found(fenced(30), Some((3, 9))) };
+        assert_eq!(fate(finished), Fate::Finished);
+    }
+
+    #[test]
+    fn fences_of_processes_that_died_while_opening_are_no_obstacle() {
+        let fenced = Some(Stamp { writer: OURS, epoch: Epoch(3), lsn: Lsn(5) });
+        assert_eq!(fate(Found { later: later(5, true), ..found(fenced, Some((3, 9))) }), Fate::Replay(Lsn(5)));
+        assert_eq!(fate(Found { epoch: Some(Epoch(3)), ..found(fenced, Some((3, 9))) }), Fate::Replay(Lsn(5)));
+        assert_eq!(fate(Found { epoch: None, ..found(fenced, Some((3, 9))) }), Fate::Strand, "of unknown age");
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures::future::{Either, select};
-use plimsoll_commitlog::{Acquire, Head, Lease, StatusReport, acquire, aftermath};
+use plimsoll_commitlog::{Acquire, Head, Lease, StatusReport, acquire, aftermath, alone_since};
 use plimsoll_durability::{FlushReason, Terminal};
 use plimsoll_host::{Lock, run_blocking};
 use plimsoll_journal::{Config as JournalConfig, Journal, Place, Replay, ReplayedCommit};
@@ -26,7 +26,7 @@ use crate::{
     flusher,
     keeper::{self, report},
     local::LocalHolder,
-    replay::{Fate, Found, fate},
+    replay::{Fate, Found, Later, fate},
     shared::{Shared, Tip, Writer},
     syncer::{self, dispossess},
 };
@@ -328,26 +328,30 @@ impl Shared {
     async fn judge(&self, replay: &Replay, id: WriterId, uuid: [u8; 16], lease: &Lease) -> Result<Fate> {
         let inherited = lease.inherited();
         let commits = replay.commits.first().zip(replay.commits.last()).map(|(first, last)| (first.lsn, last.lsn));
-        let head = inherited.and_then(|inherited| inherited.stamp);
+        let marked = replay.marks.iter().rev().find(|mark| mark.kind == MARK_EPOCH);
+        let marked = marked.and_then(|mark| Some(Epoch(u32::from_le_bytes(mark.payload.as_slice().try_into().ok()?))));
+        // The mark went with its segment if much was written after it.
+        let epoch = marked.max(self.dir.epoch());
         let found = Found {
             writer: replay.writer,
             same_volume: replay.volume == uuid && replay.writer == id,
             synced: inherited.is_some(),
-            head,
+            head: inherited.and_then(|inherited| inherited.stamp),
+            epoch,
             commits,
-            held_by_others: None,
+            later: None,
         };
-        if fate(found) != Fate::Strand || head.is_some_and(|head| head.writer == id) {
-            return Ok(fate(found));
-        }
-        // Somebody else was here since. What did they find of ours?
-        let epoch = replay.marks.iter().rev().find(|mark| mark.kind == MARK_EPOCH);
-        let epoch = epoch.and_then(|mark| Some(Epoch(u32::from_le_bytes(mark.payload.as_slice().try_into().ok()?))));
-        // The mark went with its segment if much was written after it.
-        let Some(epoch) = epoch.or_else(|| self.dir.epoch()) else { return Ok(Fate::Strand) };
-        let floor = commits.map_or(Lsn::ZERO, |(first, _)| Lsn(first.0.saturating_sub(1)));
-        let info = aftermath(&self.context(), epoch, floor, true).await?;
-        Ok(fate(Found { held_by_others: Some(info.held), ..found }))
+        let (first, epoch) = match (fate(found), commits, epoch) {
+            (Fate::Strand, Some((first, _)), Some(epoch)) if found.same_volume => (first, epoch),
+            (fate, ..) => return Ok(fate),
+        };
+        // Somebody was here since. Who was it, and what did they find of ours?
+        let context = self.context();
+        let alone = alone_since(&context, id, epoch, lease.epoch()).await?;
+        let floor = Lsn(first.0.saturating_sub(1));
+        let info = aftermath(&context, epoch, floor, alone || floor > Lsn::ZERO).await?;
+        let later = info.settled.then_some(Later { held: info.held, alone });
+        Ok(fate(Found { later, ..found }))
     }
 
     /// Lets the volume go with everything durable. `idle`: only if nothing is pending by itself.
