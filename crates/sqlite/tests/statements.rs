@@ -70,7 +70,13 @@ fn a_durable_commit_has_reached_the_store_when_it_returns() {
 fn the_status_is_json() {
     let (_, connection) = fresh();
     assert_eq!(number(&connection, "SELECT json_valid(plimsoll_status())"), 1);
-    assert_eq!(text(&connection, "PRAGMA plimsoll_status"), text(&connection, "SELECT plimsoll_status('main')"));
+    // Ages differ from one look to the next.
+    let lasting = |status: String| -> String {
+        let sql = "SELECT json_extract(?1, '$.url', '$.role', '$.epoch', '$.lsn', '$.page_count')";
+        connection.query_row(sql, [status], |row| row.get(0)).unwrap()
+    };
+    let (pragma, function) = ("PRAGMA plimsoll_status", "SELECT plimsoll_status('main')");
+    assert_eq!(lasting(text(&connection, pragma)), lasting(text(&connection, function)));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Writing a whole database into a volume, as one commit.
 
-use plimsoll_model::{Error, ErrorKind, Level, PageCount, PageNo, Result};
+use plimsoll_model::{Error, ErrorKind, Level, PageCount, Result};
 use plimsoll_volume::{Receipt, Volume, WriteTxn};
 
 /// Settings that suit one commit of any size that is waited for: it takes as long as it takes.
@@ -52,13 +52,4 @@ pub(crate) fn finish(volume: Volume, txn: WriteTxn, count: PageCount) -> Result<
 pub(crate) fn give_up(volume: Volume, error: Error) -> Error {
     let _ = volume.close();
     error
-}
-
-/// Bytes 18 and 19 of page 1 say whether a write-ahead log belongs to a database. None belongs to a volume.
-pub(crate) fn without_wal(page: PageNo, data: &mut [u8]) {
-    if page == PageNo::FIRST
-        && let Some(versions) = data.get_mut(18..20)
-    {
-        versions.fill(1);
-    }
 }

@@ -19,7 +19,6 @@ use plimsoll_volume::Located;
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-use super::copying::without_wal;
 use crate::{
     exit::Result,
     journal_tail::journal_tail,
@@ -93,17 +92,10 @@ fn apply(
     let mut state: Option<State> = None;
     for Listed { id, size: bytes, .. } in plan {
         let key = layout(located).key(id);
-        let mut data = Vec::new();
         let expected = state.as_ref().map(|state| state.size);
         let summary = stream_object(host, &located.store, &key, *bytes, bar, |page| {
-            let offset = (u64::from(page.number().get()) - 1) * page.data.len() as u64;
-            if page.number().get() > 1 {
-                return file.write_all_at(page.data, offset).doing(WRITING, "");
-            }
-            data.clear();
-            data.extend_from_slice(page.data);
-            without_wal(page.number(), &mut data);
-            file.write_all_at(&data, offset).doing(WRITING, "")
+            let offset = page.number().index() as u64 * page.data.len() as u64;
+            file.write_all_at(page.data, offset).doing(WRITING, "")
         });
         let named = |error: Error| error.object(format!("{}/{key}", located.store.url()));
         let header = summary.map_err(named)?.header;

@@ -8,13 +8,13 @@ use std::{
 };
 
 use indicatif::ProgressBar;
-use plimsoll_model::{Error, ErrorKind, PageCount, PageSize, ResultExt};
+use plimsoll_model::{Error, ErrorKind, PageCount, PageNo, PageSize, ResultExt};
 use plimsoll_volume::WriteTxn;
 use rusqlite::{Connection, OpenFlags, backup::Backup};
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-use super::copying::{PATIENCE, begin, finish, give_up, occupied, without_wal};
+use super::copying::{PATIENCE, begin, finish, give_up, occupied};
 use crate::{exit::Result, progress, setup::Setup, units};
 
 const IMPORTING: &str = "importing";
@@ -138,6 +138,15 @@ impl Source {
             bar.inc(u64::from(self.size.get()));
         }
         Ok(())
+    }
+}
+
+/// Bytes 18 and 19 of page 1 say whether a write-ahead log belongs to a database. None belongs to a volume.
+fn without_wal(page: PageNo, data: &mut [u8]) {
+    if page == PageNo::FIRST
+        && let Some(versions) = data.get_mut(18..20)
+    {
+        versions.fill(1);
     }
 }
 
