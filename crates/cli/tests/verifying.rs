@@ -38,12 +38,7 @@ fn a_flipped_byte_is_found_in_each_kind_of_object() {
     let (url, files) = kinds(&sandbox);
     for file in files {
         let whole = fs::read(&file).unwrap();
-        let json = file.extension().unwrap() == "json";
         for at in [0, whole.len() / 2, whole.len() - 2] {
-            // Not every byte of a text that says nothing of its own content can be known to be wrong.
-            if json && at == whole.len() / 2 {
-                continue;
-            }
             let mut damaged = whole.clone();
             damaged[at] ^= 0x10;
             fs::write(&file, &damaged).unwrap();
