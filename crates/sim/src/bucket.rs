@@ -1,0 +1,76 @@
+//! The object store itself: strongly consistent, with one winner per name, and its own clock.
+
+use std::{collections::BTreeMap, ops::Bound, time::Duration};
+
+use bytes::Bytes;
+use plimsoll_host::WallMs;
+use plimsoll_ltx::{FileId, Layout};
+use plimsoll_store::{Created, Entry, Object};
+
+/// What the store's clock shows at the beginning.
+const EPOCH_MS: u64 = 1_800_000_000_000;
+
+/// Objects by key, and their layout.
+pub(crate) struct Bucket {
+    objects: BTreeMap<String, Object>,
+    pub(crate) layout: Layout,
+}
+
+impl Bucket {
+    pub(crate) fn new(layout: Layout) -> Self {
+        Bucket { objects: BTreeMap::new(), layout }
+    }
+
+    /// Creates or replaces an object.
+    pub(crate) fn put(&mut self, key: &str, bytes: Bytes, now: Duration) {
+        let modified = WallMs(EPOCH_MS + u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+        self.objects.insert(key.to_owned(), Object { bytes, modified });
+    }
+
+    /// Creates an object unless there is one of that name.
+    pub(crate) fn create(&mut self, key: &str, bytes: Bytes, now: Duration) -> Created {
+        if self.objects.contains_key(key) {
+            return Created::Exists;
+        }
+        self.put(key, bytes, now);
+        Created::New
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<Object> {
+        self.objects.get(key).cloned()
+    }
+
+    /// One page of a listing, and whether there is more.
+    pub(crate) fn list(&self, folder: &str, after: Option<&str>, max: usize) -> (Vec<Entry>, bool) {
+        let from = match after {
+            Some(after) if after >= folder => Bound::Excluded(after),
+            _ => Bound::Included(folder),
+        };
+        let mut found = self
+            .objects
+            .range::<str, _>((from, Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(folder))
+            .map(|(key, object)| Entry {
+                key: key.clone(),
+                size: object.bytes.len() as u64,
+                modified: object.modified,
+            });
+        let entries: Vec<Entry> = found.by_ref().take(max).collect();
+        let more = found.next().is_some();
+        drop(found);
+        (entries, more)
+    }
+
+    /// Removes objects, and returns which syncs and merges were among them.
+    pub(crate) fn delete(&mut self, keys: &[String]) -> Vec<FileId> {
+        keys.iter()
+            .filter(|key| self.objects.remove(*key).is_some())
+            .filter_map(|key| self.layout.parse(key))
+            .collect()
+    }
+
+    /// Every sync and merge.
+    pub(crate) fn files(&self) -> Vec<FileId> {
+        self.objects.keys().filter_map(|key| self.layout.parse(key)).collect()
+    }
+}

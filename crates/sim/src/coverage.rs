@@ -1,0 +1,170 @@
+//! How often each thing happened that a run is there to try.
+
+use std::{collections::BTreeMap, fmt};
+
+macro_rules! events {
+    ($($(#[doc = $doc:literal])+ $name:ident = $words:literal,)+) => {
+        /// Something that a run tries.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Event {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Event {
+            /// Every one.
+            pub const ALL: &[Event] = &[$(Event::$name),+];
+
+            /// For people.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Event::$name => $words,)+
+                }
+            }
+        }
+    };
+}
+
+events! {
+    /// A commit got its receipt.
+    Commit = "commits",
+    /// A wait for the local disk succeeded.
+    Journaled = "waits for journaled",
+    /// A wait for the object store succeeded.
+    Durable = "waits for durable",
+    /// A sync became part of the history.
+    Sync = "syncs",
+    /// A sync without pages became part of the history.
+    Fence = "fences",
+    /// A merged object was made.
+    Compaction = "compactions",
+    /// Objects of the history were removed.
+    Collection = "collections",
+    /// A process was killed.
+    Kill = "kills",
+    /// A process was killed in the middle of a change of its disk.
+    KillAtDisk = "kills at a change of the disk",
+    /// A process was killed while the store took its request.
+    KillAtStore = "kills at a request",
+    /// A host lost power.
+    PowerLoss = "power losses",
+    /// A journal was found with a torn end.
+    TornTail = "torn tails",
+    /// A host was lost with its disk.
+    HostLoss = "host losses",
+    /// A host slept.
+    Sleep = "sleeps",
+    /// A host slept for longer than level 0 is kept.
+    LongSleep = "sleeps beyond the retention",
+    /// A host was cut off from the store.
+    Partition = "partitions",
+    /// The store answered few requests for a while.
+    Storm = "storms",
+    /// A request was turned away.
+    Throttled = "throttled requests",
+    /// A request was lost on its way.
+    LostRequest = "lost requests",
+    /// A request took effect and its answer was lost.
+    LostAnswer = "lost answers",
+    /// A sync without answer turned out to be in the history.
+    ResolvedOurs = "lost answers resolved as ours",
+    /// A sync without answer turned out to be somebody else's.
+    ResolvedTheirs = "lost answers resolved as theirs",
+    /// A request took effect long after it was sent.
+    LateRequest = "late requests",
+    /// A request took effect after whoever sent it had died.
+    Posthumous = "requests of the dead",
+    /// A late request made an object of an old name.
+    Stray = "strays",
+    /// A listing took several requests.
+    LongListing = "listings of several pages",
+    /// An answer came with a bit turned over.
+    FlippedAnswer = "corrupt answers",
+    /// A writer learned that it was fenced.
+    Fenced = "fencings",
+    /// Another host took the volume.
+    Takeover = "takeovers",
+    /// A journal was kept aside.
+    Stranding = "strandings",
+    /// A volume was opened with commits of its own in the journal.
+    Replay = "replays",
+    /// A volume was closed with everything durable.
+    CleanClose = "clean closes",
+    /// A close could not make everything durable.
+    UncleanClose = "closes with something pending",
+    /// A transaction was rolled back.
+    Rollback = "rollbacks",
+    /// A transaction lost against another.
+    Conflict = "conflicts",
+    /// A transaction was turned away because somebody else held the volume.
+    Held = "refusals while held",
+    /// A transaction made the volume smaller.
+    Shrink = "volumes cut",
+    /// A transaction was larger than memory.
+    Spill = "spilled transactions",
+    /// A snapshot was read twice.
+    Repeat = "repeated reads",
+    /// A follower saw something newer.
+    Follow = "followers catching up",
+    /// The load line was reached, policy `block`.
+    LineBlock = "commits blocked at the load line",
+    /// The load line was reached, policy `fail`.
+    LineFail = "commits refused at the load line",
+    /// The load line was reached, policy `write_through`.
+    LineWriteThrough = "commits written through at the load line",
+    /// The disk was full.
+    DiskFull = "full disks",
+    /// A sync of the disk failed.
+    SyncFailed = "failed disk syncs",
+    /// A write to the disk failed.
+    WriteFailed = "failed disk writes",
+    /// Bytes in the cache were changed.
+    CacheCorruption = "corrupt caches",
+    /// A cache was removed.
+    CacheLoss = "lost caches",
+    /// Bytes in a journal were changed.
+    JournalCorruption = "corrupt journals",
+    /// A wall clock jumped.
+    ClockJump = "jumps of the wall clock",
+    /// A volume was read by a host that had never seen it.
+    Audit = "audits",
+}
+
+/// Counts of [`Event`]s.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coverage(BTreeMap<Event, u64>);
+
+impl Coverage {
+    /// It happened once more.
+    pub fn count(&mut self, event: Event) {
+        *self.0.entry(event).or_default() += 1;
+    }
+
+    /// How often it happened.
+    #[must_use]
+    pub fn of(&self, event: Event) -> u64 {
+        self.0.get(&event).copied().unwrap_or(0)
+    }
+
+    /// Adds what another run saw.
+    pub fn add(&mut self, other: &Coverage) {
+        for (event, times) in &other.0 {
+            *self.0.entry(*event).or_default() += times;
+        }
+    }
+
+    /// What never happened.
+    #[must_use]
+    pub fn missing(&self) -> Vec<Event> {
+        Event::ALL.iter().copied().filter(|event| self.of(*event) == 0).collect()
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for event in Event::ALL {
+            writeln!(f, "{:>10} {}", self.of(*event), event.name())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! Those who look at what is left: a reader who has never been here, and the last writer of each host.
+
+use std::{sync::Arc, time::Duration};
+
+use plimsoll_model::{ErrorKind, Level, PageCount, PageNo};
+use plimsoll_settings::Settings;
+
+use crate::{
+    handle::Handle,
+    machine::Machine,
+    network::{Connection, World},
+    profile::Profile,
+    state::{self, FIRST},
+    time::Group,
+    worker::open,
+};
+
+/// Between two tries of the last writer.
+const AGAIN: Duration = Duration::from_secs(1);
+/// The reader who has never been here has all the time that it needs.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// Reads all of the volume on a machine that has never seen it.
+pub(crate) fn audit(world: &World, profile: &Profile, machine: &Machine, group: Group) {
+    let before = world.judge().history.tag;
+    let host = machine.host(world, group);
+    let connection = machine.connection(world, group, PATIENCE, true);
+    let settings = Arc::new(profile.settings.clone());
+    let volume = match open(&connection, &host, &settings, true, false) {
+        Ok(volume) => volume,
+        Err(error) => return world.judge().object(format!("a new reader cannot open the volume: {error}")),
+    };
+    let handle = Handle::new(world.clone(), machine.number, "audit".into(), host.files, settings, false, volume);
+    match handle.pin(true) {
+        Ok(pinned) => {
+            let current = world.judge().commits.contains(pinned.tag, before);
+            if !current {
+                handle.object(&format!("Forward reads: a new reader sees commit {}, not {before}", pinned.tag));
+            }
+        }
+        Err(stopped) => handle.object(&format!("a new reader cannot read the volume: {:?}", stopped.0)),
+    }
+    if let Err(error) = handle.volume.clone().close() {
+        handle.object(&format!("a reader cannot close: {error}"));
+    }
+}
+
+/// Takes the volume on a machine, checks that everything which it ever acknowledged is there or kept aside, and makes
+/// one more commit durable.
+pub(crate) fn settle(world: &World, profile: &Profile, machine: &Machine, group: Group) {
+    let host = machine.host(world, group);
+    let connection = machine.connection(world, group, profile.request_timeout, false);
+    let settings = Arc::new(Settings { takeover: true, ..profile.settings.clone() });
+    let who = format!("{}.end", machine.name());
+    loop {
+        host.tasks.wait(host.clock.sleep(AGAIN));
+        match open(&connection, &host, &settings, false, profile.wrapped) {
+            Ok(volume) => {
+                let (files, settings) = (Arc::clone(&host.files), Arc::clone(&settings));
+                let handle =
+                    Handle::new(world.clone(), machine.number, who.clone(), files, settings, false, volume);
+                if write(&handle, profile, &connection) {
+                    return;
+                }
+            }
+            Err(error) => world.trace.line(&who, format_args!("open: {error}")),
+        }
+    }
+}
+
+/// One try; whether it is over.
+fn write(handle: &Handle, profile: &Profile, connection: &Connection) -> bool {
+    let world = &handle.world;
+    let Ok(pinned) = handle.pin(true) else { return false };
+    let mut txn = match handle.volume.begin_write(&pinned.snapshot) {
+        Ok(txn) => txn,
+        Err(error) => {
+            handle.stopped("begin", &error);
+            return false;
+        }
+    };
+    handle.resumed(pinned.tag);
+    let found = handle.stranded();
+    let lost: Vec<_> = world.judge().stranded(connection.host).difference(&found).copied().collect();
+    if !lost.is_empty() {
+        handle.object(&format!("No silent loss: commits {lost:?} were kept aside and are gone"));
+    }
+    let count = pinned.snapshot.page_count().0.max(1);
+    let tag = world.judge().commits.begin(pinned.tag, &[FIRST], count);
+    let mut buf = vec![0; txn.base().page_size().unwrap_or(profile.page_size).bytes()];
+    state::fill(&mut buf, FIRST, tag);
+    let written = txn.write(PageNo::FIRST, &buf).and_then(|()| txn.commit(PageCount(count), Level::Durable));
+    match written.and_then(|receipt| receipt.wait(Level::Durable)) {
+        Ok(()) => world.judge().durable(tag),
+        Err(error) if error.kind() == ErrorKind::Fenced => {
+            handle.stopped("the last commit", &error);
+            return false;
+        }
+        Err(error) => handle.object(&format!("everything is well, and yet: {error}")),
+    }
+    if let Err(error) = handle.volume.clone().close() {
+        handle.object(&format!("everything is well, and yet closing says: {error}"));
+    }
+    true
+}

@@ -1,0 +1,288 @@
+//! One open volume, with what it has said so far.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use plimsoll_host::Files;
+use plimsoll_journal::Journal;
+use plimsoll_model::{Error, ErrorKind, PageNo};
+use plimsoll_settings::Settings;
+use plimsoll_volume::{Role, Snapshot, Status, Volume};
+
+use crate::{
+    coverage::Event,
+    network::World,
+    state::{self, FIRST, Tag},
+};
+
+/// What a handle has said.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    /// The newest state that a snapshot showed.
+    seen: Tag,
+    /// Whether it said that another writer took the volume.
+    pub(crate) fenced: bool,
+    /// Commits that got a receipt.
+    pub(crate) appended: Vec<Tag>,
+    /// Commits that were acknowledged below `durable` and are not known to be in the store.
+    acknowledged: BTreeSet<Tag>,
+}
+
+/// See the [module](self).
+pub(crate) struct Handle {
+    pub(crate) world: World,
+    pub(crate) host: usize,
+    pub(crate) who: String,
+    pub(crate) files: Arc<dyn Files>,
+    pub(crate) settings: Arc<Settings>,
+    /// Damage is being done to what is stored, so that `Corrupt` is a right answer.
+    pub(crate) rough: bool,
+    pub(crate) read_only: bool,
+    pub(crate) volume: Volume,
+    pub(crate) said: Mutex<Said>,
+}
+
+/// A pinned state, and what is known about it.
+pub(crate) struct Pinned {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) tag: Tag,
+    /// When the store was last known to have these objects.
+    known: Duration,
+    epoch: Option<u32>,
+}
+
+/// Why an action came to its end. The error was judged already.
+#[derive(Debug)]
+pub(crate) struct Stopped(pub(crate) ErrorKind);
+
+impl Handle {
+    pub(crate) fn new(
+        world: World,
+        host: usize,
+        who: String,
+        files: Arc<dyn Files>,
+        settings: Arc<Settings>,
+        rough: bool,
+        volume: Volume,
+    ) -> Self {
+        Handle { world, host, who, files, settings, rough, read_only: false, volume, said: Mutex::default() }
+    }
+
+    pub(crate) fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A promise is broken.
+    pub(crate) fn object(&self, why: &str) {
+        self.world.trace.line(&self.who, format_args!("BROKEN: {why}"));
+        self.world.judge().object(format!("{}: {why}", self.who));
+    }
+
+    /// Notes an error, and judges whether it may be.
+    pub(crate) fn stopped(&self, doing: &str, error: &Error) -> Stopped {
+        self.world.trace.line(&self.who, format_args!("{doing}: {error}"));
+        match error.kind() {
+            ErrorKind::Fenced => self.said().fenced = true,
+            ErrorKind::Corrupt if !self.rough => self.object(&format!("{doing}: nothing was damaged, and yet: {error}")),
+            ErrorKind::Invalid | ErrorKind::Unsupported if !self.read_only => self.object(&format!("{doing}: {error}")),
+            _ => {}
+        }
+        Stopped(error.kind())
+    }
+
+    /// Pins the newest state and checks that it is one, and not before the last one.
+    pub(crate) fn pin(&self, all: bool) -> Result<Pinned, Stopped> {
+        let snapshot = self.volume.snapshot().map_err(|error| self.stopped("pinning", &error))?;
+        let status = self.volume.status();
+        let now = self.world.time.now();
+        let known = now.saturating_sub(Duration::from_millis(status.looked_ms.unwrap_or(0)));
+        let mut pinned = Pinned { snapshot, tag: 0, known, epoch: status.epoch };
+        pinned.tag = self.tag(&pinned)?;
+        self.forward(pinned.tag, &status);
+        self.check(&pinned, all)?;
+        Ok(pinned)
+    }
+
+    fn forward(&self, tag: Tag, status: &Status) {
+        let mut said = self.said();
+        if status.role == Role::Fenced {
+            // What it had acknowledged and the winner's history does not hold is gone from its readers' sight.
+            said.fenced = true;
+        }
+        let (seen, fenced) = (said.seen, said.fenced);
+        said.seen = tag;
+        drop(said);
+        let judge = self.world.judge();
+        let forward = judge.commits.contains(tag, seen);
+        drop(judge);
+        if !forward && !fenced {
+            self.object(&format!("Forward reads: it showed commit {seen} before, and commit {tag} now"));
+        }
+        if forward && tag != seen && status.role == Role::Follower && seen != 0 {
+            self.world.count(Event::Follow);
+        }
+    }
+
+    /// Which commit a snapshot is after.
+    fn tag(&self, pinned: &Pinned) -> Result<Tag, Stopped> {
+        let snapshot = &pinned.snapshot;
+        if snapshot.page_count().0 == 0 {
+            return Ok(0);
+        }
+        let tag = self.read(pinned, FIRST)?;
+        let Some(commit) = self.world.judge().commits.get(tag).cloned() else {
+            self.object(&format!("Prefix: a snapshot of commit {tag}, which was never made"));
+            return Err(Stopped(ErrorKind::Corrupt));
+        };
+        if commit.state.count != snapshot.page_count().0 {
+            self.object(&format!(
+                "Prefix: after commit {tag} there are {} pages, the snapshot has {}",
+                commit.state.count,
+                snapshot.page_count().0
+            ));
+        }
+        if commit.refused {
+            self.object(&format!("commit {tag} was said not to have happened, and is read"));
+        }
+        if snapshot.lsn().0 != commit.depth {
+            self.object(&format!("a snapshot of commit {tag} has number {}, not {}", snapshot.lsn(), commit.depth));
+        }
+        Ok(tag)
+    }
+
+    /// Reads a page and checks that it is one.
+    fn read(&self, pinned: &Pinned, page: u32) -> Result<Tag, Stopped> {
+        let snapshot = &pinned.snapshot;
+        let (Some(size), Some(number)) = (snapshot.page_size(), PageNo::new(page)) else { return Ok(0) };
+        let mut buf = vec![0; size.bytes()];
+        if let Err(error) = snapshot.read(number, &mut buf) {
+            if error.kind() == ErrorKind::NotFound {
+                self.gone(pinned, page, &error);
+            }
+            return Err(self.stopped("reading", &error));
+        }
+        state::read(&buf, page).ok_or_else(|| {
+            self.object(&format!("Bytes are checked: page {page} of commit {} is as nobody wrote it", pinned.tag));
+            Stopped(ErrorKind::Corrupt)
+        })
+    }
+
+    /// A page of a snapshot is gone: that may be only if the snapshot is old.
+    fn gone(&self, pinned: &Pinned, page: u32, error: &Error) {
+        let age = self.world.time.now().saturating_sub(pinned.known);
+        let holds = pinned.epoch.is_some_and(|epoch| {
+            !self.said().fenced && !self.world.judge().history.passed(epoch) && self.volume.status().epoch == Some(epoch)
+        });
+        if holds || age < self.settings.l0_retention / 2 {
+            self.object(&format!(
+                "Nothing reachable is deleted: page {page} of commit {} is gone after {age:?}: {error}",
+                pinned.tag
+            ));
+        }
+    }
+
+    /// Reads pages of a snapshot and compares them with what the commit should have left.
+    pub(crate) fn check(&self, pinned: &Pinned, all: bool) -> Result<(), Stopped> {
+        let Some(state) = self.world.judge().state(pinned.tag) else { return Ok(()) };
+        let pages: Vec<u32> = if all || state.count < 4 {
+            (1..=state.count).collect()
+        } else {
+            let draw = || u32::try_from(self.world.dice.between(1, state.count.into())).unwrap_or(1);
+            std::iter::once(FIRST).chain(std::iter::repeat_with(draw).take(3)).collect()
+        };
+        for page in pages {
+            let tag = self.read(pinned, page)?;
+            if tag != state.tag(page) {
+                self.object(&format!(
+                    "Prefix: page {page} of the state after commit {} is of commit {tag}, not of {}",
+                    pinned.tag,
+                    state.tag(page)
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// This host writes again on top of `tag`. Whatever it had acknowledged must be there, or kept aside.
+    pub(crate) fn resumed(&self, tag: Tag) {
+        let missing = self.world.judge().missing(self.host, tag);
+        if missing.is_empty() {
+            return;
+        }
+        let found = self.stranded();
+        self.world.trace.line(&self.who, format_args!("goes on from {tag} without {missing:?}, kept aside: {found:?}"));
+        self.world.judge().resumed(self.host, tag, &missing, &found);
+    }
+
+    /// Commits in the journals that were kept aside.
+    pub(crate) fn stranded(&self) -> BTreeSet<Tag> {
+        let mut found = BTreeSet::new();
+        for stranded in self.volume.dir().stranded() {
+            let (reader, replay) = match Journal::inspect(&*self.files, &stranded.path) {
+                Ok(journal) => journal,
+                Err(error) => {
+                    self.world.trace.line(&self.who, format_args!("a stranded journal cannot be read: {error}"));
+                    continue;
+                }
+            };
+            for commit in replay.commits {
+                let Some((page, place)) = commit.pages.first() else { continue };
+                let mut buf = vec![0; commit.page_size.bytes()];
+                match reader.read(*place, *page, &mut buf) {
+                    Ok(()) => found.extend(state::read(&buf, page.get())),
+                    Err(error) => self.world.trace.line(&self.who, format_args!("a stranded page: {error}")),
+                }
+            }
+        }
+        found
+    }
+
+    /// A commit got its receipt at this instant.
+    pub(crate) fn appended(&self, tag: Tag, lsn: u64, fenced_before: bool) {
+        self.said().appended.push(tag);
+        self.world.judge().appended(self.host, tag, lsn);
+        if fenced_before {
+            self.object(&format!("One history: commit {tag} after it said that it was fenced"));
+        }
+    }
+
+    /// A commit was acknowledged below `durable` at this instant.
+    pub(crate) fn acknowledged(&self, tag: Tag) {
+        self.said().acknowledged.insert(tag);
+        self.honest();
+    }
+
+    /// Compares what the volume says about itself with what is there.
+    pub(crate) fn honest(&self) {
+        let status = self.volume.status();
+        if status.role != Role::Writer {
+            return;
+        }
+        let mut said = self.said();
+        let Some(last) = said.appended.last().copied() else { return };
+        let mut judge = self.world.judge();
+        let common = judge.commits.common(last, judge.history.tag);
+        let in_store = judge.commits.get(common).map_or(0, |commit| commit.depth);
+        let head = judge.history.tag;
+        said.acknowledged.retain(|tag| !judge.commits.contains(head, *tag));
+        let pending = said.acknowledged.len() as u64;
+        drop(said);
+        let journaled = judge.commits.ancestor(last, status.journaled.lsn);
+        judge.journaled(self.host, journaled);
+        drop(judge);
+        if status.durable.lsn > in_store {
+            let durable = status.durable.lsn;
+            self.object(&format!("Honest levels: its status says durable up to {durable}, the store has {in_store}"));
+        }
+        if status.load.commits < pending {
+            let counted = status.load.commits;
+            self.object(&format!("No silent loss: {pending} acknowledged commits are pending, the load says {counted}"));
+        }
+        if status.load.bytes > status.load.max_dirty_bytes {
+            self.object(&format!("Bounded loss: the load is {:?}", status.load));
+        }
+    }
+}

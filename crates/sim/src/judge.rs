@@ -1,0 +1,126 @@
+//! The promises of the design, held against what was said and what is there.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{
+    commits::Commits,
+    coverage::{Coverage, Event},
+    history::History,
+    state::{State, Tag},
+};
+
+/// What a host has acknowledged and is not known to be in the history.
+#[derive(Debug, Default)]
+struct Owed {
+    /// In the journal's file: survives the process. True: synced, survives power loss.
+    commits: BTreeMap<Tag, bool>,
+    /// Kept aside after another writer went on without them.
+    stranded: BTreeSet<Tag>,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Judge {
+    pub(crate) commits: Commits,
+    pub(crate) history: History,
+    pub(crate) coverage: Coverage,
+    owed: Vec<Owed>,
+    /// The first promise that was broken.
+    pub(crate) verdict: Option<String>,
+}
+
+impl Judge {
+    pub(crate) fn new(hosts: usize) -> Self {
+        Judge {
+            commits: Commits::default(),
+            history: History::default(),
+            coverage: Coverage::default(),
+            owed: (0..hosts).map(|_| Owed::default()).collect(),
+            verdict: None,
+        }
+    }
+
+    /// A promise is broken. The first one counts.
+    pub(crate) fn object(&mut self, why: String) {
+        self.verdict.get_or_insert(why);
+    }
+
+    /// The state after a commit.
+    pub(crate) fn state(&self, tag: Tag) -> Option<Arc<State>> {
+        self.commits.get(tag).map(|commit| Arc::clone(&commit.state))
+    }
+
+    /// A commit got its receipt.
+    pub(crate) fn appended(&mut self, host: usize, tag: Tag, lsn: u64) {
+        self.coverage.count(Event::Commit);
+        self.owed[host].commits.insert(tag, false);
+        let depth = self.commits.get(tag).map_or(0, |commit| commit.depth);
+        if depth != lsn {
+            self.object(format!("commit {tag} has number {lsn}, it is the {depth}th"));
+        }
+    }
+
+    /// A wait for the local disk succeeded, and with it everything before.
+    pub(crate) fn journaled(&mut self, host: usize, tag: Tag) {
+        self.coverage.count(Event::Journaled);
+        let commits = &self.commits;
+        for (other, synced) in &mut self.owed[host].commits {
+            *synced |= commits.contains(tag, *other);
+        }
+    }
+
+    /// A wait for the object store succeeded.
+    pub(crate) fn durable(&mut self, tag: Tag) {
+        self.coverage.count(Event::Durable);
+        self.is_durable(tag, "a wait for the level durable succeeded");
+    }
+
+    /// Something says that a commit is durable.
+    pub(crate) fn is_durable(&mut self, tag: Tag, said: &str) {
+        if !self.commits.contains(self.history.tag, tag) {
+            let head = self.history.tag;
+            self.object(format!("Honest levels: {said} for commit {tag}, the store is at {head} and does not hold it"));
+        }
+    }
+
+    /// The power of a host failed: what was not synced may be gone.
+    pub(crate) fn power_lost(&mut self, host: usize) {
+        self.owed[host].commits.retain(|_, synced| *synced);
+    }
+
+    /// A host and its disk are gone.
+    pub(crate) fn host_lost(&mut self, host: usize) {
+        self.owed[host] = Owed::default();
+    }
+
+    /// Acknowledged commits of a host that are neither in the history nor in the state of `tag`.
+    pub(crate) fn missing(&mut self, host: usize, tag: Tag) -> Vec<Tag> {
+        let (commits, head) = (&self.commits, self.history.tag);
+        // What the history holds is safe for ever, by the checks on the history.
+        self.owed[host].commits.retain(|owed, _| !commits.contains(head, *owed));
+        self.owed[host].commits.keys().copied().filter(|owed| !commits.contains(tag, *owed)).collect()
+    }
+
+    /// A host writes again, on top of `tag`, and these commits of it were found in stranded journals.
+    pub(crate) fn resumed(&mut self, host: usize, tag: Tag, missing: &[Tag], found: &BTreeSet<Tag>) {
+        for lost in missing {
+            if found.contains(lost) {
+                self.coverage.count(Event::Stranding);
+                self.owed[host].commits.remove(lost);
+                self.owed[host].stranded.insert(*lost);
+            } else {
+                self.object(format!(
+                    "No silent loss: host {host} goes on from commit {tag}; its commit {lost} is in no journal"
+                ));
+            }
+        }
+    }
+
+    /// Every commit that was kept aside and must be there for good.
+    pub(crate) fn stranded(&self, host: usize) -> &BTreeSet<Tag> {
+        &self.owed[host].stranded
+    }
+}

@@ -1,0 +1,35 @@
+//! The whole engine on simulated hosts, from a seed.
+//!
+//! Several hosts open one volume in one store. Each has a clock of its own, a disk that loses what was not synced,
+//! and applications that write, read, wait and close. Requests take time, get lost, lose their answers, or arrive
+//! much too late. Hosts are killed, lose power, sleep for hours, are cut off, are lost altogether. Nothing here is a
+//! copy of the engine: journal, levels, commit log, pages, cache, merging and the volume itself run as they are.
+//!
+//! A judge keeps a list of every commit that was tried and of all that was said about it, and holds it against the
+//! promises of the design: Prefix, Honest levels, No silent loss, One history, Bounded loss, Nothing reachable is
+//! deleted, Forward reads, The cache is not durability, Bytes are checked.
+//!
+//! The same seed gives the same run, byte for byte of its trace.
+
+mod bucket; // the store itself
+mod commits; // what was tried, as a tree
+mod coverage; // what a run is there to try
+mod dice; // randomness
+mod executor; // every task on one thread
+mod fate; // what befalls the hosts
+mod finale; // those who look at what is left
+mod handle; // an open volume and what it has said
+mod history; // what the store holds, object by object
+mod judge; // promises
+mod machine; // a host
+mod network; // the way to the store
+mod profile; // what a run is like
+mod run; // from the first blow to the last check
+mod state; // what a volume should hold
+mod store; // the store as a host sees it
+mod time; // virtual time
+mod trace; // what happened
+mod worker; // what applications do
+
+pub use coverage::{Coverage, Event};
+pub use run::{Report, run};

@@ -1,0 +1,282 @@
+//! The way to the store: it takes time, loses requests and answers, and delivers some of them much too late.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::{
+    channel::oneshot,
+    future::{Either, select},
+};
+use plimsoll_host::Clock;
+use plimsoll_ltx::Layout;
+use plimsoll_model::{Error, ErrorKind, Result};
+use plimsoll_store::Created;
+
+use crate::{
+    bucket::Bucket,
+    coverage::Event,
+    dice::Dice,
+    judge::Judge,
+    time::{Group, HostClock, Time, WORLD, Work},
+    trace::Trace,
+};
+
+/// How the network behaves at the moment. Rates are one in so many, 0 for never.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Weather {
+    /// Longest usual way in one direction.
+    pub(crate) latency: Duration,
+    pub(crate) lost_request: u64,
+    pub(crate) lost_answer: u64,
+    pub(crate) throttled: u64,
+    pub(crate) late: u64,
+    pub(crate) flipped: u64,
+    /// How late a request may arrive.
+    pub(crate) late_max: Duration,
+    /// Hosts that are cut off, and until when.
+    pub(crate) cut_off: BTreeMap<usize, Duration>,
+    /// When a storm ends. Until then most requests fail.
+    pub(crate) storm_until: Duration,
+    /// Keys in one page of a listing.
+    pub(crate) page: usize,
+}
+
+/// What every host shares. A clone is another handle to it.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) time: Time,
+    pub(crate) dice: Dice,
+    pub(crate) trace: Trace,
+    judge: Arc<Mutex<Judge>>,
+    bucket: Arc<Mutex<Bucket>>,
+    weather: Arc<Mutex<Weather>>,
+    /// Creates without answer, by who sent them.
+    unanswered: Arc<Mutex<BTreeMap<(Group, String), Bytes>>>,
+    /// Who dies at the next request that takes effect, and who is to die now.
+    doomed: Arc<Mutex<(Option<Group>, Vec<Group>)>>,
+    /// Lives that have ended.
+    ended: Arc<Mutex<Vec<Group>>>,
+}
+
+/// No task is ever stopped while it holds one of these.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl World {
+    pub(crate) fn new(time: Time, dice: Dice, trace: Trace, judge: Judge, layout: Layout, weather: Weather) -> Self {
+        World {
+            time,
+            dice,
+            trace,
+            judge: Arc::new(Mutex::new(judge)),
+            bucket: Arc::new(Mutex::new(Bucket::new(layout))),
+            weather: Arc::new(Mutex::new(weather)),
+            unanswered: Arc::default(),
+            doomed: Arc::default(),
+            ended: Arc::default(),
+        }
+    }
+
+    pub(crate) fn judge(&self) -> MutexGuard<'_, Judge> {
+        lock(&self.judge)
+    }
+
+    pub(crate) fn bucket(&self) -> MutexGuard<'_, Bucket> {
+        lock(&self.bucket)
+    }
+
+    pub(crate) fn weather(&self) -> MutexGuard<'_, Weather> {
+        lock(&self.weather)
+    }
+
+    pub(crate) fn count(&self, event: Event) {
+        self.judge().coverage.count(event);
+    }
+
+    /// Kills a life when one of its requests takes effect.
+    pub(crate) fn doom(&self, group: Group) {
+        lock(&self.doomed).0 = Some(group);
+    }
+
+    /// Who is to die now.
+    pub(crate) fn take_doomed(&self) -> Vec<Group> {
+        std::mem::take(&mut lock(&self.doomed).1)
+    }
+
+    /// A life has ended.
+    pub(crate) fn end(&self, group: Group) {
+        lock(&self.ended).push(group);
+    }
+
+    fn has_ended(&self, group: Group) -> bool {
+        lock(&self.ended).contains(&group)
+    }
+}
+
+/// A host's connection during one life.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    pub(crate) world: World,
+    pub(crate) host: usize,
+    pub(crate) group: Group,
+    pub(crate) clock: HostClock,
+    pub(crate) timeout: Duration,
+    /// Nothing goes wrong: for those who only look.
+    pub(crate) perfect: bool,
+}
+
+/// What becomes of one request.
+struct Fate {
+    there: Duration,
+    back: Duration,
+    request_lost: bool,
+    throttled: bool,
+    answer_lost: bool,
+    /// Whether a loss shows as a broken connection, or not at all until time is up.
+    hangs: bool,
+    flip: Option<u64>,
+}
+
+impl Connection {
+    fn fate(&self) -> Fate {
+        let dice = &self.world.dice;
+        let now = self.world.time.now();
+        let weather = self.world.weather().clone();
+        let storm = now < weather.storm_until;
+        let rate = |usual: u64| if storm { 3 } else { usual };
+        let way = || dice.time(weather.latency) + Duration::from_micros(100);
+        let mut fate = Fate {
+            there: way(),
+            back: way(),
+            request_lost: dice.once_in(rate(weather.lost_request)),
+            throttled: dice.once_in(rate(weather.throttled)),
+            answer_lost: dice.once_in(rate(weather.lost_answer)),
+            hangs: dice.once_in(3),
+            flip: dice.once_in(weather.flipped).then(|| dice.roll()),
+        };
+        if dice.once_in(weather.late) {
+            fate.there = dice.time(weather.late_max);
+        }
+        fate
+    }
+
+    fn is_cut_off(&self) -> bool {
+        let now = self.world.time.now();
+        self.world.weather().cut_off.get(&self.host).is_some_and(|until| *until > now)
+    }
+
+    fn lost(&self, what: &str, why: &'static str) -> Error {
+        Error::new(ErrorKind::Unavailable, "asking the store").object(what.to_owned()).why(why)
+    }
+
+    /// Sends a request. `effect` happens at the store, perhaps long after the answer is not waited for any more.
+    pub(crate) async fn request<T: Send + 'static>(
+        &self,
+        what: String,
+        effect: impl FnOnce(&World) -> T + Send + 'static,
+        flip: impl FnOnce(T, u64) -> T + Send + 'static,
+    ) -> Result<T> {
+        if self.perfect {
+            return Ok(effect(&self.world));
+        }
+        let world = &self.world;
+        let fate = self.fate();
+        if self.is_cut_off() {
+            world.time.sleep(fate.there).await;
+            return Err(self.lost(&what, "the host is cut off"));
+        }
+        let (answer, answered) = oneshot::channel();
+        let sent = world.time.now();
+        let (of, name) = (self.clone(), what.clone());
+        let way = async move {
+            of.deliver(fate, name, sent, effect, flip, answer).await;
+        };
+        world.time.start(WORLD, Work::Future(Box::pin(way)));
+        match select(answered, self.clock.sleep(self.timeout)).await {
+            Either::Left((Ok(answer), _)) => answer,
+            Either::Left((Err(_), _)) => Err(self.lost(&what, "the connection broke")),
+            Either::Right(_) => Err(self.lost(&what, "there was no answer in time")),
+        }
+    }
+
+    async fn deliver<T>(
+        &self,
+        fate: Fate,
+        what: String,
+        sent: Duration,
+        effect: impl FnOnce(&World) -> T,
+        flip: impl FnOnce(T, u64) -> T,
+        answer: oneshot::Sender<Result<T>>,
+    ) {
+        let world = &self.world;
+        let who = format!("host{}", self.host);
+        world.time.sleep(fate.there).await;
+        if fate.request_lost {
+            world.count(Event::LostRequest);
+            world.trace.line(&who, format_args!("{what}: lost on its way"));
+            return self.hang(&fate, answer).await;
+        }
+        if fate.throttled {
+            world.count(Event::Throttled);
+            world.trace.line(&who, format_args!("{what}: turned away"));
+            let _ = answer.send(Err(self.lost(&what, "503 Slow Down")));
+            return;
+        }
+        let late = world.time.now().saturating_sub(sent) > self.timeout;
+        if late {
+            world.count(Event::LateRequest);
+        }
+        if world.has_ended(self.group) {
+            world.count(Event::Posthumous);
+        }
+        let done = effect(world);
+        if late {
+            world.trace.line(&who, format_args!("{what}: took effect late"));
+        }
+        {
+            let mut doomed = lock(&world.doomed);
+            if doomed.0 == Some(self.group) {
+                doomed.0 = None;
+                doomed.1.push(self.group);
+            }
+        }
+        world.time.sleep(fate.back).await;
+        if fate.answer_lost || self.is_cut_off() {
+            world.count(Event::LostAnswer);
+            world.trace.line(&who, format_args!("{what}: the answer is lost"));
+            return self.hang(&fate, answer).await;
+        }
+        let done = match fate.flip {
+            Some(bit) => flip(done, bit),
+            None => done,
+        };
+        // Whoever asked may be gone.
+        let _ = answer.send(Ok(done));
+    }
+
+    async fn hang<T>(&self, fate: &Fate, answer: oneshot::Sender<T>) {
+        if fate.hangs {
+            self.world.time.sleep(self.timeout * 2).await;
+        }
+        drop(answer);
+    }
+
+    /// A create was sent and its answer did not come.
+    pub(crate) fn unanswered(&self, key: &str, bytes: &Bytes) {
+        lock(&self.world.unanswered).insert((self.group, key.to_owned()), bytes.clone());
+    }
+
+    /// A create was answered: what that says about one before that was not.
+    pub(crate) fn answered(&self, key: &str, created: Created) {
+        let Some(sent) = lock(&self.world.unanswered).remove(&(self.group, key.to_owned())) else { return };
+        if created == Created::Exists {
+            let there = self.world.bucket().get(key).is_some_and(|object| object.bytes == sent);
+            self.world.count(if there { Event::ResolvedOurs } else { Event::ResolvedTheirs });
+        }
+    }
+}

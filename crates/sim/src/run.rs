@@ -1,0 +1,292 @@
+//! One run: fate strikes for a while, then everything gets well, and what was promised has to be there.
+
+use std::{
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+
+use crate::{
+    coverage::{Coverage, Event},
+    dice::Dice,
+    executor::{Executor, Step},
+    judge::Judge,
+    machine::Machine,
+    network::World,
+    profile::Profile,
+    finale,
+    time::{Group, Time, Work},
+    trace::{Log, Trace},
+};
+
+/// How long everything may take to come to rest once nothing goes wrong any more.
+const REST: Duration = Duration::from_secs(900);
+/// Steps after which a run is broken off: something runs in circles.
+const STEPS_MAX: u64 = 3_000_000;
+/// How often a new reader looks at the volume.
+const AUDIT_EVERY: Duration = Duration::from_secs(20);
+/// How often it is looked whether a job has come to its end.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What it was made from.
+    pub seed: u64,
+    /// The promise that was broken, if one was.
+    pub broken: Option<String>,
+    /// What was tried.
+    pub coverage: Coverage,
+    /// Every event, with virtual time in seconds.
+    pub trace: String,
+    /// Virtual time.
+    pub length: Duration,
+    /// Tasks that were run.
+    pub steps: u64,
+}
+
+/// See the [module](self).
+pub(crate) struct Run {
+    pub(crate) world: World,
+    pub(crate) dice: Dice,
+    pub(crate) profile: Arc<Profile>,
+    pub(crate) executor: Executor,
+    pub(crate) machines: Vec<Machine>,
+    /// When the last host that sleeps wakes up.
+    pub(crate) awake_at: Duration,
+    groups: u64,
+}
+
+/// Runs one seed. `log` takes what the engine logs into the trace; it changes nothing else.
+#[must_use]
+pub fn run(seed: u64, log: bool) -> Report {
+    let time = Time::default();
+    let trace = Trace::new(time.clone());
+    if !log {
+        return run_with(seed, time, trace);
+    }
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
+        .without_time()
+        .with_writer(Log(trace.clone()))
+        .finish();
+    tracing::subscriber::with_default(subscriber, || run_with(seed, time, trace))
+}
+
+fn run_with(seed: u64, time: Time, trace: Trace) -> Report {
+    let profile = Arc::new(Profile::draw(&Dice::new(seed, 0)));
+    let judge = Judge::new(profile.hosts + 1);
+    let world =
+        World::new(time.clone(), Dice::new(seed, 1), trace, judge, profile.layout, profile.weather.clone());
+    let dice = Dice::new(seed, 2);
+    let mut run = Run {
+        executor: Executor::new(time, Dice::new(seed, 3)),
+        machines: (0..profile.hosts).map(|number| Machine::new(number, &dice)).collect(),
+        world,
+        dice,
+        profile,
+        awake_at: Duration::ZERO,
+        groups: 0,
+    };
+    run.world.trace.line("run", format_args!("seed {seed}: {:?}", run.profile));
+    let broken = run.play().err();
+    if let Some(why) = &broken {
+        run.world.trace.line("run", format_args!("BROKEN: {why}"));
+    }
+    let report = Report {
+        seed,
+        coverage: run.world.judge().coverage.clone(),
+        trace: run.world.trace.text(),
+        length: run.world.time.now(),
+        steps: run.executor.steps,
+        broken,
+    };
+    if report.broken.is_some() {
+        // A lock may be poisoned, and what is dropped would trip over it.
+        std::mem::forget(run);
+    } else {
+        run.end();
+    }
+    report
+}
+
+impl Run {
+    fn play(&mut self) -> Result<(), String> {
+        let mut next_blow = self.next_blow();
+        let mut next_audit = AUDIT_EVERY;
+        while self.world.time.now() < self.profile.length {
+            self.start_those_back();
+            let until = next_blow.min(next_audit).min(self.next_back()).min(self.profile.length);
+            self.go_on(until)?;
+            let now = self.world.time.now();
+            if now >= next_blow {
+                self.strike();
+                next_blow = self.next_blow();
+            }
+            if now >= next_audit {
+                self.audit()?;
+                next_audit = now + AUDIT_EVERY;
+            }
+        }
+        self.get_well();
+        self.rest()?;
+        self.settle()
+    }
+
+    fn next_blow(&self) -> Duration {
+        self.world.time.now() + self.dice.time(self.profile.blow_every * 2)
+    }
+
+    fn next_back(&self) -> Duration {
+        self.machines.iter().filter(|machine| machine.life.is_none()).map(|machine| machine.back_at).min()
+            .unwrap_or(Duration::MAX)
+    }
+
+    fn next_group(&mut self) -> Group {
+        self.groups += 1;
+        Group(self.groups)
+    }
+
+    fn start_those_back(&mut self) {
+        for at in 0..self.machines.len() {
+            if self.machines[at].life.is_none() && self.machines[at].back_at <= self.world.time.now() {
+                if self.machines[at].damaged {
+                    self.replace(at);
+                }
+                let group = self.next_group();
+                self.machines[at].start(&self.world, &self.profile.clone(), group);
+            }
+        }
+    }
+
+    /// Lets everything run until a time.
+    fn go_on(&mut self, until: Duration) -> Result<(), String> {
+        loop {
+            match self.executor.step(until) {
+                Step::Waited => return self.verdict(),
+                Step::Ran => {}
+                Step::Panicked(words) => return Err(format!("a panic: {words}")),
+            }
+            self.verdict()?;
+            self.bury();
+            if self.executor.steps > STEPS_MAX {
+                return Err(format!("more than {STEPS_MAX} steps: something runs in circles"));
+            }
+        }
+    }
+
+    fn verdict(&self) -> Result<(), String> {
+        self.world.judge().verdict.clone().map_or(Ok(()), Err)
+    }
+
+    /// Ends the lives of those that died in the last step.
+    fn bury(&mut self) {
+        let doomed = self.world.take_doomed();
+        for at in 0..self.machines.len() {
+            let Some(group) = self.machines[at].life.as_ref().map(|life| life.group) else { continue };
+            if self.machines[at].disk.is_dead() {
+                self.kill(at, Event::KillAtDisk);
+            } else if doomed.contains(&group) {
+                self.kill(at, Event::KillAtStore);
+            }
+        }
+    }
+
+    /// Runs a job that must come to its end soon, beside everything else.
+    fn witness(&mut self, what: &str, job: impl FnOnce(Group) -> Box<dyn FnOnce() + Send>) -> Result<(), String> {
+        let group = self.next_group();
+        let (job, over) = (job(group), Arc::<AtomicBool>::default());
+        let done = Arc::clone(&over);
+        let job = move || {
+            job();
+            done.store(true, Ordering::Release);
+        };
+        self.world.time.start(group, Work::Job(Box::new(job)));
+        let deadline = self.world.time.now() + REST;
+        while !over.load(Ordering::Acquire) {
+            self.go_on(self.world.time.now() + LOOK_EVERY)?;
+            if self.world.time.now() >= deadline {
+                return Err(format!("{what} is stuck for {REST:?}"));
+            }
+        }
+        self.executor.kill(group);
+        self.world.end(group);
+        self.verdict()
+    }
+
+    /// A host that has never seen the volume reads all of it.
+    fn audit(&mut self) -> Result<(), String> {
+        let machine = Machine::new(self.machines.len(), &self.dice);
+        let (world, profile) = (self.world.clone(), Arc::clone(&self.profile));
+        self.world.count(Event::Audit);
+        self.witness("a new reader", |group| Box::new(move || finale::audit(&world, &profile, &machine, group)))
+    }
+
+    /// Nothing goes wrong any more.
+    fn get_well(&mut self) {
+        self.world.trace.line("run", format_args!("everything gets well"));
+        {
+            let mut weather = self.world.weather();
+            weather.cut_off.clear();
+            weather.storm_until = Duration::ZERO;
+            (weather.lost_request, weather.lost_answer, weather.throttled) = (0, 0, 0);
+            (weather.late, weather.flipped) = (0, 0);
+            weather.latency = Duration::from_millis(20);
+        }
+        self.executor.jitter = false;
+        self.executor.thaw();
+        for at in 0..self.machines.len() {
+            let disk = &self.machines[at].disk;
+            disk.set_capacity(None);
+            disk.fail_syncs(0, 0);
+            disk.fail_writes(0);
+            if self.machines[at].damaged {
+                self.replace(at);
+            }
+            self.machines[at].quit();
+        }
+    }
+
+    /// Every worker has to come to its end.
+    fn rest(&mut self) -> Result<(), String> {
+        let deadline = self.world.time.now() + REST;
+        loop {
+            let now = self.world.time.now();
+            self.go_on(now + Duration::from_secs(1))?;
+            let busy: Vec<(String, (String, Duration))> = self.machines.iter().filter_map(|machine| machine.life.as_ref())
+                .flat_map(|life| life.doing.lock().unwrap_or_else(PoisonError::into_inner).clone())
+                .collect();
+            if busy.is_empty() {
+                return Ok(());
+            }
+            if now > deadline {
+                return Err(format!("stuck although everything is well: {busy:?}"));
+            }
+        }
+    }
+
+    /// One host after the other comes back and makes its part durable.
+    fn settle(&mut self) -> Result<(), String> {
+        for at in 0..self.machines.len() {
+            self.kill(at, Event::Kill);
+            let (world, profile) = (self.world.clone(), Arc::clone(&self.profile));
+            let machine = self.machines[at].again();
+            self.witness("the last writer of a host", |group| {
+                Box::new(move || finale::settle(&world, &profile, &machine, group))
+            })?;
+            self.machines[at].disk.kill();
+        }
+        self.audit()
+    }
+
+    /// Frees everything.
+    fn end(mut self) {
+        for group in 0..=self.groups {
+            self.executor.kill(Group(group));
+        }
+    }
+}

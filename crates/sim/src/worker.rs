@@ -1,0 +1,390 @@
+//! What the application of a host does: opens, writes, reads, waits, closes.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use plimsoll_durability::OnLoadLine;
+use plimsoll_host::{Host, sim_disk::SimDisk};
+use plimsoll_metrics::Metrics;
+use plimsoll_model::{ErrorKind, Level, PageCount, PageNo, Result};
+use plimsoll_settings::{JournalSyncPolicy, Settings};
+use plimsoll_store::{Breaker, BreakerPolicy, BreakerStore, RetryPolicy, RetryStore, Store};
+use plimsoll_volume::{Config, Fencing, Receipt, Role, Volume};
+
+use crate::{
+    coverage::Event,
+    dice::Dice,
+    handle::{Handle, Stopped},
+    network::{Connection, World},
+    profile::Profile,
+    state::{self, FIRST, Tag},
+    store::SimStore,
+};
+
+/// Where a host keeps the volume's local part.
+pub(crate) const DIR: &str = "/state/volume";
+
+/// What each worker of a life is doing, and since when: for those that never come back.
+pub(crate) type Doing = Arc<Mutex<BTreeMap<String, (String, Duration)>>>;
+
+/// One application of a host, with one volume open at a time.
+#[derive(Clone)]
+pub(crate) struct Application {
+    pub(crate) world: World,
+    pub(crate) profile: Arc<Profile>,
+    pub(crate) dice: Dice,
+    pub(crate) host: Host,
+    pub(crate) disk: SimDisk,
+    pub(crate) connection: Connection,
+    pub(crate) number: usize,
+    pub(crate) who: String,
+    pub(crate) doing: Doing,
+    /// No new work.
+    pub(crate) quit: Arc<AtomicBool>,
+    pub(crate) open: Arc<Mutex<Option<Arc<Handle>>>>,
+}
+
+struct Trusted;
+
+impl Fencing for Trusted {
+    fn ensure(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// Opens the volume.
+pub(crate) fn open(
+    connection: &Connection,
+    host: &Host,
+    settings: &Arc<Settings>,
+    read_only: bool,
+    wrapped: bool,
+) -> Result<Volume> {
+    let store = SimStore::new(connection.clone());
+    let store: Arc<dyn Store> = if wrapped {
+        let retry = RetryStore::new(store, RetryPolicy::default(), host);
+        let breaker = Breaker::new(BreakerPolicy::default(), Arc::clone(&host.clock));
+        Arc::new(BreakerStore::new(retry, breaker))
+    } else {
+        Arc::new(store)
+    };
+    let metrics = Metrics::new().volume(store.url());
+    Volume::open(Config {
+        store,
+        host: host.clone(),
+        dir: PathBuf::from(DIR),
+        host_name: format!("host{}", connection.host),
+        pid: 1,
+        read_only,
+        settings: Arc::clone(settings),
+        metrics,
+        fencing: Arc::new(Trusted),
+    })
+}
+
+impl Application {
+    fn sleep(&self, time: Duration) {
+        self.host.tasks.wait(self.host.clock.sleep(time));
+    }
+
+    fn pause(&self) {
+        self.sleep(self.dice.time(self.profile.pause_max));
+    }
+
+    fn stopping(&self) -> bool {
+        self.quit.load(Ordering::Acquire)
+    }
+
+    fn handle(&self) -> Option<Arc<Handle>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes what is being done meanwhile.
+    fn during<T>(&self, what: &str, act: impl FnOnce() -> T) -> T {
+        let lock = || self.doing.lock().unwrap_or_else(PoisonError::into_inner);
+        lock().insert(self.who.clone(), (what.to_owned(), self.world.time.now()));
+        let result = act();
+        lock().remove(&self.who);
+        result
+    }
+
+    /// Opens the volume, works, closes it, over and over.
+    pub(crate) fn lead(&self) {
+        while !self.stopping() {
+            let Some(handle) = self.during("open", || self.open_volume()) else {
+                self.pause();
+                continue;
+            };
+            *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&handle));
+            let mut receipts = Vec::new();
+            while !self.stopping() {
+                let outcome = self.act(&handle, &mut receipts);
+                let spent = match outcome {
+                    Ok(()) => self.dice.once_in(60),
+                    Err(Stopped(ErrorKind::Fenced | ErrorKind::Closed | ErrorKind::Io)) => self.dice.once_in(4),
+                    Err(Stopped(_)) => self.dice.once_in(20),
+                };
+                if spent {
+                    break;
+                }
+                self.pause();
+            }
+            *self.open.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            drop(receipts);
+            self.during("close", || self.close(&handle));
+        }
+    }
+
+    /// Works on whatever the first worker of the application has open.
+    pub(crate) fn follow(&self) {
+        let mut receipts = Vec::new();
+        while !self.stopping() {
+            match self.handle() {
+                // Its errors are judged where they happen.
+                Some(handle) => drop(self.act(&handle, &mut receipts)),
+                None => receipts.clear(),
+            }
+            self.pause();
+        }
+    }
+
+    fn open_volume(&self) -> Option<Arc<Handle>> {
+        let mut settings = self.profile.settings.clone();
+        settings.takeover = self.dice.once_in(4);
+        let read_only = self.number > 0 && self.dice.once_in(3);
+        let settings = Arc::new(settings);
+        let volume = match open(&self.connection, &self.host, &settings, read_only, self.profile.wrapped) {
+            Ok(volume) => volume,
+            Err(error) => {
+                self.world.trace.line(&self.who, format_args!("open: {error}"));
+                if error.kind() == ErrorKind::Corrupt && !self.profile.rough {
+                    let why = format!("{}: opening: nothing was damaged, and yet: {error}", self.who);
+                    self.world.judge().object(why);
+                }
+                return None;
+            }
+        };
+        let status = volume.status();
+        self.world.trace.line(&self.who, format_args!("open: {:?} at {} ({})", status.role, status.lsn, status.txid));
+        if status.appended.lsn > status.durable.lsn {
+            self.world.count(Event::Replay);
+        }
+        let files = Arc::clone(&self.host.files);
+        let rough = self.profile.rough;
+        let (world, who) = (self.world.clone(), self.who.clone());
+        let handle = Handle::new(world, self.connection.host, who, files, settings, rough, volume);
+        Some(Arc::new(Handle { read_only, ..handle }))
+    }
+
+    fn close(&self, handle: &Handle) {
+        let result = handle.volume.clone().close();
+        self.world.trace.line(&self.who, format_args!("close: {result:?}"));
+        match result {
+            Ok(()) => {
+                let appended = handle.said().appended.clone();
+                if !appended.is_empty() {
+                    self.world.count(Event::CleanClose);
+                }
+                let kept = if handle.said().fenced { handle.stranded() } else { Default::default() };
+                for tag in appended.into_iter().filter(|tag| !kept.contains(tag)) {
+                    self.world.judge().is_durable(tag, "a volume was closed without an error");
+                }
+            }
+            Err(error) => {
+                self.world.count(Event::UncleanClose);
+                let _ = handle.stopped("close", &error);
+            }
+        }
+    }
+
+    fn act(&self, handle: &Arc<Handle>, receipts: &mut Vec<(Tag, Receipt)>) -> Result<(), Stopped> {
+        let volume = &handle.volume;
+        match self.dice.below(100) {
+            0..50 => self.during("write", || self.write(handle, receipts)),
+            50..75 => self.during("read", || self.read(handle)),
+            75..83 => {
+                if receipts.is_empty() {
+                    return Ok(());
+                }
+                let at = usize::try_from(self.dice.below(receipts.len() as u64)).unwrap_or(0);
+                let (tag, receipt) = receipts.swap_remove(at);
+                let level = *self.dice.pick(&[Level::Journaled, Level::Durable]);
+                self.during("wait", || self.wait(handle, tag, &receipt, level))
+            }
+            83..87 => self.during("sync", || {
+                let writer = volume.status().role == Role::Writer;
+                let fenced = handle.said().fenced;
+                let tag = handle.said().appended.last().copied();
+                volume.sync().map_err(|error| handle.stopped("sync", &error))?;
+                if let Some(tag) = tag.filter(|_| writer && !fenced) {
+                    self.world.judge().is_durable(tag, "a sync succeeded");
+                }
+                Ok(())
+            }),
+            87..89 => self.during("compact", || {
+                let done = volume.compact().map_err(|error| handle.stopped("compact", &error))?;
+                self.world.trace.line(&self.who, format_args!("compact: {done:?}"));
+                Ok(())
+            }),
+            89..92 => self.during("refresh", || volume.refresh().map_err(|error| handle.stopped("refresh", &error))),
+            92..97 => {
+                handle.honest();
+                Ok(())
+            }
+            _ => {
+                self.during("rest", || self.sleep(self.dice.time(self.profile.rest_max)));
+                Ok(())
+            }
+        }
+    }
+
+    fn read(&self, handle: &Handle) -> Result<(), Stopped> {
+        let pinned = handle.pin(self.dice.once_in(2))?;
+        if self.dice.once_in(3) {
+            self.sleep(self.dice.time(self.profile.rest_max));
+            handle.check(&pinned, true)?;
+            self.world.count(Event::Repeat);
+        }
+        Ok(())
+    }
+
+    fn write(&self, handle: &Arc<Handle>, receipts: &mut Vec<(Tag, Receipt)>) -> Result<(), Stopped> {
+        let pinned = handle.pin(false)?;
+        let base = pinned.tag;
+        let mut txn = handle.volume.begin_write(&pinned.snapshot).map_err(|error| {
+            match error.kind() {
+                ErrorKind::Conflict => self.world.count(Event::Conflict),
+                ErrorKind::Held => self.world.count(Event::Held),
+                _ => {}
+            }
+            handle.stopped("begin", &error)
+        })?;
+        handle.resumed(base);
+        drop(pinned);
+        let size = txn.base().page_size().unwrap_or(self.profile.page_size);
+        let before = self.world.judge().state(base).map_or(0, |state| state.count);
+        let (pages, count) = self.draw(before);
+        let tag = self.world.judge().commits.begin(base, &pages, count);
+        let mut buf = vec![0; size.bytes()];
+        for page in &pages {
+            state::fill(&mut buf, *page, tag);
+            let number = PageNo::new(*page).expect("BUG: pages begin at 1");
+            txn.write(number, &buf).map_err(|error| handle.stopped("write", &error))?;
+            if self.dice.once_in(40) {
+                self.sleep(self.dice.time(self.profile.pause_max));
+            }
+        }
+        if pages.len() * size.bytes() > 4 << 20 {
+            self.world.count(Event::Spill);
+        }
+        if self.dice.once_in(15) {
+            self.world.judge().commits.refuse(tag);
+            self.world.count(Event::Rollback);
+            return Ok(());
+        }
+        let level = *self.dice.pick(&[Level::Buffered, Level::Buffered, Level::Journaled, Level::Journaled, Level::Durable]);
+        let fenced = handle.said().fenced;
+        let began = self.world.time.now();
+        let receipt = match txn.commit(PageCount(count), level) {
+            Ok(receipt) => receipt,
+            Err(error) => return Err(self.refused(handle, tag, &error)),
+        };
+        if self.disk.is_dead() {
+            return Err(Stopped(ErrorKind::Io));
+        }
+        self.world.trace.line(
+            &self.who,
+            format_args!("commit {tag} on {base}: {} at {level:?}, {} pages of {count}", receipt.lsn(), pages.len()),
+        );
+        handle.appended(tag, receipt.lsn().0, fenced);
+        if count < before {
+            self.world.count(Event::Shrink);
+        }
+        self.line(handle, began);
+        let result = self.wait(handle, tag, &receipt, level);
+        if self.dice.once_in(3) && receipts.len() < 8 {
+            receipts.push((tag, receipt));
+        }
+        result
+    }
+
+    /// Which pages a commit writes, and how many there are after it.
+    fn draw(&self, before: u32) -> (Vec<u32>, u32) {
+        let dice = &self.dice;
+        let max = u64::from(self.profile.pages_max);
+        let number = |below: u64| u32::try_from(dice.between(1, below.max(1))).unwrap_or(1);
+        let count = match dice.below(20) {
+            0 if before > 1 => number(before.into()),
+            1..6 => number(max).max(before),
+            _ => before.max(number(4)),
+        };
+        let many = if dice.once_in(10) { max } else { 5 };
+        let wanted = dice.between(0, many);
+        let mut pages: Vec<u32> = (0..wanted).map(|_| number(count.into())).collect();
+        pages.push(FIRST);
+        pages.sort_unstable();
+        pages.dedup();
+        (pages, count)
+    }
+
+    fn refused(&self, handle: &Handle, tag: Tag, error: &plimsoll_model::Error) -> Stopped {
+        if !self.disk.is_dead() {
+            self.world.judge().commits.refuse(tag);
+        }
+        if error.kind() == ErrorKind::Full && error.to_string().contains("load line") {
+            self.world.count(Event::LineFail);
+        }
+        handle.stopped(&format!("commit {tag}"), error)
+    }
+
+    /// What the load is right after a commit was let through.
+    fn line(&self, handle: &Handle, began: Duration) {
+        handle.honest();
+        let status = handle.volume.status();
+        let policy = self.profile.settings.on_load_line;
+        if policy == OnLoadLine::Block && self.world.time.now() > began + Duration::from_millis(30) {
+            self.world.count(Event::LineBlock);
+        }
+        let held = status.appended.lsn.saturating_sub(status.durable.lsn).saturating_sub(status.load.commits);
+        if policy == OnLoadLine::WriteThrough && held > 0 {
+            self.world.count(Event::LineWriteThrough);
+        }
+        if policy != OnLoadLine::WriteThrough && status.load.age_ms > status.load.max_loss_window_ms + 1 {
+            handle.object(&format!("Bounded loss: a commit was let through, and the load is {:?}", status.load));
+        }
+    }
+
+    fn wait(&self, handle: &Handle, tag: Tag, receipt: &Receipt, level: Level) -> Result<(), Stopped> {
+        let fenced = handle.said().fenced;
+        receipt.wait(level).map_err(|error| handle.stopped(&format!("wait for {level:?} of {tag}"), &error))?;
+        if self.disk.is_dead() {
+            return Ok(());
+        }
+        self.world.trace.line(&self.who, format_args!("commit {tag} is {level:?}"));
+        let in_store = {
+            let judge = self.world.judge();
+            judge.commits.contains(judge.history.tag, tag)
+        };
+        if fenced && !in_store {
+            handle.object(&format!("One history: commit {tag} acknowledged after it said that it was fenced"));
+        }
+        if level == Level::Durable {
+            self.world.judge().durable(tag);
+            return Ok(());
+        }
+        let immediate = self.profile.settings.journal_sync_policy == JournalSyncPolicy::Immediate;
+        if (level == Level::Journaled || immediate) && !in_store {
+            self.world.judge().journaled(self.connection.host, tag);
+        }
+        handle.acknowledged(tag);
+        Ok(())
+    }
+}
