@@ -1,10 +1,12 @@
-"""Plimsoll in this process, by way of apsw, and its command line."""
+"""Plimsoll in this process and in others, by way of apsw, and its command line."""
 
+import json
 import subprocess
+import sys
 
 import apsw
 
-from places import EXTENSION, PROGRAM
+from places import DRIVERS, EXTENSION, PROGRAM
 
 _FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
 _loaded = False
@@ -27,6 +29,43 @@ def connect(uri):
 def value(connection, sql):
     """The first column of the first row."""
     return connection.execute(sql).fetchone()[0]
+
+
+class Elsewhere:
+    """A connection of another process on another host. In this process it would share what is open here."""
+
+    def __init__(self, volume, **settings):
+        command = [sys.executable, DRIVERS / "session.py", EXTENSION, volume.elsewhere(**settings)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+        self.process.stdout.close()
+
+    def _ask(self, statement):
+        self.process.stdin.write(json.dumps(statement) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        answer = json.loads(line) if line else {"error": "the process ended"}
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer["rows"]
+
+    def execute(self, sql):
+        """The rows of a statement."""
+        return self._ask(sql)
+
+    def value(self, sql):
+        """The first column of the first row."""
+        return self.execute(sql)[0][0]
+
+    def digests(self):
+        """One digest per page."""
+        return self._ask(None)
 
 
 def command(volume, name, *arguments):

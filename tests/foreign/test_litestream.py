@@ -5,8 +5,8 @@ import random
 import unittest
 
 import litestream
-from ours import command, connect, value
-from read_pages import digests, digests_of_file
+from ours import Elsewhere, command, connect, value
+from read_pages import digests_of_file
 from stores import KINDS, Volume, scratch
 
 PAGE_SIZES = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536]
@@ -38,11 +38,10 @@ class Reading(unittest.TestCase):
         Its own view takes a database for as large as it ever was, until the files are merged: then only the pages
         that still belong to it are compared, and what it restores.
         """
-        connection = connect(volume.elsewhere(mode="ro"))
-        size = value(connection, "PRAGMA page_size")
-        self.assertEqual(value(connection, "PRAGMA integrity_check"), "ok")
-        expected = digests(connection)
-        connection.close()
+        with Elsewhere(volume, mode="ro") as follower:
+            size = follower.value("PRAGMA page_size")
+            self.assertEqual(follower.value("PRAGMA integrity_check"), "ok")
+            expected = follower.digests()
         rows, ranged, _ = litestream.run(volume, ["PRAGMA integrity_check"], pages=True)
         if shrunk:
             ranged = ranged[: len(expected)]
@@ -199,10 +198,9 @@ class Writing(unittest.TestCase):
                     litestream.run(volume, [f"INSERT INTO t VALUES ('{turn} there')"], **self.WRITE)
                 expected = ["one", "two here", "two there", "three here", "three there"]
                 names = "SELECT x FROM t WHERE typeof(x) = 'text' ORDER BY rowid"
-                connection = connect(volume.elsewhere(mode="ro"))
-                self.assertEqual([row[0] for row in connection.execute(names)], expected)
-                self.assertEqual(value(connection, "PRAGMA integrity_check"), "ok")
-                connection.close()
+                with Elsewhere(volume, mode="ro") as follower:
+                    self.assertEqual([row[0] for row in follower.execute(names)], expected)
+                    self.assertEqual(follower.value("PRAGMA integrity_check"), "ok")
                 rows, _, _ = litestream.hydrate(volume, [names, "PRAGMA integrity_check"])
                 self.assertEqual(rows, [*expected, "ok"])
 

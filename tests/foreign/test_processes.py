@@ -1,11 +1,13 @@
 """Processes, threads and databases side by side."""
 
+import contextlib
+import statistics
 import subprocess
 import threading
 import time
 import unittest
 
-from ours import connect, value
+from ours import Elsewhere, connect, value
 from places import DRIVERS, EXTENSION
 from stores import KINDS, Volume
 
@@ -49,12 +51,14 @@ class Processes(unittest.TestCase):
                 writers = [start("writer.py", uri, f"writer {number}", 25) for number in range(4)]
                 longest = max(float(finish(writer)) for writer in writers)
                 self.assertLess(longest, 25)
-                connection = connect(volume.elsewhere(mode="ro"))
-                self.assertEqual(value(connection, "SELECT count(*) || ' ' || max(number) FROM log"), "100 100")
-                in_order = "SELECT count(*) FROM log AS one JOIN log AS two USING (who) WHERE one.its < two.its AND one.number > two.number"
-                self.assertEqual(value(connection, in_order), 0)
-                self.assertEqual(value(connection, "PRAGMA integrity_check"), "ok")
-                connection.close()
+                disorder = (
+                    "SELECT count(*) FROM log AS one JOIN log AS two USING (who)"
+                    " WHERE one.its < two.its AND one.number > two.number"
+                )
+                with Elsewhere(volume, mode="ro") as follower:
+                    self.assertEqual(follower.value("SELECT count(*) || ' ' || max(number) FROM log"), "100 100")
+                    self.assertEqual(follower.value(disorder), 0)
+                    self.assertEqual(follower.value("PRAGMA integrity_check"), "ok")
 
     def test_many_threads_share_a_database(self):
         volume = Volume("file")
@@ -87,7 +91,7 @@ class Processes(unittest.TestCase):
         first.close()
 
     def test_one_process_holds_many_databases(self):
-        volumes = [Volume(kind, name=f"db-{number}") for number in range(15) for kind in KINDS]
+        volumes = [Volume(kind, name=f"db-{number}") for number in range(10) for kind in KINDS]
         connections = [connect(volume.uri()) for volume in volumes]
         for number, connection in enumerate(connections):
             connection.execute("CREATE TABLE t(x)")
@@ -98,9 +102,8 @@ class Processes(unittest.TestCase):
         for connection in connections:
             connection.close()
         for number, volume in enumerate(volumes):
-            connection = connect(volume.elsewhere(mode="ro"))
-            self.assertEqual(value(connection, "SELECT x FROM t"), number + 1000)
-            connection.close()
+            with Elsewhere(volume, mode="ro") as follower:
+                self.assertEqual(follower.value("SELECT x FROM t"), number + 1000)
 
     def test_a_transaction_over_two_databases_reaches_both_or_none(self):
         for kind in KINDS:
@@ -113,29 +116,32 @@ class Processes(unittest.TestCase):
                 connection.execute(f"BEGIN; {both} ROLLBACK; BEGIN; {both} COMMIT")
                 connection.close()
                 for volume in (one, other):
-                    connection = connect(volume.elsewhere(mode="ro"))
-                    self.assertEqual(value(connection, "SELECT count(*) FROM t"), 1)
-                    connection.close()
+                    with Elsewhere(volume, mode="ro") as follower:
+                        self.assertEqual(follower.value("SELECT count(*) FROM t"), 1)
 
     def test_followers_keep_up_with_the_writer(self):
         for kind in KINDS:
-            with self.subTest(store=kind):
+            with self.subTest(store=kind), contextlib.ExitStack() as open_ones:
                 volume = Volume(kind)
                 writer = connect(volume.uri())
                 writer.execute("CREATE TABLE t(x); INSERT INTO t VALUES (0)")
                 writer.execute("SELECT plimsoll_sync()").fetchall()
-                followers = [connect(volume.elsewhere(mode="ro")) for _ in range(3)]
+                followers = [open_ones.enter_context(Elsewhere(volume, mode="ro")) for _ in range(3)]
+                for follower in followers:
+                    self.assertEqual(follower.value("SELECT x FROM t"), 0)
+                took = []
                 for number in range(1, 6):
                     writer.execute("UPDATE t SET x = ?", (number,))
-                    # A second until it is synced and a second until it is looked for; the rest is for busy machines.
-                    deadline = time.monotonic() + 5
+                    began = time.monotonic()
                     behind = list(followers)
-                    while behind and time.monotonic() < deadline:
-                        behind = [follower for follower in behind if value(follower, "SELECT x FROM t") < number]
+                    while behind and time.monotonic() < began + 10:
+                        behind = [follower for follower in behind if follower.value("SELECT x FROM t") < number]
                         time.sleep(0.05)
-                    self.assertEqual(len(behind), 0, f"followers behind commit {number} after 5 s")
-                for connection in [writer, *followers]:
-                    connection.close()
+                    self.assertEqual(len(behind), 0, f"followers behind commit {number}")
+                    took.append(time.monotonic() - began)
+                # A second until it is synced and a second until it is looked for; one run may meet a busy machine.
+                self.assertLess(statistics.median(took), 2.5)
+                writer.close()
 
     def test_a_follower_never_goes_back_and_never_sees_half_a_transaction(self):
         for kind in KINDS:
@@ -144,21 +150,21 @@ class Processes(unittest.TestCase):
                 writer = connect(volume.uri(sync_interval_ms="50"))
                 writer.execute("CREATE TABLE a(x); CREATE TABLE b(x); INSERT INTO a VALUES (0); INSERT INTO b VALUES (0)")
                 writer.execute("SELECT plimsoll_sync()").fetchall()
-                follower = connect(volume.elsewhere(mode="ro", follow_interval_ms="20"))
-                seen, states = 0, 0
-                deadline = time.monotonic() + 4
-                number = 0
-                while time.monotonic() < deadline:
-                    number += 1
-                    writer.execute("BEGIN; UPDATE a SET x = ?1; UPDATE b SET x = ?1; COMMIT", (number, number))
-                    a, b = follower.execute("SELECT a.x, b.x FROM a, b").fetchone()
-                    self.assertEqual(a, b)
-                    self.assertGreaterEqual(a, seen)
-                    states += a > seen
-                    seen = a
-                self.assertGreater(states, 5)
+                with Elsewhere(volume, mode="ro", follow_interval_ms="20") as follower:
+                    seen, states = 0, 0
+                    deadline = time.monotonic() + 4
+                    number = 0
+                    while time.monotonic() < deadline:
+                        number += 1
+                        writer.execute("BEGIN; UPDATE a SET x = ?1; UPDATE b SET x = ?1; COMMIT", (number, number))
+                        a, b = follower.execute("SELECT a.x, b.x FROM a, b")[0]
+                        self.assertEqual(a, b)
+                        self.assertGreaterEqual(a, seen)
+                        self.assertLessEqual(a, number)
+                        states += a > seen
+                        seen = a
+                    self.assertGreater(states, 5)
                 writer.close()
-                follower.close()
 
     def test_a_reader_keeps_its_view_while_others_write(self):
         for kind in KINDS:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import unittest
 
-from ours import connect, value
+from ours import Elsewhere
 from places import EXTENSION, LIBRARY, SUITES
 from stores import KINDS, Volume, scratch
 
@@ -40,10 +40,9 @@ def run(*command):
 
 class Speedtests(unittest.TestCase):
     def assert_sound(self, volume):
-        connection = connect(volume.elsewhere(mode="ro"))
-        self.assertEqual(value(connection, "PRAGMA integrity_check"), "ok")
-        self.assertGreater(value(connection, "SELECT count(*) FROM sqlite_schema"), 0)
-        connection.close()
+        with Elsewhere(volume, mode="ro") as follower:
+            self.assertEqual(follower.value("PRAGMA integrity_check"), "ok")
+            self.assertGreater(follower.value("SELECT count(*) FROM sqlite_schema"), 0)
 
     def test_speedtest1_of_sqlite_comes_to_the_results_of_a_plain_file(self):
         program = str(SUITES / "speedtest1")

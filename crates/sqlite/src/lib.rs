@@ -32,3 +32,8 @@ pub use ffi::Sqlite3;
 pub use register::extension_init;
 #[cfg(feature = "linked")]
 pub use register::{register, register_with, take_last_error};
+
+/// The examples of the project's README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
