@@ -56,7 +56,10 @@ impl Database {
         let mut statement = self.0.prepare(sql)?;
         let columns = statement.column_count();
         if columns == 0 {
-            return statement.execute([]).map(|changed| Answer::Done(changed as u64));
+            // Some pragmas have rows without columns: steps, rather than results.
+            let mut steps = statement.query([])?;
+            while steps.next()?.is_some() {}
+            return Ok(Answer::Done(self.0.changes()));
         }
         let rows = statement.query_map([], |row| (0..columns).map(|at| row.get_ref(at).map(shown)).collect())?;
         Ok(Answer::Rows(columns, rows.collect::<Result<_>>()?))
