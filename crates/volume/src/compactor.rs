@@ -106,6 +106,7 @@ pub(crate) async fn round(
     levels: &[u8],
     everything: bool,
 ) -> Result<Compacted> {
+    let _compacting = writer.compacting.lock().await;
     let (store, layout) = (&shared.config.store, shared.config.layout());
     let settings = &shared.settings();
     let mut done = Compacted::default();
@@ -118,21 +119,26 @@ pub(crate) async fn round(
         files.extend(list_level(store, layout, 1).await?);
         Listing { files }
     };
+    // A sync of ours may be listed before its answer is here. It is left for the next round.
+    let on_its_way = writer.attempt.lock().expect("BUG: a panic beside a sync").is_some();
     let head = writer.lease.head().map_or(Txid::ZERO, |head| head.txid);
-    if listing.head() > head {
-        return Err(Error::new(ErrorKind::Fenced, "merging")
+    if listing.head() > if on_its_way { head.next() } else { head } {
+        // Whether we are fenced is for the next sync or sign of life to find out.
+        return Err(Error::new(ErrorKind::Held, "merging")
             .object(shared.url().to_owned())
             .why(format!("sync {} is not of this writer", listing.head())));
     }
+    listing.files.retain(|file| file.id.max <= head);
     for level in levels {
         if let Some((id, inputs)) = merge_inputs(&listing, *level) {
             merge(shared, writer, id, &inputs, &mut listing, &mut done).await?;
         }
     }
-    if deep && (everything || snapshot_is_due(&listing, settings.snapshot_interval)) {
-        if let Some((id, inputs)) = snapshot_inputs(&listing)? {
-            merge(shared, writer, id, &inputs, &mut listing, &mut done).await?;
-        }
+    if deep
+        && (everything || snapshot_is_due(&listing, settings.snapshot_interval))
+        && let Some((id, inputs)) = snapshot_inputs(&listing)?
+    {
+        merge(shared, writer, id, &inputs, &mut listing, &mut done).await?;
     }
     collect(shared, writer, &listing, deep, &mut done).await?;
     if deep {

@@ -10,7 +10,7 @@ use plimsoll_cache::{Cache, CacheId};
 use plimsoll_commitlog::{Context, identity};
 use plimsoll_ltx::{HEADER_BYTES, Header};
 use plimsoll_model::{Error, ErrorKind, Lsn, Result};
-use plimsoll_pages::{View, after, list, load, next};
+use plimsoll_pages::{Listed, View, after, list, load, next};
 
 use crate::shared::{Shared, Tip};
 
@@ -118,8 +118,20 @@ impl Shared {
         let context = self.context();
         for attempt in 1.. {
             let (volume, listing) = try_join!(identity(&context), list(store, layout))?;
-            let plan = listing.newest().map_err(|error| error.object(store.url().to_owned()))?;
-            let newest_sync = listing.level(0).next_back().map(|file| layout.key(&file.id));
+            let again = attempt < LISTINGS_MAX;
+            let plan = match listing.newest() {
+                Ok(plan) => plan,
+                // Seen in the middle of merging and collecting, for a listing takes more than one request.
+                Err(error) if error.kind() == ErrorKind::Corrupt && again => continue,
+                Err(error) => return Err(error.object(store.url().to_owned())),
+            };
+            let newest_sync = listing.level(0).next_back();
+            let ends_in = |file: &&Listed| plan.last().is_some_and(|last| last.id.max == file.id.max);
+            if newest_sync.is_some_and(|file| !ends_in(&file)) && again {
+                // Level 0 was listed before what another level shows: its newest sync would lend its number to another.
+                continue;
+            }
+            let newest_sync = newest_sync.filter(ends_in).map(|file| layout.key(&file.id));
             let stamped = async {
                 let Some(key) = newest_sync else { return Ok(None) };
                 let Some(bytes) = store.get_range(&key, 0..HEADER_BYTES as u64).await? else { return Ok(None) };
