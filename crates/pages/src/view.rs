@@ -39,7 +39,7 @@ impl Slot {
     #[must_use]
     pub fn new(object: Arc<Object>, offset: u64, len: u64, hash: u64) -> Option<Self> {
         let fits = offset < 1 << (64 - LEN_BITS) && len < 1 << LEN_BITS;
-        fits.then(|| Slot { object, place: offset << LEN_BITS | len, hash })
+        fits.then_some(Slot { object, place: offset << LEN_BITS | len, hash })
     }
 
     /// The object.
@@ -56,6 +56,7 @@ impl Slot {
 
     /// Bytes of the page's frame.
     #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a frame is never empty")]
     pub fn len(&self) -> u64 {
         self.place & ((1 << LEN_BITS) - 1)
     }

@@ -73,6 +73,9 @@ impl Value for bool {
 
     fn parse(raw: Raw<'_>) -> Option<Self> {
         match raw {
+            // Shells and URLs have no other way to say it briefly.
+            Raw::Text("1") => Some(true),
+            Raw::Text("0") => Some(false),
             Raw::Text(text) => text.parse().ok(),
             Raw::Toml(value) => value.as_bool(),
         }

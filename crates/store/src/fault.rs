@@ -74,6 +74,11 @@ impl Script {
         self.add(Rule { op: Some(op), key_contains: key_contains.to_owned(), fault, times: 1 });
     }
 
+    /// Takes all rules back.
+    pub fn clear(&self) {
+        self.lock().clear();
+    }
+
     /// Whether every rule has struck as often as it should.
     #[must_use]
     pub fn is_used_up(&self) -> bool {

@@ -102,6 +102,8 @@ pub(crate) struct Writer {
     pub(crate) sealed: Mutex<bool>,
     /// Set once another writer is known to have taken the volume.
     pub(crate) fence: Mutex<Option<FenceInfo>>,
+    /// Held while merging and collecting: two at a time would take each other's inputs away.
+    pub(crate) compacting: tokio::sync::Mutex<()>,
     /// How many merge because somebody asked for it: meanwhile the volume is not idle.
     pub(crate) merging: AtomicUsize,
     /// Fires when a write transaction ends.

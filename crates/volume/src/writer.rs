@@ -194,6 +194,7 @@ impl Shared {
             accounts: Mutex::new(accounts),
             sealed: Mutex::new(false),
             fence: Mutex::new(None),
+            compacting: tokio::sync::Mutex::new(()),
             merging: AtomicUsize::new(0),
             idle: Event::default(),
             progress: Event::default(),

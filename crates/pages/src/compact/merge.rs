@@ -64,6 +64,9 @@ struct Pick {
     placed: Placed,
 }
 
+/// Frames of one source, each with its place in the batch.
+type Wanted = Vec<(usize, Placed)>;
+
 impl Merger {
     /// Remembers the index of an object, so that merging it costs no request for that.
     pub fn learn(&self, index: Arc<Index>) {
@@ -185,7 +188,7 @@ impl Merger {
     /// The contents of a batch, in page order.
     async fn read(&self, indexes: &[Arc<Index>], batch: &[Pick], size: PageSize) -> Result<Vec<(PageNo, Vec<u8>)>> {
         let mut pages: Vec<(PageNo, Vec<u8>)> = Vec::with_capacity(batch.len());
-        let mut missing: Vec<Vec<(usize, Placed)>> = vec![Vec::new(); indexes.len()];
+        let mut missing: Vec<Wanted> = vec![Vec::new(); indexes.len()];
         for (at, pick) in batch.iter().enumerate() {
             let mut data = vec![0; size.bytes()];
             let max = indexes[pick.source].object.id.max;
@@ -204,7 +207,7 @@ impl Merger {
             .into_iter()
             .enumerate()
             .flat_map(|(source, frames)| runs(frames).into_iter().map(move |run| (source, run)).collect::<Vec<_>>());
-        let fetched: Vec<(usize, Vec<(usize, Placed)>, Bytes)> = stream::iter(runs)
+        let fetched: Vec<(usize, Wanted, Bytes)> = stream::iter(runs)
             .map(|(source, run)| async move {
                 let key = self.layout.key(&indexes[source].object.id);
                 let start = run.first().map_or(0, |(_, placed)| placed.offset);
@@ -273,8 +276,8 @@ fn batches(picks: &[Pick]) -> impl Iterator<Item = &[Pick]> {
 }
 
 /// Groups frames of one object (ascending) into ranges worth one request each.
-fn runs(frames: Vec<(usize, Placed)>) -> Vec<Vec<(usize, Placed)>> {
-    let mut runs: Vec<Vec<(usize, Placed)>> = Vec::new();
+fn runs(frames: Wanted) -> Vec<Wanted> {
+    let mut runs: Vec<Wanted> = Vec::new();
     for (at, placed) in frames {
         match runs.last_mut() {
             Some(run)

@@ -67,6 +67,14 @@ fn a_unit_suffix_is_an_error_that_names_key_source_and_form() {
 }
 
 #[test]
+fn outside_of_a_file_one_and_zero_are_true_and_false() {
+    for (text, expected) in [("1", true), ("0", false), ("true", true), ("false", false)] {
+        let input = input("", &[("PLIMSOLL_TAKEOVER", text)], &[]);
+        assert_eq!(Sourced::load(&input).unwrap().settings.takeover, expected, "{text}");
+    }
+}
+
+#[test]
 fn a_wrong_type_is_an_error() {
     let table = [
         ("sync_interval_ms = '1000'", "found the string \"1000\", expected milliseconds"),

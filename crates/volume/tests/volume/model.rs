@@ -37,6 +37,11 @@ struct Run {
     snapshots: Vec<(Snapshot, State)>,
     mark: u64,
     machines: u64,
+    rival: Machine,
+    /// The process dies soon: whatever fails may fail.
+    dying: bool,
+    /// A commit that failed while dying: nobody was told that it is there, but it may be.
+    unsure: bool,
 }
 
 impl Run {
@@ -62,6 +67,7 @@ impl Run {
         ];
         let machine = world.machine("first");
         let follower_machine = world.machine("follower");
+        let rival = world.machine("rival");
         let volume = machine.open(&pairs(&settings));
         let follower = follower_machine.open_read_only(&pairs(&settings));
         Run {
@@ -80,6 +86,9 @@ impl Run {
             snapshots: Vec::new(),
             mark: 0,
             machines: 1,
+            rival,
+            dying: false,
+            unsure: false,
         }
     }
 
@@ -98,6 +107,8 @@ impl Run {
             92..94 => self.lose_power(),
             94..96 => self.close(),
             96..97 => self.lose_host(),
+            97..98 => self.be_taken_over(),
+            98..99 => self.die_somewhere(),
             _ => self.wait(),
         }
     }
@@ -119,6 +130,13 @@ impl Run {
             state[number as usize - 1] = self.mark;
         }
         let level = [Level::Buffered, Level::Journaled, Level::Durable][self.world.below(3) as usize];
+        // A store that fails by script fails the taking of the volume too; who writes tries again.
+        for _ in 0..20 {
+            match self.volume.snapshot().and_then(|base| self.volume.begin_write(&base)) {
+                Err(error) if error.kind() == ErrorKind::Unavailable => {}
+                _ => break,
+            }
+        }
         match put(&self.volume, &pages, count as u32, level) {
             Ok(receipt) => {
                 self.appended += 1;
@@ -129,6 +147,11 @@ impl Run {
                     Level::Journaled => self.journaled = self.appended,
                     _ => (self.journaled, self.durable) = (self.appended, self.appended),
                 }
+            }
+            Err(_) if self.dying => {
+                self.unsure = true;
+                self.states.insert(self.appended + 1, state);
+                return;
             }
             Err(error) => panic!("{self:?}: {error}"),
         }
@@ -264,7 +287,8 @@ impl Run {
     /// What is there must be what was, with nothing lost before `least`.
     fn check_reopened(&mut self, least: u64) {
         let lsn = self.volume.head().0;
-        assert!((least..=self.appended).contains(&lsn), "{self:?}: {least} to {} expected, found {lsn}", self.appended);
+        let most = self.appended + u64::from(std::mem::take(&mut self.unsure));
+        assert!((least..=most).contains(&lsn), "{self:?}: {least} to {most} expected, found {lsn}");
         self.appended = lsn;
         self.states.retain(|at, _| *at <= lsn);
         self.journaled = self.journaled.min(lsn);
@@ -283,6 +307,67 @@ impl Run {
         self.machine.lose_power();
         self.open();
         self.check_reopened(self.journaled);
+    }
+
+    /// The process dies in the middle of whatever it is doing to its disk, and perhaps the power goes with it.
+    fn die_somewhere(&mut self) {
+        self.snapshots.clear();
+        self.dying = true;
+        self.machine.disk.die_after(self.world.below(40));
+        for _ in 0..8 {
+            self.commit();
+            if self.unsure {
+                break;
+            }
+            self.world.run_for(self.world.below(40));
+        }
+        self.dying = false;
+        let least = if self.world.below(2) == 0 {
+            self.machine.kill();
+            self.appended
+        } else {
+            self.machine.lose_power();
+            self.journaled
+        };
+        self.open();
+        self.check_reopened(least);
+    }
+
+    /// Another host takes the volume while this one believes to have it.
+    fn be_taken_over(&mut self) {
+        self.snapshots.clear();
+        let settings = self.settings.clone();
+        let rival = self.rival.open(&pairs(&settings));
+        self.mark += 1;
+        let receipt = loop {
+            match put(&rival, &[(1, self.mark)], 1, Level::Durable) {
+                Ok(receipt) => break receipt,
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => panic!("{self:?}: the rival: {error}"),
+            }
+        };
+        let inherited = receipt.lsn().0 - 1;
+        assert!((self.durable..=self.appended).contains(&inherited), "{self:?}: the rival inherited {inherited}");
+        // The first writer acknowledges nothing more; what it has told to be durable the rival found.
+        let holds = self.volume.status().epoch.is_some();
+        let tail = self.volume.head();
+        if holds && tail.0 > inherited {
+            assert!(self.volume.wait(tail, Level::Durable).is_err(), "{self:?}");
+            for level in Level::ALL {
+                assert!(put(&self.volume, &[(1, 0)], 1, level).is_err(), "{self:?}: {level}");
+            }
+        }
+        rival.close().unwrap();
+        let _ = self.volume.clone().close();
+        self.machine.remote.script.clear();
+        self.open();
+        self.states.retain(|at, _| *at <= inherited);
+        self.appended = inherited + 1;
+        self.states.insert(self.appended, vec![self.mark]);
+        (self.journaled, self.durable) = (self.appended, self.appended);
+        self.check_reopened(self.appended);
+        let kept = self.volume.status().stranded.len();
+        assert!(tail.0 <= inherited || kept > 0, "{self:?}: commits {inherited} to {tail} were dropped");
     }
 
     fn close(&mut self) {
