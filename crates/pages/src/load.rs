@@ -20,6 +20,9 @@ use crate::{Object, Placed, View};
 pub(crate) const LEVELS: std::ops::RangeInclusive<u8> = 0..=9;
 /// Objects up to this size are read whole, which verifies them and fills the cache.
 const WHOLE_BYTES_MAX: u64 = 512 << 10;
+/// Objects of ours up to this size that have no usable sidecar are fetched and verified whole: a page of them has
+/// no check of its own. Larger ones, and those of other writers, are read by page with no check but their format's.
+const UNDESCRIBED_BYTES_MAX: u64 = 64 << 20;
 /// First guess at how much of an object's end holds its index.
 const TAIL_BYTES: u64 = 256 << 10;
 /// Indexes that are read at once.
@@ -142,6 +145,11 @@ pub async fn index(
             Ok(_) => tracing::warn!(object = %key, "its sidecar belongs to another object of the same name"),
             Err(error) => tracing::warn!(object = %key, %error, "its sidecar is unusable"),
         }
+    }
+    if sidecars && file.size <= UNDESCRIBED_BYTES_MAX {
+        // Its writer died before it could describe it, or the description is damaged.
+        let bytes = store.get(&key).await?.ok_or_else(|| gone(&key))?.bytes;
+        return whole(object, &bytes, cache).map_err(named);
     }
     let (head, tail) =
         futures::try_join!(store.get_range(&key, 0..HEADER_BYTES as u64), store.get_tail(&key, TAIL_BYTES))?;
