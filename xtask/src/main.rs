@@ -3,6 +3,7 @@
 // These commands are programs of their own; nothing simulates them.
 #![allow(clippy::disallowed_methods, reason = "the engine's clock and tasks are not for tools")]
 
+mod crash; // killing what writes
 mod demo; // what the project does, narrated
 mod licences; // the licence policy, without other tools
 mod lint; // format, lints, policy
@@ -27,6 +28,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Kills processes that write to a volume, again and again, and checks what is left.
+    Crash(crash::Crash),
     /// Shows on a temporary store what a crash and a lost host leave of a database.
     Demo(demo::Demo),
     /// Checks format, lints, licences and dependencies.
@@ -41,6 +44,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Crash(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Lint(command) => command.run(),
         Command::Test(command) => command.run(),

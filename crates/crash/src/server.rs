@@ -1,0 +1,117 @@
+//! An S3 server to work with: one that is running already, or moto, started for the run.
+
+use std::{
+    env, io,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Where it is to be had, for whoever runs this without it.
+const MISSING: &str = "an S3 server is needed. Set PLIMSOLL_TEST_MOTO to the path of moto_server. To get it: \
+    python3 -m venv .venv && .venv/bin/pip install 'moto[server]'; then it is found by itself";
+/// The bucket that volumes are made in.
+const BUCKET: &str = "crash";
+
+/// A running moto.
+pub struct Server {
+    address: SocketAddr,
+    /// Ends the server when this process ends, however that happens: the pipe to it closes.
+    shell: Child,
+}
+
+/// A port that was free a moment ago.
+///
+/// # Errors
+/// The system's.
+pub fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn find_moto() -> Option<PathBuf> {
+    if let Some(path) = env::var_os("PLIMSOLL_TEST_MOTO") {
+        return Some(PathBuf::from(path)).filter(|path| path.is_file());
+    }
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin");
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut places = env::split_paths(&path).chain([workspace]).map(|place| place.join("moto_server"));
+    places.find(|program| program.is_file())
+}
+
+impl Server {
+    /// Starts a moto with an empty bucket.
+    ///
+    /// # Errors
+    /// It cannot be found or does not come up.
+    pub fn start() -> io::Result<Server> {
+        let program = find_moto().ok_or_else(|| io::Error::other(MISSING))?;
+        let port = free_port()?;
+        // A shell watches over it: when this process dies, the shell's `read` ends.
+        let shell = Command::new("sh")
+            .args(["-c", r#""$0" -H 127.0.0.1 -p "$1" >/dev/null 2>&1 & read -r _; kill $!"#])
+            .arg(program)
+            .arg(port.to_string())
+            .stdin(Stdio::piped())
+            .spawn()?;
+        let server = Server { address: SocketAddr::from(([127, 0, 0, 1], port)), shell };
+        let start = Instant::now();
+        while TcpStream::connect(server.address).is_err() {
+            if start.elapsed() > Duration::from_secs(60) {
+                return Err(io::Error::other("moto_server does not listen after a minute"));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        server.create_bucket()?;
+        Ok(server)
+    }
+
+    fn create_bucket(&self) -> io::Result<()> {
+        let mut stream = TcpStream::connect(self.address)?;
+        let host = self.address;
+        let request =
+            format!("PUT /{BUCKET} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        if answer.starts_with("HTTP/1.1 2") { Ok(()) } else { Err(io::Error::other(answer)) }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        let _ = self.shell.wait();
+    }
+}
+
+/// The URL of a volume on a server.
+#[must_use]
+pub fn url(name: &str) -> String {
+    format!("s3://{BUCKET}/{name}")
+}
+
+/// The environment of a process that uses a server at this address.
+#[must_use]
+pub fn variables(address: SocketAddr) -> Vec<(String, String)> {
+    [
+        ("PLIMSOLL_ENDPOINT", format!("http://{address}")),
+        ("PLIMSOLL_REGION", "us-east-1".to_owned()),
+        ("PLIMSOLL_ALLOW_HTTP", "true".to_owned()),
+        // On a busy machine moto lets two creates of one name win, as it looks first and stores then. Here
+        // one process writes at a time.
+        ("PLIMSOLL_UNSAFE_NO_FENCING", "true".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec()
+}

@@ -1,0 +1,15 @@
+//! A short campaign: the long ones are run by hand.
+
+use std::path::PathBuf;
+
+use plimsoll_crash::{
+    campaign::Mode,
+    run::{Options, Store, run},
+};
+
+#[test]
+fn what_was_acknowledged_survives_a_minute_of_killing() {
+    let options =
+        Options { rounds: None, seconds: Some(60), seed: None, store: Store::File, mode: Mode::Mixed, jobs: 2 };
+    run(&options, PathBuf::from(env!("CARGO_BIN_EXE_plimsoll-crash"))).unwrap();
+}

@@ -1,0 +1,195 @@
+//! An object store that cannot be reached for a while, or whose answers get lost.
+
+mod support;
+
+use std::{thread, time::Duration};
+
+use plimsoll_crash::{
+    child::Child,
+    ledger::{Ledger, Loss},
+    proxy::{Proxy, Weather},
+    server::Server,
+    speech::{Found, Said},
+};
+use support::{PATIENCE, SEED, Volume, Worker, first_words, is_status, kill, listen, listen_past_failures, listen_to};
+
+/// A server, a proxy before it, and a volume behind it.
+struct Scene {
+    server: Server,
+    proxy: Proxy,
+    volume: Volume,
+    ledger: Ledger,
+}
+
+const WRITER: Worker<'static> =
+    Worker { host: "one", generation: 1, takeover: false, settings: &[], arguments: &["--synchronous=NORMAL"] };
+
+impl Scene {
+    fn new() -> Scene {
+        let server = Server::start().unwrap();
+        let proxy = Proxy::start(server.address()).unwrap();
+        let volume = Volume::on_server("db", proxy.address());
+        Scene { server, proxy, volume, ledger: Ledger::new(SEED, None) }
+    }
+
+    /// What another host finds, which has a way of its own to the server.
+    fn elsewhere(&self) -> Found {
+        let there = Volume { endpoint: Some(self.server.address()), ..Volume::on_server("db", self.server.address()) };
+        there.peek().unwrap()
+    }
+
+    fn close(&mut self, mut child: Child, generation: u64) -> Result<(), String> {
+        child.tell_to_close();
+        listen(&child, &mut self.ledger, generation, PATIENCE, |said| matches!(said, Said::Closed(_)))
+    }
+
+    fn until_fails(&mut self, child: &Child) -> String {
+        listen(child, &mut self.ledger, 1, PATIENCE, |_| false).unwrap_err()
+    }
+}
+
+#[test]
+fn reading_and_writing_go_on_locally_and_syncs_resume_by_themselves() {
+    let mut scene = Scene::new();
+    let child = scene.volume.start(&Worker { arguments: &["--synchronous=NORMAL", "--pause-ms=2"], ..WRITER });
+    listen_to(&child, &mut scene.ledger, 1, 40);
+    scene.proxy.set(Weather::Refusing);
+    let before = scene.ledger.line().acked;
+    listen_to(&child, &mut scene.ledger, 1, before + 150);
+    listen(&child, &mut scene.ledger, 1, PATIENCE, is_status(|status| status.commits > 50 && status.trouble.is_some()))
+        .expect("the load grows and the trouble is told");
+    scene.proxy.set(Weather::Fair);
+    let at = scene.ledger.line().acked;
+    listen(
+        &child,
+        &mut scene.ledger,
+        1,
+        PATIENCE,
+        |said| matches!(said, Said::Status(status) if status.n > at && status.commits < 40),
+    )
+    .expect("the load goes away");
+    scene.close(child, 1).unwrap();
+    let found = scene.elsewhere();
+    scene.ledger.check_stored(&found).unwrap();
+}
+
+#[test]
+fn at_the_load_line_block_waits_and_goes_on_when_the_store_is_back() {
+    let mut scene = Scene::new();
+    let settings = [("MAX_DIRTY_BYTES", "200000"), ("SYNC_TIMEOUT_MS", "0")];
+    scene.ledger = Ledger::new(SEED, Some(200_000));
+    let child = scene.volume.start(&Worker { settings: &settings, ..WRITER });
+    listen_to(&child, &mut scene.ledger, 1, 40);
+    scene.proxy.set(Weather::Refusing);
+    let stuck = listen(&child, &mut scene.ledger, 1, Duration::from_secs(3), |_| false);
+    assert_eq!(stuck.unwrap_err(), "nothing more was said in time");
+    let acked = scene.ledger.line().acked;
+    let more = listen(&child, &mut scene.ledger, 1, Duration::from_secs(1), |_| true);
+    assert_eq!(more.unwrap_err(), "nothing more was said in time", "it waits");
+    scene.proxy.set(Weather::Fair);
+    listen_to(&child, &mut scene.ledger, 1, acked + 30);
+    scene.close(child, 1).unwrap();
+    let found = scene.elsewhere();
+    scene.ledger.check_stored(&found).unwrap();
+}
+
+#[test]
+fn at_the_load_line_fail_says_so_and_goes_on_when_the_store_is_back() {
+    let mut scene = Scene::new();
+    let settings = [("MAX_DIRTY_BYTES", "200000"), ("ON_LOAD_LINE", "fail")];
+    let arguments = ["--synchronous=NORMAL", "--stubborn"];
+    let child = scene.volume.start(&Worker { settings: &settings, arguments: &arguments, ..WRITER });
+    // One that is larger than what the line leaves fails now and then on a good day, too.
+    listen_past_failures(&child, &mut scene.ledger, 1, 40);
+    scene.proxy.set(Weather::Refusing);
+    let error = scene.until_fails(&child);
+    assert!(error.contains("load line") || error.contains("max_dirty_bytes"), "{error}");
+    scene.proxy.set(Weather::Fair);
+    let acked = scene.ledger.line().acked;
+    // Some tries still fail before the syncs have resumed.
+    listen_past_failures(&child, &mut scene.ledger, 1, acked + 30);
+    kill(child, &mut scene.ledger, 1);
+    let again = scene.volume.start(&Worker { generation: 2, ..WRITER });
+    let found = first_words(&again).unwrap();
+    scene.ledger.check(&found, Loss::Process).unwrap();
+    scene.close(again, 2).unwrap();
+    let found = scene.elsewhere();
+    scene.ledger.check_stored(&found).unwrap();
+}
+
+#[test]
+fn at_the_load_line_write_through_acknowledges_only_what_is_durable() {
+    let mut scene = Scene::new();
+    let settings = [("MAX_DIRTY_BYTES", "60000"), ("ON_LOAD_LINE", "write_through"), ("SYNC_TIMEOUT_MS", "1500")];
+    let child = scene.volume.start(&Worker { settings: &settings, ..WRITER });
+    listen_to(&child, &mut scene.ledger, 1, 40);
+    scene.proxy.set(Weather::Refusing);
+    let error = scene.until_fails(&child);
+    assert!(error.contains("sync_timeout_ms"), "it says how long it waited: {error}");
+    kill(child, &mut scene.ledger, 1);
+    // Whatever was acknowledged is there; what failed may be.
+    scene.proxy.set(Weather::Fair);
+    let again = scene.volume.start(&Worker { generation: 2, ..WRITER });
+    let found = first_words(&again).unwrap();
+    scene.ledger.check(&found, Loss::Process).unwrap();
+}
+
+#[test]
+fn closing_without_a_store_says_what_is_not_durable_and_the_next_open_has_it() {
+    let mut scene = Scene::new();
+    let settings = [("CLOSE_TIMEOUT_MS", "1500")];
+    let child = scene.volume.start(&Worker { settings: &settings, ..WRITER });
+    listen_to(&child, &mut scene.ledger, 1, 40);
+    scene.proxy.set(Weather::Refusing);
+    let acked = scene.ledger.line().acked;
+    listen_to(&child, &mut scene.ledger, 1, acked + 30);
+    let error = scene.close(child, 1).unwrap_err();
+    for part in ["commits", "are not durable", "journal", "plimsoll sync"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    scene.proxy.set(Weather::Fair);
+    let again = scene.volume.start(&Worker { generation: 2, ..WRITER });
+    let found = first_words(&again).unwrap();
+    scene.ledger.check(&found, Loss::Process).unwrap();
+    scene.close(again, 2).unwrap();
+    let found = scene.elsewhere();
+    scene.ledger.check_stored(&found).unwrap();
+}
+
+#[test]
+fn a_lost_answer_costs_neither_a_commit_nor_makes_one_twice() {
+    let mut scene = Scene::new();
+    let child = scene.volume.start(&Worker { arguments: &["--pause-ms=1"], ..WRITER });
+    listen_to(&child, &mut scene.ledger, 1, 20);
+    scene.proxy.set(Weather::LosingAnswers(3));
+    while scene.proxy.lost() < 12 {
+        let acked = scene.ledger.line().acked;
+        listen_to(&child, &mut scene.ledger, 1, acked + 1);
+    }
+    // The process dies with an answer lost, too.
+    kill(child, &mut scene.ledger, 1);
+    let again = scene.volume.start(&Worker { generation: 2, ..WRITER });
+    let found = first_words(&again).unwrap();
+    scene.ledger.check(&found, Loss::Process).unwrap();
+    listen_to(&again, &mut scene.ledger, 2, found.n + 30);
+    scene.close(again, 2).unwrap();
+    let found = scene.elsewhere();
+    scene.ledger.check_stored(&found).unwrap();
+    assert_eq!(found.n, scene.ledger.line().acked);
+}
+
+#[test]
+fn a_store_that_falls_silent_blocks_no_reader_and_no_local_commit() {
+    let mut scene = Scene::new();
+    let child = scene.volume.start(&Worker { arguments: &["--synchronous=NORMAL", "--pause-ms=2"], ..WRITER });
+    listen_to(&child, &mut scene.ledger, 1, 40);
+    scene.proxy.set(Weather::Silent);
+    thread::sleep(Duration::from_millis(300));
+    let before = scene.ledger.line().acked;
+    listen_to(&child, &mut scene.ledger, 1, before + 150);
+    kill(child, &mut scene.ledger, 1);
+    scene.proxy.set(Weather::Fair);
+    let again = scene.volume.start(&Worker { generation: 2, ..WRITER });
+    let found = first_words(&again).unwrap();
+    scene.ledger.check(&found, Loss::Process).unwrap();
+}
