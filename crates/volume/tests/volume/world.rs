@@ -47,9 +47,11 @@ struct Inner {
     number: AtomicU64,
     tasks: Mutex<BTreeMap<u64, Task>>,
     /// By the process that wants them done.
-    jobs: Mutex<Vec<(u64, Box<dyn FnOnce() + Send>)>>,
+    jobs: Mutex<Vec<(u64, Job)>>,
     dice: AtomicU64,
 }
+
+type Job = Box<dyn FnOnce() + Send>;
 
 struct Task {
     process: u64,
