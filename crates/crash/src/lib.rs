@@ -8,6 +8,8 @@
 //! Not here: anything of the engine but its SQLite face, which the worker uses as an application does.
 
 #![allow(clippy::missing_panics_doc, reason = "its panics are bugs of its own")]
+// The harness stands outside of what it tests: real time, real processes.
+#![allow(clippy::disallowed_methods, reason = "the engine's clock and tasks are not for tools")]
 
 pub mod campaign; // rounds of killing and looking
 pub mod child; // a worker process, from outside

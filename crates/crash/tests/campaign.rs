@@ -1,5 +1,7 @@
 //! A short campaign: the long ones are run by hand.
 
+#![allow(clippy::disallowed_methods, reason = "real time and real processes are what this is about")]
+
 use std::path::PathBuf;
 
 use plimsoll_crash::{

@@ -1,6 +1,8 @@
 //! One flipped bit in each kind of file, on the local disk and in the store: an error that names the
 //! file, or no harm at all. Never wrong data, and never less than there was.
 
+#![allow(clippy::disallowed_methods, reason = "real time and real processes are what this is about")]
+
 mod support;
 
 use std::{
@@ -124,12 +126,15 @@ impl Specimen {
     }
 }
 
+/// Whether a file, by its path below the volume's folder, is of a kind.
+type Wanted = fn(&str) -> bool;
+
 const BUSY: [(&str, &str); 0] = [];
 
 #[test]
 fn in_the_store() {
     let mut specimen = Specimen::new(&BUSY, &["--synchronous=NORMAL", "--pause-ms=12"], 220, true);
-    let kinds: [(&str, fn(&str) -> bool); 7] = [
+    let kinds: [(&str, Wanted); 7] = [
         ("volume.json", |name| name == "store/volume.json"),
         ("epoch", |name| name.starts_with("store/epoch/")),
         ("status", |name| name.starts_with("store/status/")),

@@ -1,5 +1,7 @@
 //! An object store that cannot be reached for a while, or whose answers get lost.
 
+#![allow(clippy::disallowed_methods, reason = "real time and real processes are what this is about")]
+
 mod support;
 
 use std::{thread, time::Duration};

@@ -1,5 +1,7 @@
 //! Two processes, each believing that the volume is its own.
 
+#![allow(clippy::disallowed_methods, reason = "real time and real processes are what this is about")]
+
 mod support;
 
 use std::{
