@@ -10,15 +10,19 @@ use crate::{
     workspace::{cargo, root},
 };
 
-/// Checks that every package in the lock file may be used under an allowed licence.
+/// Checks that every package that is built here may be used under an allowed licence.
 ///
 /// # Errors
 /// Names each package that may not.
 pub(crate) fn check() -> Result<()> {
     let policy = fs::read_to_string(root().join("deny.toml")).context("reading deny.toml")?;
     let allowed = allowed(&policy)?;
-    let metadata =
-        output(Command::new(cargo()).args(["metadata", "--format-version=1", "--locked"]).current_dir(root()))?;
+    let platform = platform()?;
+    let metadata = output(
+        Command::new(cargo())
+            .args(["metadata", "--format-version=1", "--locked", "--filter-platform", &platform])
+            .current_dir(root()),
+    )?;
     let metadata: Value = serde_json::from_str(&metadata).context("reading what cargo metadata printed")?;
     let packages = metadata["packages"].as_array().ok_or_else(|| anyhow!("cargo metadata names no packages"))?;
     let mut problems = Vec::new();
@@ -36,6 +40,13 @@ pub(crate) fn check() -> Result<()> {
         return Ok(());
     }
     bail!("licences that deny.toml does not allow:\n  {}", problems.join("\n  "));
+}
+
+/// The platform that is built for. Packages of others are not here, and need not be.
+fn platform() -> Result<String> {
+    let version = output(Command::new(cargo()).arg("-vV"))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| anyhow!("cargo -vV names no host"))
 }
 
 fn allowed(policy: &str) -> Result<BTreeSet<String>> {

@@ -26,7 +26,7 @@ pub fn script(seed: u64, statements: usize, place: &Place) -> Result<String> {
                 record(&mut text, "ROLLBACK", database.answer("ROLLBACK"));
                 connection += 1;
                 database = place.open()?;
-                let _ = write!(text, "connection c{connection}\n");
+                let _ = writeln!(text, "connection c{connection}");
                 question(&mut dice)
             }
             1..=30 => change(&mut dice),
@@ -34,7 +34,7 @@ pub fn script(seed: u64, statements: usize, place: &Place) -> Result<String> {
         };
         record(&mut text, &sql, database.answer(&sql));
         if connection > 0 {
-            let _ = write!(text, "connection c{connection}\n");
+            let _ = writeln!(text, "connection c{connection}");
         }
     }
     Ok(text)
