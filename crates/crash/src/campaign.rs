@@ -101,6 +101,8 @@ struct Voyage<'a> {
     /// Host of the last worker that got to read the volume.
     holder: u64,
     arrival: Arrival,
+    /// The running worker has read the volume.
+    opened: bool,
     generation: u64,
 }
 
@@ -155,6 +157,7 @@ impl<'a> Voyage<'a> {
             hosts: Hosts::new(dir),
             holder: 1,
             arrival: Arrival::New,
+            opened: false,
             generation: 0,
         })
     }
@@ -220,6 +223,7 @@ impl<'a> Voyage<'a> {
 
     fn round(&mut self) -> Result<(), String> {
         self.generation += 1;
+        self.opened = false;
         let arguments = [
             "worker".to_owned(),
             format!("--database={}", self.database),
@@ -235,8 +239,9 @@ impl<'a> Voyage<'a> {
             if !self.listen(&child, at)? {
                 return Err("the process ended by itself".to_owned());
             }
-            count(&self.tally.in_opening, u64::from(self.arrival != Arrival::Stayed));
-            return self.kill(child);
+            self.kill(child)?;
+            count(&self.tally.in_opening, u64::from(!self.opened));
+            return Ok(());
         }
         self.listen_for_opening(&child)?;
         let span = if self.random.once_in(10) { 1500 } else { 300 };
@@ -312,6 +317,7 @@ impl<'a> Voyage<'a> {
 
     fn check(&mut self, found: &Found) -> Result<(), String> {
         count(&self.tally.checks, 1);
+        self.opened = true;
         let outdated = std::mem::take(&mut self.hosts.current.outdated);
         // As long as nothing was ever synced, whoever comes back first begins the history.
         let usable = !outdated || self.ledger.durable() == 0;
