@@ -5,9 +5,8 @@ use std::{borrow::Cow, error::Error as StdError, fmt, io};
 /// `Result` with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What the caller should do about an error.
+/// What the caller should do about an error. A new kind stops the build in each face until somebody decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum ErrorKind {
     /// Somebody committed first: retry from a new snapshot.
     Conflict,

@@ -38,8 +38,6 @@ pub(crate) fn result_code(kind: ErrorKind, asked: Asked) -> c_int {
         ErrorKind::Unavailable | ErrorKind::NotFound | ErrorKind::Unsupported | ErrorKind::Io | ErrorKind::Closed => {
             generic(asked)
         }
-        // The enumeration is open to later kinds; they must at least fail.
-        _ => generic(asked),
     };
     match asked {
         // Only these make SQLite distrust what it has cached of the transaction. With any other code it
