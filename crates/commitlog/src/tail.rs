@@ -1,8 +1,8 @@
 //! The newest sync.
 
-use futures::future::{try_join, try_join_all};
+use futures::future::try_join_all;
 use plimsoll_host::{Mono, WallMs};
-use plimsoll_ltx::{FileId, HEADER_BYTES, Header, SNAPSHOT_LEVEL};
+use plimsoll_ltx::{FileId, HEADER_BYTES, Header, SNAPSHOT_LEVEL, decode::verify_whole};
 use plimsoll_model::{Error, ErrorKind, PageCount, PageSize, Result, Stamp, Txid};
 
 use crate::Context;
@@ -10,8 +10,8 @@ use crate::Context;
 /// How often a listing is repeated when what it names has vanished meanwhile. A collector never
 /// removes the newest object, so once is plenty, unless syncs and merges outrun us.
 const LISTINGS_MAX: usize = 5;
-/// The file checksum, at the very end.
-const CHECKSUM_BYTES: u64 = 8;
+/// Objects up to this size are read whole: nothing less than all of an object says whether its header is right.
+const WHOLE_BYTES_MAX: u64 = 512 << 10;
 /// Set in every file checksum.
 const CHECKSUM_FLAG: u64 = 1 << 63;
 
@@ -104,15 +104,21 @@ fn newest(files: &[LtxObject]) -> Option<FileId> {
     files.iter().map(|file| file.id).max_by_key(|id| (id.max, std::cmp::Reverse(id.level)))
 }
 
-/// Reads what the next sync must know of an object; `None` if it is gone.
+/// Reads what the next sync must know of an object; `None` if it is gone. One request unless it is large.
+///
+/// # Errors
+/// Those of the store; `Corrupt` when the object is damaged, as far as what is read of it shows.
 pub(crate) async fn read_head(context: &Context, id: &FileId) -> Result<Option<Head>> {
     let key = context.layout().key(id);
-    let (header, tail) =
-        try_join(context.store.get_range(&key, 0..HEADER_BYTES as u64), context.store.get_tail(&key, CHECKSUM_BYTES))
-            .await?;
-    let (Some(header), Some(tail)) = (header, tail) else { return Ok(None) };
-    let header = Header::decode(&header).map_err(|error| error.object(context.object(&key)))?;
-    let checksum = checksum_at_end(&tail.bytes);
+    let named = |error: Error| error.object(context.object(&key));
+    let Some(tail) = context.store.get_tail(&key, WHOLE_BYTES_MAX).await? else { return Ok(None) };
+    let (header, checksum) = if tail.size == tail.bytes.len() as u64 {
+        let whole = verify_whole(&tail.bytes).map_err(named)?;
+        (whole.header, Some(whole.checksum))
+    } else {
+        let Some(header) = context.store.get_range(&key, 0..HEADER_BYTES as u64).await? else { return Ok(None) };
+        (Header::decode(&header).map_err(named)?, checksum_at_end(&tail.bytes))
+    };
     let why = match checksum {
         None => "it does not end with a file checksum".to_owned(),
         Some(_) if (header.min, header.max) != (id.min, id.max) => {
@@ -123,8 +129,7 @@ pub(crate) async fn read_head(context: &Context, id: &FileId) -> Result<Option<H
             return Ok(Some(Head { txid: id.max, stamp: header.stamp, checksum, page_count, page_size }));
         }
     };
-    Err(Error::new(ErrorKind::Corrupt, "reading LTX object")
-        .object(context.object(&key))
+    Err(named(Error::new(ErrorKind::Corrupt, "reading LTX object"))
         .why(why)
         .hint("keep the object; it is damaged or was not written as LTX"))
 }

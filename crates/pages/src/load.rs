@@ -141,7 +141,10 @@ pub async fn index(
     if sidecars && let Some(found) = store.get(&file.id.sidecar_key()).await? {
         // A sidecar is a copy of what the object itself says: a bad or foreign one is passed over.
         match Sidecar::decode(&found.bytes) {
-            Ok(sidecar) if sidecar.file_bytes == file.size => return Ok(from_sidecar(object, &sidecar)),
+            Ok(sidecar) if sidecar.file_bytes == file.size => {
+                let lsn = if file.id.level == 0 { stamped(store, &key, &file.id).await? } else { None };
+                return Ok(Index { lsn, ..from_sidecar(object, &sidecar) });
+            }
             Ok(_) => tracing::warn!(object = %key, "its sidecar belongs to another object of the same name"),
             Err(error) => tracing::warn!(object = %key, %error, "its sidecar is unusable"),
         }
@@ -213,6 +216,18 @@ fn described(object: Arc<Object>, header: &Header, pages: Vec<Placed>) -> Result
         lsn: header.stamp.map(|stamp| stamp.lsn),
         pages,
     })
+}
+
+/// Up to which commit a sync goes: a sidecar does not say.
+async fn stamped(store: &Arc<dyn Store>, key: &str, id: &FileId) -> Result<Option<Lsn>> {
+    let named = |error: Error| error.object(format!("{}/{key}", store.url()));
+    let head = store.get_range(key, 0..HEADER_BYTES as u64).await?.ok_or_else(|| gone(key))?;
+    let header = Header::decode(&head).map_err(named)?;
+    if (header.min, header.max) != (id.min, id.max) {
+        return Err(named(Error::new(ErrorKind::Corrupt, "reading the header of"))
+            .why(format!("it says TXIDs {} to {}", header.min, header.max)));
+    }
+    Ok(header.stamp.map(|stamp| stamp.lsn))
 }
 
 fn from_sidecar(object: Arc<Object>, sidecar: &Sidecar) -> Index {

@@ -8,9 +8,8 @@ use std::{
 use futures::try_join;
 use plimsoll_cache::{Cache, CacheId};
 use plimsoll_commitlog::{Context, identity};
-use plimsoll_ltx::{HEADER_BYTES, Header};
 use plimsoll_model::{Error, ErrorKind, Lsn, Result};
-use plimsoll_pages::{Listed, View, after, list, load, next};
+use plimsoll_pages::{Listed, View, after, index, list, load, next};
 
 use crate::shared::{Shared, Tip};
 
@@ -131,12 +130,11 @@ impl Shared {
                 // Level 0 was listed before what another level shows: its newest sync would lend its number to another.
                 continue;
             }
-            let newest_sync = newest_sync.filter(ends_in).map(|file| layout.key(&file.id));
+            let newest_sync = newest_sync.copied().filter(|file| ends_in(&file));
             let stamped = async {
-                let Some(key) = newest_sync else { return Ok(None) };
-                let Some(bytes) = store.get_range(&key, 0..HEADER_BYTES as u64).await? else { return Ok(None) };
-                let header = Header::decode(&bytes).map_err(|error| error.object(format!("{}/{key}", store.url())))?;
-                Ok(header.stamp.map(|stamp| stamp.lsn))
+                let Some(file) = newest_sync else { return Ok(None) };
+                // All of it if it is small, for its header alone has no check.
+                Ok(index(store, layout, file, volume.is_some(), None).await?.lsn)
             };
             let base = View::empty();
             let loaded = async { try_join!(load(store, layout, &base, plan, volume.is_some(), self.cache()), stamped) };
