@@ -12,7 +12,7 @@ import time
 import urllib.request
 from urllib.parse import urlencode
 
-from places import VENV
+from places import ROOT
 
 KINDS = ("file", "s3")
 BUCKET = "harbour"
@@ -59,7 +59,7 @@ def _start_moto():
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     server = subprocess.Popen(
-        [VENV / "moto_server", "-H", "127.0.0.1", "-p", str(port)],
+        [ROOT / "tools/moto_server", "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

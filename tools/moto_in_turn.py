@@ -1,0 +1,32 @@
+#!/usr/bin/env python3
+"""Moto's S3 server, one request at a time.
+
+Moto looks whether a name is taken and takes it in two steps, so that under load two creates of one
+name can both win. A store that does this is refused by the probe, and rightly. With requests one
+after the other moto is the store that it means to be. Arguments are those of moto_server.
+"""
+
+import sys
+import threading
+
+import moto.server
+
+run = moto.server.run_simple
+
+
+def one_at_a_time(app):
+    turn = threading.Lock()
+
+    def serve(environ, start_response):
+        with turn:
+            return list(app(environ, start_response))
+
+    return serve
+
+
+def run_simple(host, port, app, **options):
+    run(host, port, one_at_a_time(app), **options)
+
+
+moto.server.run_simple = run_simple
+sys.exit(moto.server.main(sys.argv[1:]))
