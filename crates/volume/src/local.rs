@@ -49,6 +49,24 @@ impl Identity {
     }
 }
 
+/// The newest epoch that this host has held.
+#[derive(Serialize, Deserialize)]
+struct EpochHeld {
+    epoch: u32,
+    /// XXH3-64 of the number: by another one a journal would be judged wrongly.
+    check: String,
+}
+
+impl EpochHeld {
+    fn of(epoch: Epoch) -> Self {
+        EpochHeld { epoch: epoch.0, check: format!("{:016x}", xxh3_64(&epoch.0.to_le_bytes())) }
+    }
+
+    fn epoch(&self) -> Option<Epoch> {
+        (EpochHeld::of(Epoch(self.epoch)).check == self.check).then_some(Epoch(self.epoch))
+    }
+}
+
 /// Acknowledged commits that could not be appended to the history any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stranded {
@@ -163,12 +181,13 @@ impl VolumeDir {
     /// Records the newest epoch that this host has held, for the judgement on a journal that it may leave behind.
     pub(crate) fn note_epoch(&self, epoch: Epoch) -> Result<()> {
         let path = self.path.join("epoch.json");
-        let bytes = serde_json::to_vec(&epoch.0).expect("BUG: a number is not JSON");
+        let bytes = serde_json::to_vec(&EpochHeld::of(epoch)).expect("BUG: an epoch is not JSON");
         self.files.replace(&path, &bytes).doing("writing", path.display())
     }
 
     pub(crate) fn epoch(&self) -> Option<Epoch> {
-        serde_json::from_slice(&self.files.read(&self.path.join("epoch.json")).ok()?).ok().map(Epoch)
+        let bytes = self.files.read(&self.path.join("epoch.json")).ok()?;
+        serde_json::from_slice::<EpochHeld>(&bytes).ok()?.epoch()
     }
 
     /// A cache folder that no other process uses, with the lock that keeps it so.
@@ -208,5 +227,22 @@ impl VolumeDir {
         let dir = self.path.join("stranded");
         let names = self.files.list(&dir).unwrap_or_default();
         names.into_iter().map(|name| Stranded { path: dir.join(name) }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flipped_bit_makes_an_epoch_unknown_rather_than_another_one() {
+        let bytes = serde_json::to_vec(&EpochHeld::of(Epoch(41))).unwrap();
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let read = serde_json::from_slice::<EpochHeld>(&flipped).ok().and_then(|held| held.epoch());
+            assert!(read.is_none() || read == Some(Epoch(41)), "bit {bit}: {read:?}");
+        }
+        assert_eq!(EpochHeld::of(Epoch(41)).epoch(), Some(Epoch(41)));
     }
 }
