@@ -37,6 +37,18 @@ fn compacting_takes_along_what_is_only_in_the_journal() {
 }
 
 #[test]
+fn a_damaged_volume_does_not_hide_the_others() {
+    let sandbox = Sandbox::new();
+    sandbox.volume("store/bad", 1);
+    sandbox.volume("store/good", 1);
+    fs::write(sandbox.path("store/bad/volume.json"), "{}").unwrap();
+    let words = sandbox.run(&["ls", &sandbox.url("store")]).fails(5);
+    assert!(words.contains("bad/volume.json"), "{words}");
+    let listed = sandbox.on("state", &["ls", &sandbox.url("store")]).output().unwrap();
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("good"));
+}
+
+#[test]
 fn volumes_below_a_prefix_are_listed() {
     let sandbox = Sandbox::new();
     sandbox.volume("store/one", 10);

@@ -101,8 +101,26 @@ fn list_volumes(setup: &Setup, parent: &VolumeUrl, settings: &Settings) -> Resul
     if names.is_empty() {
         return Err(no_volume("listing", store.url()).into());
     }
-    let looks = names.into_iter().map(|name| describe(setup, parent, settings, name));
-    let volumes: Vec<Volume> = setup.wait(stream::iter(looks).buffered(LOOKS_MAX).try_collect())?;
+    let looks =
+        names.into_iter().map(|name| async move { (name.clone(), describe(setup, parent, settings, name).await) });
+    let looked: Vec<(String, EngineResult<Volume>)> = setup.wait(stream::iter(looks).buffered(LOOKS_MAX).collect());
+    let mut failed = None;
+    let mut volumes = Vec::with_capacity(looked.len());
+    for (name, volume) in looked {
+        match volume {
+            Ok(volume) => volumes.push(volume),
+            // One that cannot be read does not hide the others, nor that it is there.
+            Err(error) => {
+                eprintln!("plimsoll: {}: {error}", if name.is_empty() { "." } else { &name });
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    show(setup, volumes)?;
+    failed.map_or(Ok(()), |error| Err(error.into()))
+}
+
+fn show(setup: &Setup, volumes: Vec<Volume>) -> Result<()> {
     let mut out = stdout().lock();
     if setup.json {
         for volume in volumes {
