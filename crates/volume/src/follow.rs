@@ -161,7 +161,9 @@ impl Shared {
         self.open_cache(&view, uuid);
         let hydrate = {
             let mut state = self.state();
-            state.looked = Some(sent);
+            // This process may have taken the volume, written and let it go since the listing was asked for.
+            let outrun = state.looked.is_some_and(|looked| looked > sent);
+            state.looked = state.looked.max(Some(sent));
             state.failed = None;
             state.ours |= ours;
             state.uuid = state.uuid.or(uuid);
@@ -171,6 +173,9 @@ impl Shared {
             if view.txid == state.view.txid {
                 // The same state, from where it is now.
                 self.set_view(&mut state, view);
+                return Ok(());
+            }
+            if view.txid < state.view.txid && outrun {
                 return Ok(());
             }
             if view.txid < state.view.txid {

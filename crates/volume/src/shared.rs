@@ -70,6 +70,8 @@ pub(crate) struct State {
     pub(crate) failed: Option<Mono>,
     /// The last thing that went wrong, for people.
     pub(crate) trouble: Option<String>,
+    /// What was stranded when another writer took the volume. Whoever closes it has to be told.
+    pub(crate) lost: Option<Error>,
 }
 
 /// See the [module](self).

@@ -335,6 +335,7 @@ pub(crate) fn dispossess(shared: &Shared, writer: &Arc<Writer>, info: &FenceInfo
     {
         let mut state = shared.state();
         state.trouble = Some(error.to_string());
+        state.lost = (!complete).then(|| error.duplicate());
         state.fenced = true;
         state.writer = None;
         // What is read from here on is the winner's history.

@@ -73,6 +73,7 @@ impl Volume {
             looked: None,
             failed: None,
             trouble: None,
+            lost: None,
         };
         let shared = Arc::new(Shared {
             settings: RwLock::new(Arc::clone(&config.settings)),
@@ -295,7 +296,7 @@ impl Volume {
     /// most `close_timeout_ms` for the store.
     ///
     /// # Errors
-    /// Says what is not durable and where it is kept.
+    /// Says what is not durable and where it is kept: in the journal, or aside since another writer took the volume.
     pub fn close(self) -> Result<()> {
         self.shared.config.host.tasks.wait(self.shared.close())
     }

@@ -442,7 +442,10 @@ impl Shared {
         self.state().closed = true;
         let _turning = self.turning.lock().await;
         let writer = self.state().writer.clone();
-        let Some(writer) = writer else { return Ok(()) };
+        let Some(writer) = writer else {
+            // Nobody may have written or waited since the fence, and the close must not be the last word.
+            return self.state().lost.take().map_or(Ok(()), Err);
+        };
         writer.seal();
         let (of, shared) = (Arc::clone(&writer), Arc::clone(self));
         let flushed =

@@ -1,6 +1,7 @@
-use plimsoll_model::{ErrorKind, Level};
+use plimsoll_model::{ErrorKind, Level, PageCount};
+use plimsoll_store::Store;
 
-use crate::world::{World, get, marks, put};
+use crate::world::{World, content, get, marks, page, put};
 
 const BUSY: [(&str, &str); 5] = [
     ("sync_interval_ms", "50"),
@@ -30,6 +31,27 @@ fn a_follower_keeps_up_and_never_goes_back() {
         assert!(seen + 8 >= mark, "{seen} is far behind {mark}");
         last = seen;
     }
+}
+
+#[test]
+fn a_follower_that_reads_a_large_sync_by_its_sidecar_knows_which_commit_it_is_at() {
+    let world = World::new(5);
+    let volume = world.machine("a").open(&[]);
+    let follower = world.machine("b").open_read_only(&[("follow_interval_ms", "100")]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    follower.refresh().unwrap();
+    // Bytes that do not shrink, so that the object is too large to be read whole.
+    let base = volume.snapshot().unwrap();
+    let mut txn = volume.begin_write(&base).unwrap();
+    for number in 1..=1500 {
+        let noise: Vec<u8> = (0..content(0).len() / 8).flat_map(|_| world.below(u64::MAX).to_le_bytes()).collect();
+        txn.write(page(number), &noise).unwrap();
+    }
+    txn.commit(PageCount(1500), Level::Durable).unwrap().wait(Level::Durable).unwrap();
+    world.run_for(2000);
+    follower.refresh().unwrap();
+    assert_eq!(world.wait(world.shelf().list("index/", None)).unwrap().len(), 1, "the sync was small after all");
+    assert_eq!(follower.snapshot().unwrap().lsn(), volume.head());
 }
 
 #[test]

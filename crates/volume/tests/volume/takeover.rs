@@ -31,7 +31,22 @@ fn a_takeover_fences_the_first_writer_strands_its_tail_and_nothing_is_acknowledg
     assert_eq!(kept.last.0, 2, "the commit that the history lacks");
     assert_eq!(marks(&old), [3], "what is read is the winner's history");
     put(&new, &[(1, 5)], 1, Level::Durable).unwrap();
-    old.close().unwrap();
+    assert_eq!(old.close().unwrap_err().kind(), ErrorKind::Fenced);
+}
+
+#[test]
+fn a_close_says_what_was_stranded_even_if_nobody_used_the_volume_since() {
+    let world = World::new(12);
+    let (first, second) = (world.machine("first"), world.machine("second"));
+    let old = first.open(&[LAZY, ("heartbeat_ms", "500")]);
+    put(&old, &[(1, 1)], 1, Level::Durable).unwrap();
+    put(&old, &[(1, 2)], 1, Level::Journaled).unwrap();
+    put(&second.open(&[PUSHY]), &[(1, 3)], 1, Level::Durable).unwrap();
+    world.run_for(2000);
+    assert_eq!((old.status().role, old.status().stranded.len()), (Role::Fenced, 1));
+    let error = old.close().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fenced);
+    assert!(error.to_string().contains("commits 2 to 2 are not in its history and are kept in"), "{error}");
 }
 
 #[test]
