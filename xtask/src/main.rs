@@ -8,6 +8,7 @@ mod demo; // what the project does, narrated
 mod licences; // the licence policy, without other tools
 mod lint; // format, lints, policy
 mod process; // running programs
+mod sim; // the engine on simulated hosts
 mod suites; // foreign sources that are compiled, and never kept here
 mod test; // every test
 mod tools; // what the tests need
@@ -34,6 +35,8 @@ enum Command {
     Demo(demo::Demo),
     /// Checks format, lints, licences and dependencies.
     Lint(lint::Lint),
+    /// Runs the engine on simulated hosts from seeds, and checks every promise.
+    Sim(sim::Sim),
     /// Runs every test: the workspace's own, then other programs that load the extension.
     Test(test::Test),
     /// Installs what the tests need into .venv and target.
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Crash(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Lint(command) => command.run(),
+        Command::Sim(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Tools(command) => command.run(),
         Command::SuitesFetch(command) => command.run(),

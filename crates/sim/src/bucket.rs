@@ -46,15 +46,10 @@ impl Bucket {
             Some(after) if after >= folder => Bound::Excluded(after),
             _ => Bound::Included(folder),
         };
-        let mut found = self
-            .objects
-            .range::<str, _>((from, Bound::Unbounded))
-            .take_while(|(key, _)| key.starts_with(folder))
-            .map(|(key, object)| Entry {
-                key: key.clone(),
-                size: object.bytes.len() as u64,
-                modified: object.modified,
-            });
+        let mut found =
+            self.objects.range::<str, _>((from, Bound::Unbounded)).take_while(|(key, _)| key.starts_with(folder)).map(
+                |(key, object)| Entry { key: key.clone(), size: object.bytes.len() as u64, modified: object.modified },
+            );
         let entries: Vec<Entry> = found.by_ref().take(max).collect();
         let more = found.next().is_some();
         drop(found);
@@ -63,10 +58,7 @@ impl Bucket {
 
     /// Removes objects, and returns which syncs and merges were among them.
     pub(crate) fn delete(&mut self, keys: &[String]) -> Vec<FileId> {
-        keys.iter()
-            .filter(|key| self.objects.remove(*key).is_some())
-            .filter_map(|key| self.layout.parse(key))
-            .collect()
+        keys.iter().filter(|key| self.objects.remove(*key).is_some()).filter_map(|key| self.layout.parse(key)).collect()
     }
 
     /// Every sync and merge.

@@ -159,9 +159,10 @@ impl Executor {
     }
 
     fn stack(&mut self, id: TaskId, job: Box<dyn FnOnce() + Send>) -> Stack {
-        let stack = self.idle_stacks.pop().unwrap_or_else(|| {
-            DefaultStack::new(STACK_BYTES).expect("BUG: the system has no room for another stack")
-        });
+        let stack = self
+            .idle_stacks
+            .pop()
+            .unwrap_or_else(|| DefaultStack::new(STACK_BYTES).expect("BUG: the system has no room for another stack"));
         Coroutine::with_stack(stack, move |yielder: &Yielder<(), ()>, ()| {
             RUNNING.set(Some(Running { yielder, id }));
             job();

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{
-    coverage::Event,
-    run::Run,
-};
+use crate::{coverage::Event, run::Run};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);

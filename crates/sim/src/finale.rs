@@ -30,7 +30,7 @@ pub(crate) fn audit(world: &World, profile: &Profile, machine: &Machine, group: 
         Ok(volume) => volume,
         Err(error) => return world.judge().object(format!("a new reader cannot open the volume: {error}")),
     };
-    let handle = Handle::new(world.clone(), machine.number, "audit".into(), host.files, settings, false, volume);
+    let handle = Handle::new(world.clone(), machine.number, "audit".into(), host.files, false, volume);
     match handle.pin(true) {
         Ok(pinned) => {
             let current = world.judge().commits.contains(pinned.tag, before);
@@ -56,9 +56,8 @@ pub(crate) fn settle(world: &World, profile: &Profile, machine: &Machine, group:
         host.tasks.wait(host.clock.sleep(AGAIN));
         match open(&connection, &host, &settings, false, profile.wrapped) {
             Ok(volume) => {
-                let (files, settings) = (Arc::clone(&host.files), Arc::clone(&settings));
-                let handle =
-                    Handle::new(world.clone(), machine.number, who.clone(), files, settings, false, volume);
+                let files = Arc::clone(&host.files);
+                let handle = Handle::new(world.clone(), machine.number, who.clone(), files, false, volume);
                 if write(&handle, profile, &connection) {
                     return;
                 }

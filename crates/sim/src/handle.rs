@@ -3,13 +3,11 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use plimsoll_host::Files;
 use plimsoll_journal::Journal;
 use plimsoll_model::{Error, ErrorKind, PageNo};
-use plimsoll_settings::Settings;
 use plimsoll_volume::{Role, Snapshot, Status, Volume};
 
 use crate::{
@@ -37,7 +35,6 @@ pub(crate) struct Handle {
     pub(crate) host: usize,
     pub(crate) who: String,
     pub(crate) files: Arc<dyn Files>,
-    pub(crate) settings: Arc<Settings>,
     /// Damage is being done to what is stored, so that `Corrupt` is a right answer.
     pub(crate) rough: bool,
     pub(crate) read_only: bool,
@@ -49,8 +46,6 @@ pub(crate) struct Handle {
 pub(crate) struct Pinned {
     pub(crate) snapshot: Snapshot,
     pub(crate) tag: Tag,
-    /// When the store was last known to have these objects.
-    known: Duration,
     epoch: Option<u32>,
 }
 
@@ -64,11 +59,10 @@ impl Handle {
         host: usize,
         who: String,
         files: Arc<dyn Files>,
-        settings: Arc<Settings>,
         rough: bool,
         volume: Volume,
     ) -> Self {
-        Handle { world, host, who, files, settings, rough, read_only: false, volume, said: Mutex::default() }
+        Handle { world, host, who, files, rough, read_only: false, volume, said: Mutex::default() }
     }
 
     pub(crate) fn said(&self) -> MutexGuard<'_, Said> {
@@ -85,8 +79,14 @@ impl Handle {
     pub(crate) fn stopped(&self, doing: &str, error: &Error) -> Stopped {
         self.world.trace.line(&self.who, format_args!("{doing}: {error}"));
         match error.kind() {
-            ErrorKind::Fenced => self.said().fenced = true,
-            ErrorKind::Corrupt if !self.rough => self.object(&format!("{doing}: nothing was damaged, and yet: {error}")),
+            ErrorKind::Fenced => {
+                if !std::mem::replace(&mut self.said().fenced, true) {
+                    self.world.count(Event::Fenced);
+                }
+            }
+            ErrorKind::Corrupt if !self.rough => {
+                self.object(&format!("{doing}: nothing was damaged, and yet: {error}"))
+            }
             ErrorKind::Invalid | ErrorKind::Unsupported if !self.read_only => self.object(&format!("{doing}: {error}")),
             _ => {}
         }
@@ -95,29 +95,31 @@ impl Handle {
 
     /// Pins the newest state and checks that it is one, and not before the last one.
     pub(crate) fn pin(&self, all: bool) -> Result<Pinned, Stopped> {
+        let seen = self.said().seen;
         let snapshot = self.volume.snapshot().map_err(|error| self.stopped("pinning", &error))?;
         let status = self.volume.status();
-        let now = self.world.time.now();
-        let known = now.saturating_sub(Duration::from_millis(status.looked_ms.unwrap_or(0)));
-        let mut pinned = Pinned { snapshot, tag: 0, known, epoch: status.epoch };
+        let mut pinned = Pinned { snapshot, tag: 0, epoch: status.epoch };
         pinned.tag = self.tag(&pinned)?;
-        self.forward(pinned.tag, &status);
+        self.forward(seen, pinned.tag, &status);
         self.check(&pinned, all)?;
         Ok(pinned)
     }
 
-    fn forward(&self, tag: Tag, status: &Status) {
+    /// `seen` is what the last snapshot showed before `tag` was pinned.
+    fn forward(&self, seen: Tag, tag: Tag, status: &Status) {
         let mut said = self.said();
         if status.role == Role::Fenced {
             // What it had acknowledged and the winner's history does not hold is gone from its readers' sight.
             said.fenced = true;
         }
-        let (seen, fenced) = (said.seen, said.fenced);
-        said.seen = tag;
-        drop(said);
         let judge = self.world.judge();
         let forward = judge.commits.contains(tag, seen);
-        drop(judge);
+        // Another worker of the application may have read something newer meanwhile.
+        if said.fenced || judge.commits.contains(tag, said.seen) {
+            said.seen = tag;
+        }
+        let fenced = said.fenced;
+        drop((said, judge));
         if !forward && !fenced {
             self.object(&format!("Forward reads: it showed commit {seen} before, and commit {tag} now"));
         }
@@ -170,17 +172,17 @@ impl Handle {
         })
     }
 
-    /// A page of a snapshot is gone: that may be only if the snapshot is old.
+    /// A page of a snapshot is gone: that must not be while its own writer holds the volume. A follower is told that
+    /// its state is too old, and starts again.
     fn gone(&self, pinned: &Pinned, page: u32, error: &Error) {
-        let age = self.world.time.now().saturating_sub(pinned.known);
         let holds = pinned.epoch.is_some_and(|epoch| {
-            !self.said().fenced && !self.world.judge().history.passed(epoch) && self.volume.status().epoch == Some(epoch)
+            !self.said().fenced
+                && !self.world.judge().history.passed(epoch)
+                && self.volume.status().epoch == Some(epoch)
         });
-        if holds || age < self.settings.l0_retention / 2 {
-            self.object(&format!(
-                "Nothing reachable is deleted: page {page} of commit {} is gone after {age:?}: {error}",
-                pinned.tag
-            ));
+        if holds {
+            let tag = pinned.tag;
+            self.object(&format!("Nothing reachable is deleted: page {page} of commit {tag} is gone: {error}"));
         }
     }
 
@@ -263,10 +265,13 @@ impl Handle {
         }
         let mut said = self.said();
         let Some(last) = said.appended.last().copied() else { return };
+        // Another application of the host may have gone on since.
+        let newest = said.seen;
         let mut judge = self.world.judge();
-        let common = judge.commits.common(last, judge.history.tag);
-        let in_store = judge.commits.get(common).map_or(0, |commit| commit.depth);
         let head = judge.history.tag;
+        let last = if judge.commits.contains(newest, last) { newest } else { last };
+        let common = if judge.commits.contains(head, last) { head } else { judge.commits.common(last, head) };
+        let in_store = judge.commits.get(common).map_or(0, |commit| commit.depth);
         said.acknowledged.retain(|tag| !judge.commits.contains(head, *tag));
         let pending = said.acknowledged.len() as u64;
         drop(said);
@@ -279,7 +284,9 @@ impl Handle {
         }
         if status.load.commits < pending {
             let counted = status.load.commits;
-            self.object(&format!("No silent loss: {pending} acknowledged commits are pending, the load says {counted}"));
+            self.object(&format!(
+                "No silent loss: {pending} acknowledged commits are pending, the load says {counted}"
+            ));
         }
         if status.load.bytes > status.load.max_dirty_bytes {
             self.object(&format!("Bounded loss: the load is {:?}", status.load));

@@ -92,6 +92,10 @@ impl History {
                 return Err(format!("One history: epoch {} after epoch {}", now.epoch, before.epoch));
             }
         }
+        let writer = |stamp: Option<Stamp>| stamp.map(|stamp| stamp.writer);
+        if self.head() > 0 && writer(self.stamp()) != writer(header.stamp) {
+            coverage.count(Event::Takeover);
+        }
         coverage.count(if pages.is_empty() { Event::Fence } else { Event::Sync });
         self.append(Sync { checksum: summary.checksum, stamp: header.stamp, pages, count: header.commit.0 }, commits)
     }

@@ -143,7 +143,7 @@ struct Fate {
 }
 
 impl Connection {
-    fn fate(&self) -> Fate {
+    fn fate(&self, create: bool) -> Fate {
         let dice = &self.world.dice;
         let now = self.world.time.now();
         let weather = self.world.weather().clone();
@@ -159,8 +159,10 @@ impl Connection {
             hangs: dice.once_in(3),
             flip: dice.once_in(weather.flipped).then(|| dice.roll()),
         };
-        if dice.once_in(weather.late) {
-            fate.there = dice.time(weather.late_max);
+        // What is made late matters more than what is read late.
+        let late = if create { weather.late.div_ceil(4) } else { weather.late };
+        if dice.once_in(late) {
+            fate.there = weather.late_max.mul_f64(dice.below(1000) as f64 / 1000.0);
         }
         fate
     }
@@ -185,9 +187,9 @@ impl Connection {
             return Ok(effect(&self.world));
         }
         let world = &self.world;
-        let fate = self.fate();
+        let fate = self.fate(what.starts_with("create"));
         if self.is_cut_off() {
-            world.time.sleep(fate.there).await;
+            world.time.sleep(fate.there.min(self.timeout)).await;
             return Err(self.lost(&what, "the host is cut off"));
         }
         let (answer, answered) = oneshot::channel();
@@ -197,8 +199,12 @@ impl Connection {
             of.deliver(fate, name, sent, effect, flip, answer).await;
         };
         world.time.start(WORLD, Work::Future(Box::pin(way)));
+        tracing::trace!(host = self.host, what, "asked");
         match select(answered, self.clock.sleep(self.timeout)).await {
-            Either::Left((Ok(answer), _)) => answer,
+            Either::Left((Ok(answer), _)) => {
+                tracing::trace!(host = self.host, what, "answered");
+                answer
+            }
             Either::Left((Err(_), _)) => Err(self.lost(&what, "the connection broke")),
             Either::Right(_) => Err(self.lost(&what, "there was no answer in time")),
         }

@@ -46,7 +46,7 @@ impl Profile {
         let hosts = usize::try_from(dice.between(1, 3)).unwrap_or(1);
         let calm = dice.once_in(6);
         let rate = |usual: u64| if calm { 0 } else { usual };
-        let large = dice.once_in(40);
+        let large = dice.once_in(15);
         let page_size = if large { 65_536 } else { *dice.pick(&[512, 512, 1024, 4096]) };
         let rough = dice.once_in(5);
         let weather = Weather {
@@ -56,7 +56,7 @@ impl Profile {
             throttled: rate(*dice.pick(&[0, 100, 20])),
             late: rate(*dice.pick(&[0, 400, 100, 30])),
             flipped: if rough { 100 } else { 0 },
-            late_max: *dice.pick(&[10 * SECOND, MINUTE, 10 * MINUTE, 60 * MINUTE]),
+            late_max: *dice.pick(&[10 * SECOND, MINUTE, 5 * MINUTE, 60 * MINUTE]),
             page: usize::try_from(*dice.pick(&[1000, 1000, 20, 3])).unwrap_or(1000),
             ..Weather::default()
         };

@@ -8,16 +8,15 @@ use std::{
     time::Duration,
 };
 
-
 use crate::{
     coverage::{Coverage, Event},
     dice::Dice,
     executor::{Executor, Step},
+    finale,
     judge::Judge,
     machine::Machine,
     network::World,
     profile::Profile,
-    finale,
     time::{Group, Time, Work},
     trace::{Log, Trace},
 };
@@ -69,7 +68,7 @@ pub fn run(seed: u64, log: bool) -> Report {
         return run_with(seed, time, trace);
     }
     let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
+        .with_max_level(tracing::Level::TRACE)
         .with_ansi(false)
         .without_time()
         .with_writer(Log(trace.clone()))
@@ -80,8 +79,7 @@ pub fn run(seed: u64, log: bool) -> Report {
 fn run_with(seed: u64, time: Time, trace: Trace) -> Report {
     let profile = Arc::new(Profile::draw(&Dice::new(seed, 0)));
     let judge = Judge::new(profile.hosts + 1);
-    let world =
-        World::new(time.clone(), Dice::new(seed, 1), trace, judge, profile.layout, profile.weather.clone());
+    let world = World::new(time.clone(), Dice::new(seed, 1), trace, judge, profile.layout, profile.weather.clone());
     let dice = Dice::new(seed, 2);
     let mut run = Run {
         executor: Executor::new(time, Dice::new(seed, 3)),
@@ -142,7 +140,11 @@ impl Run {
     }
 
     fn next_back(&self) -> Duration {
-        self.machines.iter().filter(|machine| machine.life.is_none()).map(|machine| machine.back_at).min()
+        self.machines
+            .iter()
+            .filter(|machine| machine.life.is_none())
+            .map(|machine| machine.back_at)
+            .min()
             .unwrap_or(Duration::MAX)
     }
 
@@ -257,7 +259,10 @@ impl Run {
         loop {
             let now = self.world.time.now();
             self.go_on(now + Duration::from_secs(1))?;
-            let busy: Vec<(String, (String, Duration))> = self.machines.iter().filter_map(|machine| machine.life.as_ref())
+            let busy: Vec<(String, (String, Duration))> = self
+                .machines
+                .iter()
+                .filter_map(|machine| machine.life.as_ref())
                 .flat_map(|life| life.doing.lock().unwrap_or_else(PoisonError::into_inner).clone())
                 .collect();
             if busy.is_empty() {

@@ -52,6 +52,15 @@ pub(crate) struct Application {
     pub(crate) open: Arc<Mutex<Option<Arc<Handle>>>>,
 }
 
+/// A receipt that is waited on later, perhaps after its volume was closed.
+struct Kept {
+    of: Arc<Handle>,
+    tag: Tag,
+    /// What the commit was asked to reach.
+    asked: Level,
+    receipt: Receipt,
+}
+
 struct Trusted;
 
 impl Fencing for Trusted {
@@ -180,7 +189,7 @@ impl Application {
         let files = Arc::clone(&self.host.files);
         let rough = self.profile.rough;
         let (world, who) = (self.world.clone(), self.who.clone());
-        let handle = Handle::new(world, self.connection.host, who, files, settings, rough, volume);
+        let handle = Handle::new(world, self.connection.host, who, files, rough, volume);
         Some(Arc::new(Handle { read_only, ..handle }))
     }
 
@@ -205,7 +214,7 @@ impl Application {
         }
     }
 
-    fn act(&self, handle: &Arc<Handle>, receipts: &mut Vec<(Tag, Receipt)>) -> Result<(), Stopped> {
+    fn act(&self, handle: &Arc<Handle>, receipts: &mut Vec<Kept>) -> Result<(), Stopped> {
         let volume = &handle.volume;
         match self.dice.below(100) {
             0..50 => self.during("write", || self.write(handle, receipts)),
@@ -215,9 +224,9 @@ impl Application {
                     return Ok(());
                 }
                 let at = usize::try_from(self.dice.below(receipts.len() as u64)).unwrap_or(0);
-                let (tag, receipt) = receipts.swap_remove(at);
+                let Kept { of, tag, asked, receipt } = receipts.swap_remove(at);
                 let level = *self.dice.pick(&[Level::Journaled, Level::Durable]);
-                self.during("wait", || self.wait(handle, tag, &receipt, level))
+                self.during("wait", || self.wait(&of, tag, &receipt, asked, level))
             }
             83..87 => self.during("sync", || {
                 let writer = volume.status().role == Role::Writer;
@@ -256,7 +265,7 @@ impl Application {
         Ok(())
     }
 
-    fn write(&self, handle: &Arc<Handle>, receipts: &mut Vec<(Tag, Receipt)>) -> Result<(), Stopped> {
+    fn write(&self, handle: &Arc<Handle>, receipts: &mut Vec<Kept>) -> Result<(), Stopped> {
         let pinned = handle.pin(false)?;
         let base = pinned.tag;
         let mut txn = handle.volume.begin_write(&pinned.snapshot).map_err(|error| {
@@ -290,7 +299,8 @@ impl Application {
             self.world.count(Event::Rollback);
             return Ok(());
         }
-        let level = *self.dice.pick(&[Level::Buffered, Level::Buffered, Level::Journaled, Level::Journaled, Level::Durable]);
+        let level =
+            *self.dice.pick(&[Level::Buffered, Level::Buffered, Level::Journaled, Level::Journaled, Level::Durable]);
         let fenced = handle.said().fenced;
         let began = self.world.time.now();
         let receipt = match txn.commit(PageCount(count), level) {
@@ -309,9 +319,9 @@ impl Application {
             self.world.count(Event::Shrink);
         }
         self.line(handle, began);
-        let result = self.wait(handle, tag, &receipt, level);
+        let result = self.wait(handle, tag, &receipt, level, level);
         if self.dice.once_in(3) && receipts.len() < 8 {
-            receipts.push((tag, receipt));
+            receipts.push(Kept { of: Arc::clone(handle), tag, asked: level, receipt });
         }
         result
     }
@@ -326,7 +336,7 @@ impl Application {
             1..6 => number(max).max(before),
             _ => before.max(number(4)),
         };
-        let many = if dice.once_in(10) { max } else { 5 };
+        let many = if dice.once_in(10) { 3 * max } else { 5 };
         let wanted = dice.between(0, many);
         let mut pages: Vec<u32> = (0..wanted).map(|_| number(count.into())).collect();
         pages.push(FIRST);
@@ -362,7 +372,7 @@ impl Application {
         }
     }
 
-    fn wait(&self, handle: &Handle, tag: Tag, receipt: &Receipt, level: Level) -> Result<(), Stopped> {
+    fn wait(&self, handle: &Handle, tag: Tag, receipt: &Receipt, asked: Level, level: Level) -> Result<(), Stopped> {
         let fenced = handle.said().fenced;
         receipt.wait(level).map_err(|error| handle.stopped(&format!("wait for {level:?} of {tag}"), &error))?;
         if self.disk.is_dead() {
@@ -384,7 +394,10 @@ impl Application {
         if (level == Level::Journaled || immediate) && !in_store {
             self.world.judge().journaled(self.connection.host, tag);
         }
-        handle.acknowledged(tag);
+        // A commit that was to be durable is acknowledged once it is; less than that is known to whoever asks.
+        if asked < Level::Durable {
+            handle.acknowledged(tag);
+        }
         Ok(())
     }
 }
