@@ -7,7 +7,7 @@ use std::{
     cell::Cell,
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
     time::Duration,
 };
 
@@ -84,7 +84,7 @@ thread_local! {
 pub(crate) fn block_on(time: &Time, mut future: BoxFuture<'_, ()>) {
     let running = RUNNING.get().expect("BUG: blocking inside of a future");
     let waker = time.waker(running.id);
-    while let Poll::Pending = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+    while future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
         // SAFETY: the yielder lives as long as the stack that it belongs to, and we are on that stack: `RUNNING`
         // is set while it runs, and empty or another's while it does not.
         unsafe { &*running.yielder }.suspend(());

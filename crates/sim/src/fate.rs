@@ -62,27 +62,9 @@ impl Run {
                 self.world.count(Event::WriteFailed);
                 self.say(at, "a write to its disk will fail");
             }
-            81..90 => {
-                if self.machines[at].rot("/cache-", &dice) {
-                    self.world.count(Event::CacheCorruption);
-                    self.say(at, "its cache rots");
-                }
-            }
-            90..92 if !alive => {
-                if self.machines[at].forget_caches() {
-                    self.world.count(Event::CacheLoss);
-                    self.say(at, "its cache is removed");
-                }
-            }
-            92..96 if !alive && self.profile.rough => {
-                if self.machines[at].rot("/journal/", &dice) {
-                    // The very last sync has no witness, so nothing is promised of this journal any more.
-                    self.machines[at].damaged = true;
-                    self.world.judge().host_lost(at);
-                    self.world.count(Event::JournalCorruption);
-                    self.say(at, "its journal rots");
-                }
-            }
+            81..90 => self.rot_cache(at),
+            90..92 if !alive => self.lose_cache(at),
+            92..96 if !alive && self.profile.rough => self.rot_journal(at),
             96..98 => {
                 self.machines[at].jump(&dice);
                 self.world.count(Event::ClockJump);
@@ -94,6 +76,30 @@ impl Run {
 
     fn say(&self, at: usize, what: &str) {
         self.world.trace.line(&self.machines[at].name(), format_args!("{what}"));
+    }
+
+    fn rot_cache(&self, at: usize) {
+        if self.machines[at].rot("/cache-", &self.dice) {
+            self.world.count(Event::CacheCorruption);
+            self.say(at, "its cache rots");
+        }
+    }
+
+    fn lose_cache(&self, at: usize) {
+        if self.machines[at].forget_caches() {
+            self.world.count(Event::CacheLoss);
+            self.say(at, "its cache is removed");
+        }
+    }
+
+    fn rot_journal(&mut self, at: usize) {
+        if self.machines[at].rot("/journal/", &self.dice) {
+            // The very last sync has no witness, so nothing is promised of this journal any more.
+            self.machines[at].damaged = true;
+            self.world.judge().host_lost(at);
+            self.world.count(Event::JournalCorruption);
+            self.say(at, "its journal rots");
+        }
     }
 
     /// Ends the processes of a host; it comes back after a while.

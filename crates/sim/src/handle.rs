@@ -79,11 +79,7 @@ impl Handle {
     pub(crate) fn stopped(&self, doing: &str, error: &Error) -> Stopped {
         self.world.trace.line(&self.who, format_args!("{doing}: {error}"));
         match error.kind() {
-            ErrorKind::Fenced => {
-                if !std::mem::replace(&mut self.said().fenced, true) {
-                    self.world.count(Event::Fenced);
-                }
-            }
+            ErrorKind::Fenced => self.fenced(),
             ErrorKind::Corrupt if !self.rough => {
                 self.object(&format!("{doing}: nothing was damaged, and yet: {error}"))
             }
@@ -91,6 +87,13 @@ impl Handle {
             _ => {}
         }
         Stopped(error.kind())
+    }
+
+    /// It says that another writer has taken the volume.
+    fn fenced(&self) {
+        if !std::mem::replace(&mut self.said().fenced, true) {
+            self.world.count(Event::Fenced);
+        }
     }
 
     /// Pins the newest state and checks that it is one, and not before the last one.
@@ -274,6 +277,7 @@ impl Handle {
         let in_store = judge.commits.get(common).map_or(0, |commit| commit.depth);
         said.acknowledged.retain(|tag| !judge.commits.contains(head, *tag));
         let pending = said.acknowledged.len() as u64;
+        let own = said.appended.iter().rev().take_while(|tag| !judge.commits.contains(head, **tag)).count() as u64;
         drop(said);
         let journaled = judge.commits.ancestor(last, status.journaled.lsn);
         judge.journaled(self.host, journaled);
@@ -288,7 +292,8 @@ impl Handle {
                 "No silent loss: {pending} acknowledged commits are pending, the load says {counted}"
             ));
         }
-        if status.load.bytes > status.load.max_dirty_bytes {
+        // What was replayed counts as acknowledged, also if its acknowledgement was held back before the crash.
+        if status.load.commits <= own && status.load.bytes > status.load.max_dirty_bytes {
             self.object(&format!("Bounded loss: the load is {:?}", status.load));
         }
     }

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "progress and --minutes are by the real clock")]
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::PathBuf,
     process::ExitCode,
@@ -16,7 +17,7 @@ use std::{
 };
 
 use clap::Parser;
-use plimsoll_sim::{Coverage, Report, run};
+use plimsoll_sim::{Coverage, Event, Report, run};
 
 /// Lines of a trace that are shown at once; the rest is in the file.
 const SHOWN: usize = 40;
@@ -44,6 +45,8 @@ struct Options {
 #[derive(Default)]
 struct Totals {
     coverage: Coverage,
+    /// The first run that saw it.
+    seen: BTreeMap<Event, u64>,
     runs: u64,
     steps: u64,
     length: Duration,
@@ -73,6 +76,9 @@ fn main() -> ExitCode {
             let report = run(seed, alone);
             let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
             totals.coverage.add(&report.coverage);
+            for event in Event::ALL.iter().filter(|event| report.coverage.of(**event) > 0) {
+                totals.seen.entry(*event).or_insert(seed);
+            }
             totals.runs += 1;
             totals.steps += report.steps;
             totals.length += report.length;
@@ -95,7 +101,10 @@ fn main() -> ExitCode {
     });
     let totals = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
     show(&totals, started);
-    print!("{}", totals.coverage);
+    for event in Event::ALL {
+        let example = totals.seen.get(event).map_or_else(String::new, |seed| format!(" (seed {seed})"));
+        println!("{:>10} {}{example}", totals.coverage.of(*event), event.name());
+    }
     let Some(report) = totals.failed else { return ExitCode::SUCCESS };
     write(&report, &options.traces)
 }
