@@ -46,6 +46,7 @@ impl Test {
     /// When a test failed, or could not be run.
     pub(crate) fn run(self) -> Result<()> {
         Tools {}.run()?;
+        run(&mut self.cargo(&["build", "--locked", "-p", "plimsoll-extension", "-p", "plimsoll-cli"]))?;
         let mut suites = Vec::new();
         if !self.foreign {
             self.own_tests(&mut suites)?;
@@ -90,7 +91,6 @@ impl Test {
     }
 
     fn foreign_tests(&self, suites: &mut Vec<Suite>) -> Result<()> {
-        run(&mut self.cargo(&["build", "--locked", "-p", "plimsoll-extension", "-p", "plimsoll-cli"]))?;
         let mut tests = Command::new(python());
         tests.arg(root().join("tests/foreign/run.py")).args(&self.names).current_dir(root());
         tests.envs(self.places());

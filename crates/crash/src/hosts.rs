@@ -71,6 +71,8 @@ impl Hosts {
 
     fn retire(&mut self, next: Host, keep_disk: bool, line: &Line) -> io::Result<()> {
         let mut old = std::mem::replace(&mut self.current, next);
+        // Whoever comes next takes the volume, also if it is killed before it writes.
+        old.has_volume = false;
         if keep_disk {
             // One that never got to read the volume still has its older claim.
             if old.claim.is_none() {
@@ -95,7 +97,6 @@ impl Hosts {
     pub fn acknowledged(&mut self) {
         for host in &mut self.away {
             host.outdated = true;
-            host.has_volume = false;
         }
         self.current.has_volume = true;
     }

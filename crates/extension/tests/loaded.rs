@@ -7,10 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// The library without its suffix, as `load_extension` takes it. Tests lie in a folder beside it.
+/// The library without its suffix, as `load_extension` takes it. Cargo puts it beside the tests that are built with it.
 fn library() -> PathBuf {
     let test = env::current_exe().unwrap();
-    let folder = test.ancestors().nth(2).unwrap();
+    let folder = test.parent().unwrap();
     assert!(folder.join("libplimsoll.so").is_file(), "no library in {}", folder.display());
     folder.join("libplimsoll")
 }
@@ -107,10 +107,7 @@ print("parent:", one(a, "SELECT count(*) FROM t"))
 "#;
     let Some(answer) = python(script) else { return };
     let told = "using the database: this connection was opened before fork (open a new one in the child)";
-    assert_eq!(
-        answer,
-        format!("child: disk I/O error\nchild: disk I/O error\nchild: {told}\nchild: 0\nparent: 2\n")
-    );
+    assert_eq!(answer, format!("child: disk I/O error\nchild: disk I/O error\nchild: {told}\nchild: 0\nparent: 2\n"));
 }
 
 #[test]
