@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::{
-    licences,
+    dependencies, licences,
     process::{find, run},
     workspace::{cargo, root},
 };
@@ -31,11 +31,12 @@ impl Lint {
         check("format", cargo(&["fmt", "--all", "--check"]));
         check("clippy", cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]));
         check("licences", licences::check());
+        check("dependencies", dependencies::check());
         if find("cargo-deny").is_some() {
             check("deny", cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"]));
             check("advisories", advisories());
         } else {
-            eprintln!("cargo-deny is not installed: licences were checked, duplicates and advisories were not");
+            eprintln!("cargo-deny is not installed: known vulnerabilities were not checked");
         }
         if failed.is_empty() {
             return Ok(());

@@ -5,6 +5,7 @@
 
 mod crash; // killing what writes
 mod demo; // what the project does, narrated
+mod dependencies; // what may be depended on, without other tools
 mod licences; // the licence policy, without other tools
 mod lint; // format, lints, policy
 mod process; // running programs
