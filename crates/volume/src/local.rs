@@ -207,7 +207,19 @@ impl VolumeDir {
         self.files.sync_dir(&self.path).doing("syncing", self.path.display())
     }
 
-    /// Keeps a journal that cannot be replayed aside.
+    /// Makes what is in the journal survive power loss. After a crash some of it may be in the system's memory only.
+    fn settle_journal(&self) {
+        let dir = self.journal();
+        for name in self.files.list(&dir).unwrap_or_default() {
+            let synced = self.files.open(&dir.join(&name), OpenMode::Write).and_then(|file| file.sync());
+            if let Err(error) = synced {
+                // It is kept aside all the same: what is there now may well be there later.
+                tracing::warn!(%error, name, "a segment of a journal that is kept aside could not be synced");
+            }
+        }
+    }
+
+    /// Keeps a journal that cannot be replayed aside, synced.
     pub(crate) fn strand(&self, at: WallMs) -> Result<Stranded> {
         let dir = self.path.join("stranded");
         self.files.create_dir_all(&dir).doing("creating", dir.display())?;
@@ -215,6 +227,7 @@ impl VolumeDir {
             .map(|number| dir.join(format!("{at}-{number}")))
             .find(|path| self.files.list(path).is_err())
             .expect("BUG: numbers ran out");
+        self.settle_journal();
         self.files.rename(&self.journal(), &path).doing("keeping the stranded journal as", path.display())?;
         self.files.sync_dir(&dir).doing("syncing", dir.display())?;
         self.files.sync_dir(&self.path).doing("syncing", self.path.display())?;

@@ -1,3 +1,4 @@
+use plimsoll_journal::Journal;
 use plimsoll_model::{ErrorKind, Level, PageCount};
 use plimsoll_store::Store as _;
 
@@ -74,6 +75,23 @@ fn a_journal_that_another_writer_went_past_is_stranded_at_the_next_open() {
     other.close().unwrap();
     let volume = machine.open(&[]);
     assert_eq!((marks(&volume), volume.status().stranded.len()), (vec![3], 1));
+}
+
+#[test]
+fn what_was_kept_aside_after_a_crash_survives_power_loss_though_it_was_never_synced_before() {
+    let world = World::new(13);
+    let mut machine = world.machine("a");
+    let volume = machine.open(&[LAZY, ("journal_sync_policy", "manual")]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    put(&volume, &[(1, 2)], 1, Level::Buffered).unwrap();
+    machine.kill();
+    let other = world.machine("b").open(&[("takeover", "true")]);
+    put(&other, &[(1, 3)], 1, Level::Durable).unwrap();
+    other.close().unwrap();
+    let stranded = machine.open(&[]).status().stranded;
+    machine.lose_power();
+    let (_, kept) = Journal::inspect(&machine.disk, stranded[0].as_ref()).unwrap();
+    assert_eq!(kept.last.0, 2);
 }
 
 #[test]
