@@ -34,6 +34,7 @@ pub(crate) struct Weather {
     pub(crate) lost_answer: u64,
     pub(crate) throttled: u64,
     pub(crate) late: u64,
+    pub(crate) late_create: u64,
     pub(crate) flipped: u64,
     /// How late a request may arrive.
     pub(crate) late_max: Duration,
@@ -160,7 +161,7 @@ impl Connection {
             flip: dice.once_in(weather.flipped).then(|| dice.roll()),
         };
         // What is made late matters more than what is read late.
-        let late = if create { weather.late.div_ceil(4) } else { weather.late };
+        let late = if create { weather.late_create } else { weather.late };
         if dice.once_in(late) {
             fate.there = weather.late_max.mul_f64(dice.below(1000) as f64 / 1000.0);
         }

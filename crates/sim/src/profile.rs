@@ -60,7 +60,7 @@ impl Profile {
             page: usize::try_from(*dice.pick(&[1000, 1000, 20, 3])).unwrap_or(1000),
             ..Weather::default()
         };
-        Profile {
+        let mut profile = Profile {
             hosts,
             applications: usize::try_from(dice.between(1, 2)).unwrap_or(1),
             workers: usize::try_from(dice.between(0, 2)).unwrap_or(0),
@@ -76,7 +76,16 @@ impl Profile {
             rest_max: *dice.pick(&[5 * SECOND, MINUTE, 5 * MINUTE]),
             blow_every: *dice.pick(&[3 * SECOND, 10 * SECOND, 40 * SECOND]),
             length: *dice.pick(&[2 * MINUTE, 5 * MINUTE, 12 * MINUTE]),
+        };
+        profile.weather.late_create = rate(*dice.pick(&[0, 100, 8]));
+        if dice.once_in(4) {
+            // Names of level 0 become free soon enough for what is late to find them so.
+            profile.settings.l0_retention = 30 * SECOND;
+            profile.settings.compaction_levels = vec![3 * SECOND, 12 * SECOND, 36 * SECOND];
+            profile.weather.late_max = 5 * MINUTE;
+            profile.weather.late_create = 8;
         }
+        profile
     }
 }
 

@@ -236,7 +236,7 @@ impl Run {
             weather.cut_off.clear();
             weather.storm_until = Duration::ZERO;
             (weather.lost_request, weather.lost_answer, weather.throttled) = (0, 0, 0);
-            (weather.late, weather.flipped) = (0, 0);
+            (weather.late, weather.late_create, weather.flipped) = (0, 0, 0);
             weather.latency = Duration::from_millis(20);
         }
         self.executor.jitter = false;
