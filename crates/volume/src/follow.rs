@@ -8,7 +8,8 @@ use std::{
 use futures::try_join;
 use plimsoll_cache::{Cache, CacheId};
 use plimsoll_commitlog::{Context, identity};
-use plimsoll_model::{Error, ErrorKind, Lsn, Result};
+use plimsoll_ltx::plan::Target;
+use plimsoll_model::{Error, ErrorKind, Lsn, Result, Txid};
 use plimsoll_pages::{Listed, View, after, index, list, load, next};
 
 use crate::shared::{Shared, Tip};
@@ -109,6 +110,18 @@ impl Shared {
     pub(crate) async fn locate_anew(self: &Arc<Self>) -> Result<()> {
         let _following = self.following.lock().await;
         self.load(self.now()).await
+    }
+
+    /// The state after an earlier sync, from what is left of it: its own objects are kept for the retention of
+    /// level 0, and what they were put on may have been merged since.
+    ///
+    /// # Errors
+    /// `NotFound`: it cannot be told apart any more from later ones. Otherwise as the store says.
+    pub(crate) async fn earlier(&self, txid: Txid) -> Result<View> {
+        let (store, layout) = (&self.config.store, self.config.layout());
+        let plan = list(store, layout).await?.restore(Target::Txid(txid))?;
+        let ours = self.state().ours;
+        load(store, layout, &View::empty(), plan, ours, None).await
     }
 
     /// Reads the whole index anew.

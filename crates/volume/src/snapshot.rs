@@ -1,6 +1,6 @@
 //! A state that existed, pinned.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use plimsoll_host::Host;
 use plimsoll_model::{ErrorKind, Lsn, PageCount, PageNo, PageSize, Result};
@@ -17,6 +17,8 @@ pub struct Snapshot {
     writer: Option<Arc<Writer>>,
     view: Arc<View>,
     tip: Tip,
+    /// The view again, made of what is left after merging and collecting. Looked for when it is needed.
+    earlier: OnceLock<Arc<View>>,
 }
 
 impl Snapshot {
@@ -29,7 +31,7 @@ impl Snapshot {
         if let Some(writer) = &writer {
             *writer.live().entry(view.lsn).or_default() += 1;
         }
-        Snapshot { shared: Arc::clone(shared), writer, view, tip }
+        Snapshot { shared: Arc::clone(shared), writer, view, tip, earlier: OnceLock::new() }
     }
 
     /// The same state, pinned once more.
@@ -127,7 +129,15 @@ impl Snapshot {
                 }
                 self.shared.locate_anew().await?;
                 let newest = Arc::clone(&self.shared.state().view);
-                if self.same_page(&newest, page) { fetcher.fetch(&newest, page, buf).await } else { Err(error) }
+                if self.same_page(&newest, page) {
+                    return fetcher.fetch(&newest, page, buf).await;
+                }
+                let earlier = match self.earlier.get() {
+                    Some(earlier) => Arc::clone(earlier),
+                    None => Arc::new(self.shared.earlier(self.view.txid).await.map_err(|_| error)?),
+                };
+                // Another reader of this snapshot may have found it too: it is the same.
+                fetcher.fetch(self.earlier.get_or_init(|| earlier), page, buf).await
             }
             other => other,
         }
