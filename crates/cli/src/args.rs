@@ -46,6 +46,10 @@ pub(crate) enum Color {
     Never,
 }
 
+/// What names a state, after the URL.
+const REFERENCE_HELP: &str =
+    "A volume's URL; with @ and a checkpoint, a TXID or a time ('5 minutes ago') behind it, an earlier state";
+
 const URL_HELP: &str = "s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///directory or a path";
 
 #[derive(Debug, Subcommand)]
@@ -70,8 +74,10 @@ pub(crate) enum Command {
         watch: bool,
     },
     /// Runs SQL: one argument, stdin, or an interactive shell
+    ///
+    /// With an earlier state, `URL@REFERENCE`, it only reads.
     Sql {
-        #[arg(help = URL_HELP)]
+        #[arg(help = REFERENCE_HELP)]
         url: String,
         /// SQL, of any number of statements
         statement: Option<String>,
@@ -86,6 +92,54 @@ pub(crate) enum Command {
     Sync {
         #[arg(help = URL_HELP)]
         url: String,
+    },
+    /// Makes an earlier state the newest again, as a new commit that changes only what differs
+    ///
+    /// The history stays, so this can be undone in the same way. Open connections see it as one transaction.
+    Restore {
+        #[arg(help = REFERENCE_HELP)]
+        url: String,
+        /// The name of a checkpoint
+        checkpoint: Option<String>,
+        /// The state right after this TXID, as far as the store can still reproduce it
+        #[arg(long, value_name = "TXID")]
+        txid: Option<u64>,
+        /// The newest state that is not younger: 2026-05-01T12:00:00Z, or '5 minutes ago'
+        #[arg(long, value_name = "TIME")]
+        time: Option<String>,
+    },
+    /// Makes everything of this host durable and lets the volume go, so that another host may open it at once
+    ///
+    /// A process of this host that holds it is asked to let go; what one that died left in the journal is synced.
+    Release {
+        #[arg(help = URL_HELP)]
+        url: String,
+    },
+    /// Takes a volume from a writer that is gone, without waiting, and says what that one took with it
+    ///
+    /// What was lost is told by what the other writer last advertised. If it is alive after all, it is fenced: its
+    /// next sync fails, and its last commits are kept aside on its host.
+    Takeover {
+        #[arg(help = URL_HELP)]
+        url: String,
+    },
+    /// Releases every volume that this host has unsynced commits or an open epoch of
+    ///
+    /// Goes on after a failure, and says at the end what failed. Run again, it does what is left.
+    Drain {
+        /// Only volumes at or below these URLs
+        prefixes: Vec<String>,
+        /// Looks here instead of where the settings say
+        #[arg(long, value_name = "DIR")]
+        state_dir: Option<String>,
+        /// Volumes that are drained at the same time
+        #[arg(long, value_name = "COUNT", default_value_t = 16)]
+        jobs: usize,
+    },
+    /// Shows, exports or discards commits of this host that another writer went on without
+    Stranded {
+        #[command(subcommand)]
+        command: StrandedCommand,
     },
     /// Copies an existing database file into a volume, as one commit; it is durable when this returns
     ///
@@ -104,7 +158,7 @@ pub(crate) enum Command {
     /// Every object is checked on the way. Commits that are only in this host's journal are not part of it:
     /// `plimsoll sync` first.
     Export {
-        #[arg(help = URL_HELP)]
+        #[arg(help = REFERENCE_HELP)]
         url: String,
         /// The file to make
         file: PathBuf,
@@ -145,6 +199,51 @@ pub(crate) enum Command {
     },
     /// Prints a completion script for a shell
     Completions { shell: Shell },
+}
+
+/// Commits of this host that another writer went on without.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StrandedCommand {
+    /// Lists journals that were kept aside, with what they hold and which state they stand on
+    Ls {
+        #[arg(help = URL_HELP)]
+        url: String,
+    },
+    /// Lists the commits of one
+    Show {
+        #[arg(help = URL_HELP)]
+        url: String,
+        /// Its name, as listed; not needed if there is one only
+        name: Option<String>,
+    },
+    /// Compares the state that its commits would have led to with the newest, by pages and rows
+    Diff {
+        #[arg(help = URL_HELP)]
+        url: String,
+        /// Its name, as listed; not needed if there is one only
+        name: Option<String>,
+    },
+    /// Writes the state that its commits would have led to into a plain database file
+    ///
+    /// Needs the state that they were made on, which the store keeps as long as any other of its age.
+    Export {
+        #[arg(help = URL_HELP)]
+        url: String,
+        /// The file to make
+        file: PathBuf,
+        /// Its name, as listed; not needed if there is one only
+        name: Option<String>,
+        /// Replaces a file that exists
+        #[arg(long)]
+        force: bool,
+    },
+    /// Removes one for ever
+    Discard {
+        #[arg(help = URL_HELP)]
+        url: String,
+        /// Its name, as listed
+        name: String,
+    },
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

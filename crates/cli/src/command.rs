@@ -5,12 +5,18 @@ mod completions;
 mod config;
 mod copying; // writing a whole database as one commit
 mod create;
+mod drain;
 mod export;
 mod import;
 mod ls;
+mod patience; // waiting for another process of this host
+mod release;
+mod restore;
 mod sql;
 mod status;
+mod stranded;
 mod sync;
+mod takeover;
 mod verify;
 
 use crate::{args::Command, exit::Result, setup::Setup};
@@ -27,6 +33,13 @@ pub(crate) fn run(setup: &Setup, command: Command) -> Result<()> {
             sql::run(setup, &url, statement.as_deref(), durability, read_only)
         }
         Command::Sync { url } => sync::run(setup, &url),
+        Command::Restore { url, checkpoint, txid, time } => {
+            restore::run(setup, &url, restore::Wanted { checkpoint, txid, time })
+        }
+        Command::Stranded { command } => stranded::run(setup, command),
+        Command::Release { url } => release::run(setup, &url),
+        Command::Takeover { url } => takeover::run(setup, &url),
+        Command::Drain { prefixes, state_dir, jobs } => drain::run(setup, state_dir.as_deref(), &prefixes, jobs),
         Command::Import { file, url, replace } => import::run(setup, &file, &url, replace),
         Command::Export { url, file, force, at } => export::run(setup, &url, &file, force, at),
         Command::Compact { url } => compact::run(setup, &url),

@@ -77,6 +77,12 @@ impl Failure {
         Failure { exit, words: String::new() }
     }
 
+    /// The same, with words before.
+    pub(crate) fn after(mut self, words: &str) -> Self {
+        self.words = format!("{words}: {}", self.words);
+        self
+    }
+
     pub(crate) fn is_silent(&self) -> bool {
         self.words.is_empty()
     }

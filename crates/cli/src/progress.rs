@@ -10,6 +10,11 @@ pub(crate) fn bytes(setup: &Setup, total: u64, words: &'static str) -> ProgressB
     bar(setup, total, words, style)
 }
 
+/// A bar over things.
+pub(crate) fn count(setup: &Setup, total: u64, words: &'static str) -> ProgressBar {
+    bar(setup, total, words, "{msg} {wide_bar} {pos} of {len}, {eta} left")
+}
+
 fn bar(setup: &Setup, total: u64, words: &'static str, style: &str) -> ProgressBar {
     if !setup.progress {
         return ProgressBar::hidden();

@@ -60,17 +60,25 @@ pub async fn acquire(
     ask: &Acquire,
     fence_body: impl Fn(&Head, Epoch, Stamp) -> Result<Body>,
 ) -> Result<Lease> {
-    let (epoch, looked) = take_epoch(context, ask).await?;
+    let Taken { epoch, taken_from, looked } = take_epoch(context, ask).await?;
     let fenced = fence(context, ask, epoch, fence_body).await?;
-    let holder = Holder { writer: ask.writer, host_name: ask.host_name.clone(), epoch };
+    let holder = Holder { writer: ask.writer, host_name: ask.host_name.clone(), epoch, taken_from };
     let (head, inherited) = fenced.map(|fenced| (fenced.head, fenced.inherited)).unzip();
     let lease = Lease::new(context.clone(), holder, head, inherited, looked);
     lease.introduce().await?;
     Ok(lease)
 }
 
-/// Step 1: a new epoch, once the holder of the newest allows it. Also when the look that found it the newest was sent.
-async fn take_epoch(context: &Context, ask: &Acquire) -> Result<(Epoch, plimsoll_host::Mono)> {
+struct Taken {
+    epoch: Epoch,
+    /// Another writer that had not let go.
+    taken_from: Option<Epoch>,
+    /// When the look that found it the newest was sent.
+    looked: plimsoll_host::Mono,
+}
+
+/// Step 1: a new epoch, once the holder of the newest allows it.
+async fn take_epoch(context: &Context, ask: &Acquire) -> Result<Taken> {
     let asker = Asker { writer: ask.writer, takeover: ask.takeover, alone: ask.same_host, holder_ttl: ask.holder_ttl };
     for _ in 0..RACES_MAX {
         let standing = look(context).await?;
@@ -96,7 +104,10 @@ async fn take_epoch(context: &Context, ask: &Acquire) -> Result<(Epoch, plimsoll
         };
         let (key, bytes) = (epoch_key(epoch), record::encode(&record));
         if insist(context, || create_record(context, &key, &bytes).boxed()).await? {
-            return Ok((epoch, standing.sent));
+            let closed = standing.status.as_ref().is_some_and(|seen| seen.record.closed);
+            let other = standing.holder.as_ref().is_none_or(|holder| holder.writer != ask.writer);
+            let taken_from = Some(standing.epoch).filter(|before| !before.is_zero() && !closed && other);
+            return Ok(Taken { epoch, taken_from, looked: standing.sent });
         }
     }
     Err(busy(context, format!("{RACES_MAX} other writers opened it first, one after the other")))

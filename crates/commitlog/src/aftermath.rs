@@ -4,7 +4,7 @@ use futures::{StreamExt as _, TryStreamExt as _, future::try_join, stream};
 use plimsoll_model::{Epoch, Error, ErrorKind, Lsn, Result, Stamp, WriterId};
 
 use crate::{
-    Context, EpochRecord, Inherited, StatusRecord, Watermarks,
+    Context, EpochRecord, Inherited, LoadRecord, StatusRecord, Watermarks,
     bygone::is_bygone,
     key::{STATUSES, epoch_key, parse_status_key, status_key},
     record::{self, lenient},
@@ -29,6 +29,8 @@ pub struct FenceInfo {
     /// Whether it holds none beyond. If not, the new writer has not said yet what it found: ask
     /// [`aftermath`] again.
     pub settled: bool,
+    /// The newest sync that the first writer after it found, if that one has said so.
+    pub inherited: Option<Inherited>,
 }
 
 impl FenceInfo {
@@ -92,7 +94,7 @@ pub async fn aftermath(context: &Context, epoch: Epoch, floor: Lsn, in_history: 
     // Writers in between may be forgotten, and what others found may be of their making.
     let inherited = inherited.filter(|_| !is_bygone(epoch, newest.0));
     let (held, settled) = survivors(&Late { epoch, floor, in_history }, inherited.as_ref());
-    Ok(FenceInfo { epoch: newest.0.max(epoch), holder, winner: None, held, settled })
+    Ok(FenceInfo { epoch: newest.0.max(epoch), holder, winner: None, held, settled, inherited })
 }
 
 /// What the first writer after an epoch found that has said so.
@@ -119,6 +121,10 @@ pub struct Loss {
     pub host: String,
     /// How far it said its commits were, at its last sign of life. Later commits are not counted.
     pub advertised: Watermarks,
+    /// What it said was acknowledged and not durable.
+    pub load: LoadRecord,
+    /// When it gave its last sign of life, by its own clock, in milliseconds since 1970.
+    pub alive_ms: u64,
     /// The history holds its commits up to here, and no further if `settled`.
     pub held: Lsn,
     /// Whether `held` is known exactly.
@@ -131,6 +137,31 @@ impl Loss {
     pub fn commits(&self) -> u64 {
         self.advertised.appended.lsn.0.saturating_sub(self.held.0)
     }
+
+    /// Their bytes in its journal, at most.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        if self.commits() == 0 { 0 } else { self.load.bytes }
+    }
+
+    /// From the oldest of them to the newest, at most, in milliseconds.
+    #[must_use]
+    pub fn window_ms(&self) -> u64 {
+        if self.commits() == 0 {
+            return 0;
+        }
+        self.advertised.appended.ms.saturating_sub(self.alive_ms.saturating_sub(self.load.age_ms))
+    }
+}
+
+/// What the holder of `epoch` took with it, given what the writer that took over from it found; `None` if it never
+/// gave a sign of life, and then it had acknowledged nothing. One request.
+///
+/// # Errors
+/// Those of the store.
+pub async fn loss(context: &Context, epoch: Epoch, inherited: Option<&Inherited>) -> Result<Option<Loss>> {
+    let seen = lenient(read_status(context, epoch).await)?;
+    Ok(seen.map(|seen| judge(&seen.record, inherited)))
 }
 
 /// What the last `statuses_max` writers took with them when another took over: one entry per writer that had
@@ -150,22 +181,29 @@ pub async fn losses(context: &Context, statuses_max: usize) -> Result<Vec<Loss>>
 
 /// Pure: the losses that statuses show, in ascending order of epoch.
 fn losses_among(records: &[StatusRecord]) -> Vec<Loss> {
-    let judge = |(at, dead): (usize, &StatusRecord)| {
+    let judged = |(at, dead): (usize, &StatusRecord)| {
         let next = records[at + 1..].iter().find_map(|later| later.inherited.as_ref())?;
-        let floor = dead.watermarks.durable.lsn;
-        let late = Late { epoch: dead.epoch, floor, in_history: dead.inherited.is_some() };
-        let (held, settled) = survivors(&late, Some(next));
-        let loss = Loss {
-            epoch: dead.epoch,
-            writer: dead.writer,
-            host: dead.host.clone(),
-            advertised: dead.watermarks,
-            held,
-            settled,
-        };
+        let loss = judge(dead, Some(next));
         (loss.commits() > 0).then_some(loss)
     };
-    records.iter().enumerate().filter_map(judge).collect()
+    records.iter().enumerate().filter_map(judged).collect()
+}
+
+/// Pure: what a writer took with it, given what the first writer after it found.
+fn judge(dead: &StatusRecord, next: Option<&Inherited>) -> Loss {
+    let floor = dead.watermarks.durable.lsn;
+    let late = Late { epoch: dead.epoch, floor, in_history: dead.inherited.is_some() };
+    let (held, settled) = survivors(&late, next);
+    Loss {
+        epoch: dead.epoch,
+        writer: dead.writer,
+        host: dead.host.clone(),
+        advertised: dead.watermarks,
+        load: dead.load,
+        alive_ms: dead.alive_ms,
+        held,
+        settled,
+    }
 }
 
 #[cfg(test)]
@@ -173,7 +211,7 @@ mod tests {
     use plimsoll_model::Txid;
 
     use super::*;
-    use crate::{LoadRecord, Mark};
+    use crate::Mark;
 
     fn inherited(txid: u64, stamp: Option<(u32, u64)>) -> Inherited {
         let stamp = stamp.map(|(epoch, lsn)| Stamp { writer: WriterId(1), epoch: Epoch(epoch), lsn: Lsn(lsn) });
@@ -222,5 +260,24 @@ mod tests {
         let losses = losses_among(&records);
         assert_eq!(losses.len(), 1, "the second lost nothing, the third may live");
         assert_eq!((losses[0].epoch, losses[0].held, losses[0].commits()), (Epoch(1), Lsn(12), 8));
+    }
+
+    #[test]
+    fn a_loss_has_bytes_and_a_span_only_if_commits_are_lost() {
+        let mark = |lsn, ms| Mark { lsn: Lsn(lsn), ms };
+        let dead = StatusRecord {
+            alive_ms: 10_000,
+            epoch: Epoch(1),
+            writer: WriterId(1),
+            host: "h".into(),
+            watermarks: Watermarks { appended: mark(20, 9_500), journaled: mark(20, 9_500), durable: mark(8, 7_000) },
+            load: LoadRecord { commits: 12, bytes: 4096, age_ms: 1_500 },
+            inherited: Some(inherited(0, None)),
+            closed: false,
+        };
+        let lost = judge(&dead, Some(&inherited(3, Some((1, 12)))));
+        assert_eq!((lost.commits(), lost.bytes(), lost.window_ms()), (8, 4096, 1_000));
+        let nothing = judge(&dead, Some(&inherited(3, Some((1, 20)))));
+        assert_eq!((nothing.commits(), nothing.bytes(), nothing.window_ms()), (0, 0, 0));
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Holder {
     pub(crate) writer: WriterId,
     pub(crate) host_name: String,
     pub(crate) epoch: Epoch,
+    /// See [`Lease::taken_from`].
+    pub(crate) taken_from: Option<Epoch>,
 }
 
 /// The right to write a volume, until somebody takes it. Every method may be called while others are under way.
@@ -134,6 +136,12 @@ impl Lease {
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.holder.epoch
+    }
+
+    /// The epoch of another writer that had not let go when this lease was taken.
+    #[must_use]
+    pub fn taken_from(&self) -> Option<Epoch> {
+        self.holder.taken_from
     }
 
     /// The newest sync: the fence, or what was put on it; `None` before the first sync of a volume.
@@ -326,7 +334,7 @@ impl Lease {
             let floor = state.head.and_then(|head| head.stamp).map(|stamp| stamp.lsn).unwrap_or_default();
             // Somebody who is not newer has put his sync where ours was to go: that is the end of ours.
             let settled = taken && winner.is_none_or(|winner| winner.epoch < epoch);
-            let info = FenceInfo { epoch, holder: None, winner, held: floor, settled };
+            let info = FenceInfo { epoch, holder: None, winner, held: floor, settled, inherited: None };
             match &state.over {
                 Some(Over::Fenced(known)) => known.clone(),
                 _ => {

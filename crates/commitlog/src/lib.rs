@@ -24,7 +24,7 @@ mod tail; // the newest sync
 mod verdict; // pure: what an answer means
 
 pub use acquire::{Acquire, acquire};
-pub use aftermath::{FenceInfo, Loss, aftermath, losses};
+pub use aftermath::{FenceInfo, Loss, aftermath, loss, losses};
 pub use bygone::forget_bygone;
 pub use context::Context;
 #[cfg(feature = "mutate")]

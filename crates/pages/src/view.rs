@@ -173,6 +173,21 @@ impl View {
                 .all(|page| shared(page.index() / PART_PAGES) || same(self.slot(page), other.slot(page)))
     }
 
+    /// Pages of this state that are not known to have the same content in the other one, in order. Compares places
+    /// and hashes and reads nothing.
+    #[must_use]
+    pub fn differing(&self, other: &View) -> Vec<PageNo> {
+        let same = |page| match (self.slot(page), other.slot(page)) {
+            (Some(one), Some(two)) => {
+                let unmoved = one.object == two.object && one.place == two.place;
+                unmoved || (one.hash != 0 && one.hash == two.hash)
+            }
+            (None, None) => other.count.contains(page),
+            _ => false,
+        };
+        self.count.pages().filter(|page| !same(*page)).collect()
+    }
+
     /// Every page that has a place, in order.
     pub fn slots(&self) -> impl Iterator<Item = (PageNo, &Slot)> {
         self.count.pages().filter_map(|page| Some((page, self.slot(page)?)))
@@ -267,6 +282,17 @@ mod tests {
         other.hash = 1;
         let changed = first.after(&object(0, 2, 2), Lsn(2), PageCount(700), PageSize::DEFAULT, &[other]);
         assert!(!first.same_content(&changed));
+    }
+
+    #[test]
+    fn what_differs_is_what_was_written_since_or_is_not_there() {
+        let first = after(&View::empty(), &object(0, 1, 1), 700, &[1, 2, 600]);
+        let mut other = placed(2);
+        other.hash = 77;
+        let second = first.after(&object(0, 2, 2), Lsn(2), PageCount(650), PageSize::DEFAULT, &[other, placed(600)]);
+        let differing: Vec<u32> = first.differing(&second).iter().map(|page| page.get()).collect();
+        assert_eq!(differing, [2].into_iter().chain(651..=700).collect::<Vec<_>>());
+        assert_eq!(first.differing(&first.relocated(&object(1, 1, 1), &[placed(1), placed(2)])), []);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::{ffi::c_int, sync::Arc};
 
 use plimsoll_model::{Error, ErrorKind, Level, PageNo, PageSize, Result};
-use plimsoll_volume::{Receipt, Snapshot};
+use plimsoll_volume::{Receipt, Reference, Restored, Snapshot};
 
 use crate::{
     ffi::{LOCK_NONE, LOCK_RESERVED, LOCK_SHARED},
@@ -41,6 +41,8 @@ pub(crate) struct Database {
     /// One page, for reading parts of pages.
     buffer: Vec<u8>,
     pub(crate) promise: Promise,
+    /// The earlier state that the connection looks at instead of the newest.
+    past: Option<Snapshot>,
     /// `PRAGMA locking_mode=exclusive`: keep the writer's place between transactions.
     pub(crate) exclusive: bool,
     /// The last `PRAGMA journal_mode`, to answer with when WAL is asked for.
@@ -77,6 +79,7 @@ impl Database {
             first: FirstPage { version: None, bytes: Vec::new() },
             buffer: Vec::new(),
             promise: Promise { synchronous, durability: None },
+            past: None,
             exclusive: false,
             journal_mode: "delete",
         }
@@ -107,10 +110,16 @@ impl Database {
             return Ok(());
         }
         if self.lock == LOCK_NONE {
-            self.snapshot = Some(self.shared.volume.snapshot()?);
+            self.snapshot = Some(self.pin()?);
             self.lock = LOCK_SHARED;
         }
         if level == LOCK_RESERVED {
+            if let Some(past) = &self.past {
+                return Err(Error::new(ErrorKind::Invalid, "writing to")
+                    .object(self.shared.volume.status().url)
+                    .why(format!("this connection looks at the state of TXID {}, which is past", past.txid()))
+                    .hint("go back to the present first: PRAGMA plimsoll_time = latest"));
+            }
             self.begin()?;
             self.reserved = true;
         }
@@ -134,6 +143,39 @@ impl Database {
         self.lock = level;
     }
 
+    /// The state that a transaction which begins now reads.
+    fn pin(&self) -> Result<Snapshot> {
+        self.past.as_ref().map_or_else(|| self.shared.volume.snapshot(), |past| Ok(past.again()))
+    }
+
+    /// The earlier state that the connection looks at, if it does.
+    pub(crate) fn past(&self) -> Option<&Snapshot> {
+        self.past.as_ref()
+    }
+
+    /// Looks at an earlier state from the next transaction on, or at the newest again.
+    ///
+    /// # Errors
+    /// `Invalid` in the middle of a transaction; `NotFound` if the state cannot be had any more.
+    pub(crate) fn look_at(&mut self, reference: Option<&Reference>) -> Result<()> {
+        if self.lock > LOCK_NONE {
+            return Err(Error::new(ErrorKind::Invalid, "looking at another state")
+                .why("a transaction is open, and reads one state")
+                .hint("end it first"));
+        }
+        self.past = reference.map(|reference| self.shared.volume.at(reference)).transpose()?;
+        Ok(())
+    }
+
+    /// Makes an earlier state the newest again. This connection sees it from its next transaction on, as all others.
+    ///
+    /// # Errors
+    /// `Held` while a transaction of this process is writing. As [`Volume::restore`](plimsoll_volume::Volume::restore).
+    pub(crate) fn restore(&self, reference: &Reference) -> Result<Restored> {
+        let volume = &self.shared.volume;
+        volume.restore(&volume.at(reference)?, header::renew)
+    }
+
     /// Bytes in the database as this transaction sees it.
     pub(crate) fn bytes(&mut self) -> Result<u64> {
         self.settle();
@@ -143,7 +185,7 @@ impl Database {
         let size_of = |snapshot: &Snapshot| snapshot.page_size().map_or(0, |size| snapshot.page_count().bytes(size));
         match &self.snapshot {
             Some(snapshot) => Ok(size_of(snapshot)),
-            None => Ok(size_of(&self.shared.volume.snapshot()?)),
+            None => Ok(size_of(&self.pin()?)),
         }
     }
 
@@ -154,7 +196,7 @@ impl Database {
             return self.read_locked(buf, offset);
         }
         // SQLite looks at the header before it locks anything.
-        self.snapshot = Some(self.shared.volume.snapshot()?);
+        self.snapshot = Some(self.pin()?);
         let answer = self.read_locked(buf, offset);
         self.snapshot = None;
         answer

@@ -27,6 +27,10 @@ enum Command {
     Sync,
     Wait,
     Durability,
+    Restore,
+    Token,
+    WaitToken,
+    Lag,
 }
 
 struct Function {
@@ -36,13 +40,17 @@ struct Function {
     arguments: &'static [c_int],
 }
 
-static FUNCTIONS: [Function; 6] = [
+static FUNCTIONS: [Function; 10] = [
     Function { name: c"plimsoll_version", command: Command::Version, arguments: &[0] },
     Function { name: c"plimsoll_status", command: Command::Status, arguments: &[0, 1] },
     Function { name: c"plimsoll_error", command: Command::Error, arguments: &[0, 1] },
     Function { name: c"plimsoll_sync", command: Command::Sync, arguments: &[0, 1] },
     Function { name: c"plimsoll_wait", command: Command::Wait, arguments: &[1, 2] },
     Function { name: c"plimsoll_durability", command: Command::Durability, arguments: &[1, 2] },
+    Function { name: c"plimsoll_token", command: Command::Token, arguments: &[0, 1] },
+    Function { name: c"plimsoll_wait_token", command: Command::WaitToken, arguments: &[1, 2, 3] },
+    Function { name: c"plimsoll_lag", command: Command::Lag, arguments: &[0, 1] },
+    Function { name: c"plimsoll_restore", command: Command::Restore, arguments: &[1, 2] },
 ];
 
 /// Adds the functions to a connection. Returns SQLite's first refusal, if any.
@@ -94,12 +102,14 @@ pub(crate) unsafe extern "C" fn call<const I: usize>(context: *mut Context, coun
 /// `db` is the connection that calls.
 unsafe fn run(instance: &Instance, db: *mut Sqlite3, command: Command, arguments: &[Option<String>]) -> Result<Answer> {
     let schema_at = match command {
-        Command::Version | Command::Status | Command::Error | Command::Sync => 0,
-        Command::Wait | Command::Durability => 1,
+        Command::Version | Command::Status | Command::Error | Command::Sync | Command::Token | Command::Lag => 0,
+        Command::WaitToken => 2,
+        Command::Wait | Command::Durability | Command::Restore => 1,
     };
     let schema = arguments.get(schema_at).and_then(Option::as_deref).unwrap_or("main");
     // SAFETY: as the caller promises.
     let main = || unsafe { database(instance, db, schema) };
+    let argument = |at: usize| arguments.get(at).and_then(Option::as_deref).unwrap_or_default();
     let word = || {
         arguments
             .first()
@@ -119,6 +129,13 @@ unsafe fn run(instance: &Instance, db: *mut Sqlite3, command: Command, arguments
         .map_or(Answer::Null, Answer::Text)),
         Command::Sync => pragma::wait(main()?.database.shared(), plimsoll_model::Level::Durable).map(lsn),
         Command::Wait => pragma::wait(main()?.database.shared(), pragma::level(word()?)?).map(lsn),
+        Command::Restore => pragma::restore(&main()?.database, argument(0)).map(Answer::Text),
+        Command::Token => pragma::token(main()?.database.shared()).map(Answer::Text),
+        Command::WaitToken => {
+            let timeout = arguments.get(1).and_then(Option::as_deref);
+            pragma::wait_token(main()?.database.shared(), argument(0), timeout).map(Answer::Text)
+        }
+        Command::Lag => pragma::lag(main()?.database.shared()).map(Answer::Text),
         Command::Durability => pragma::durability(&mut main()?.database, word()?).map(Answer::Text),
     }
 }

@@ -28,6 +28,7 @@ const WRITE_VERSION: usize = 18;
 const READ_VERSION: usize = 19;
 const COUNTER: usize = FINGERPRINT_AT;
 const PAGE_COUNT: usize = 28;
+const SCHEMA: usize = 40;
 const VALID_FOR: usize = 92;
 /// "Write-ahead logging" as a file format version.
 const WAL: u8 = 2;
@@ -82,6 +83,20 @@ fn set_counter(page: &mut [u8], counter: u32) {
     page[COUNTER..COUNTER + 4].copy_from_slice(&counter.to_be_bytes());
     let valid_for = if was_valid { counter } else { !counter };
     page[VALID_FOR..VALID_FOR + 4].copy_from_slice(&valid_for.to_be_bytes());
+}
+
+/// Makes page 1 of an earlier state recognisable as newer than page 1 of the newest, to everybody who has cached
+/// something: connections by the change counter, prepared statements by the schema's number.
+pub(crate) fn renew(earlier: &mut [u8], newest: &[u8]) {
+    if earlier.len() < HEADER_BYTES || newest.len() < HEADER_BYTES {
+        return;
+    }
+    set_counter(earlier, be32(newest, COUNTER).wrapping_add(1));
+    let schema = be32(newest, SCHEMA);
+    if be32(earlier, SCHEMA) != schema {
+        // A number that was used before may stand for another schema in somebody's memory.
+        earlier[SCHEMA..SCHEMA + 4].copy_from_slice(&schema.wrapping_add(1).to_be_bytes());
+    }
 }
 
 /// The versions of a volume that are shown with another change counter, to every connection alike.
@@ -202,6 +217,19 @@ mod tests {
         let mut stale = page(8, 7, 12);
         present(&mut stale, 2, &shown, &mut seen);
         assert_eq!(page_count(&stale), None);
+    }
+
+    #[test]
+    fn an_earlier_page_one_becomes_newer_than_the_newest() {
+        let (mut earlier, mut newest) = (page(7, 7, 12), page(9, 9, 14));
+        earlier[SCHEMA + 3] = 3;
+        newest[SCHEMA + 3] = 5;
+        renew(&mut earlier, &newest);
+        assert_eq!((be32(&earlier, COUNTER), be32(&earlier, SCHEMA), page_count(&earlier)), (10, 6, Some(12)));
+        let mut same_schema = page(7, 7, 12);
+        same_schema[SCHEMA + 3] = 5;
+        renew(&mut same_schema, &newest);
+        assert_eq!(be32(&same_schema, SCHEMA), 5);
     }
 
     #[test]

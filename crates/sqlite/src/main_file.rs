@@ -39,6 +39,16 @@ impl MainFile {
         MainFile { instance, generation: forked::generation(), attached, database }
     }
 
+    /// Ends the connection's use of the volume.
+    ///
+    /// # Errors
+    /// What closing the volume answers, if nobody else uses it.
+    pub(crate) fn detach(self) -> Result<()> {
+        let MainFile { attached, database, .. } = self;
+        drop(database);
+        registry().detach(attached)
+    }
+
     /// Whether this process opened the file.
     ///
     /// # Errors
@@ -183,9 +193,8 @@ unsafe extern "C" fn close(file: *mut File) -> c_int {
             std::mem::forget(main);
             return OK;
         }
-        let MainFile { instance, attached, database, .. } = *main;
-        drop(database);
-        if let Err(error) = registry().detach(attached) {
+        let instance = main.instance;
+        if let Err(error) = (*main).detach() {
             instance.fail(Asked::Commit, &error, None);
         }
         OK

@@ -2,8 +2,10 @@
 
 use std::path;
 
+use plimsoll_host::WallMs;
 use plimsoll_model::{Error, ErrorKind, Result};
 use plimsoll_store::VolumeUrl;
+use plimsoll_volume::Reference;
 
 /// Parameters that belong to SQLite itself.
 const SQLITE_PARAMETERS: [&str; 7] = ["vfs", "mode", "cache", "psow", "nolock", "immutable", "modeof"];
@@ -62,6 +64,32 @@ pub(crate) fn settings(parameters: Vec<(String, String)>) -> Result<Vec<(String,
         }
     }
     Ok(parameters.into_iter().filter(|(key, _)| !SQLITE_PARAMETERS.contains(&key.as_str())).collect())
+}
+
+/// The earlier state that a connection asks to look at, taken out of the parameters.
+///
+/// # Errors
+/// `Invalid` for what names no state, or if several are named.
+pub(crate) fn past(parameters: &mut Vec<(String, String)>, now: WallMs) -> Result<Option<Reference>> {
+    let is_past = |(key, _): &mut (String, String)| matches!(key.as_str(), "txid" | "time" | "checkpoint");
+    let mut asked = parameters.extract_if(.., is_past).collect::<Vec<_>>().into_iter();
+    let (first, second) = (asked.next(), asked.next());
+    if second.is_some() {
+        return Err(Error::new(ErrorKind::Invalid, "opening the volume")
+            .why("several of txid, time and checkpoint are given, and a connection looks at one state"));
+    }
+    first
+        .map(|(key, value)| match key.as_str() {
+            "txid" => Reference::txid(&value),
+            "time" => Reference::time(&value, now),
+            _ => Reference::checkpoint(&value),
+        })
+        .transpose()
+}
+
+/// The session token that a connection brings, taken out of the parameters.
+pub(crate) fn token(parameters: &mut Vec<(String, String)>) -> Option<String> {
+    parameters.extract_if(.., |(key, _)| key == "token").last().map(|(_, value)| value)
 }
 
 /// One spelling per directory. What cannot be parsed stays as it is, for whoever opens it to refuse.
@@ -123,6 +151,17 @@ mod tests {
         assert_eq!(settings_in_name, [pair("sync_interval_ms", "200"), pair("endpoint", "http://x")]);
         let given = vec![pair("vfs", "plimsoll"), pair("mode", "rw"), pair("sync_interval_ms", "200")];
         assert_eq!(settings(given).unwrap(), [pair("sync_interval_ms", "200")]);
+    }
+
+    #[test]
+    fn one_earlier_state_is_taken_out_of_the_parameters() {
+        let now = WallMs(10_000);
+        let mut given = vec![pair("region", "x"), pair("time", "4 s ago")];
+        assert_eq!(past(&mut given, now).unwrap(), Some(Reference::Time(WallMs(6000))));
+        assert_eq!(given, [pair("region", "x")]);
+        assert_eq!(past(&mut given, now).unwrap(), None);
+        assert!(past(&mut vec![pair("txid", "4"), pair("checkpoint", "x")], now).is_err());
+        assert!(past(&mut vec![pair("txid", "four")], now).is_err());
     }
 
     #[test]

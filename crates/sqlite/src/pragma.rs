@@ -1,6 +1,10 @@
 //! PRAGMA statements that concern a volume. SQLite asks about each one before it looks at it itself.
 
+use std::time::Duration;
+
+use plimsoll_host::WallMs;
 use plimsoll_model::{Error, ErrorKind, Level, Result};
+use plimsoll_volume::Reference;
 
 use crate::{
     database::Database,
@@ -56,6 +60,8 @@ pub(crate) fn run(database: &mut Database, name: &str, value: Option<&str>) -> R
         ("plimsoll_wait", value) => {
             level(value.unwrap_or(Level::Durable.name())).and_then(|level| wait(database.shared(), level)).into()
         }
+        ("plimsoll_time", Some(value)) => look_at(database, value).into(),
+        ("plimsoll_time", None) => Reply::Text(looked_at(database)),
         ("plimsoll_durability", Some(value)) => durability(database, value).into(),
         ("plimsoll_durability", None) => Reply::Text(database.promise.level().name().to_owned()),
         _ => Reply::Pass,
@@ -117,6 +123,83 @@ pub(crate) fn durability(database: &mut Database, word: &str) -> Result<String> 
     Ok(database.promise.level().name().to_owned())
 }
 
+/// Looks at an earlier state from the next transaction on; `latest` looks at the newest again.
+///
+/// # Errors
+/// `Invalid` for what names no state or in a transaction; `NotFound` if it cannot be had any more.
+fn look_at(database: &mut Database, words: &str) -> Result<String> {
+    let words = words.trim();
+    let reference = match words.to_ascii_lowercase().as_str() {
+        "" | "latest" | "now" => None,
+        _ => Some(Reference::parse(words, now()?)?),
+    };
+    database.look_at(reference.as_ref())?;
+    Ok(looked_at(database))
+}
+
+/// Which state a connection looks at: a TXID, or `latest`.
+fn looked_at(database: &Database) -> String {
+    database.past().map_or_else(|| "latest".to_owned(), |past| past.txid().to_string())
+}
+
+/// This host's wall clock.
+///
+/// # Errors
+/// When the engine could not be started.
+pub(crate) fn now() -> Result<WallMs> {
+    Ok(registry().process()?.host.clock.wall())
+}
+
+/// Makes an earlier state the newest again, and says what that changed, as JSON.
+///
+/// # Errors
+/// As [`Database::restore`].
+pub(crate) fn restore(database: &Database, words: &str) -> Result<String> {
+    json(&database.restore(&Reference::parse(words, now()?)?)?)
+}
+
+fn json(answer: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(answer)
+        .map_err(|error| Error::new(ErrorKind::Invalid, "writing the answer as JSON").caused_by(error))
+}
+
+/// A token of everything that transactions which begin now see.
+///
+/// # Errors
+/// As [`plimsoll_volume::Volume::token`].
+pub(crate) fn token(shared: &Shared) -> Result<String> {
+    Ok(shared.volume.token()?.to_string())
+}
+
+/// Waits until transactions that begin later see what a token stands for, at most so many milliseconds, or
+/// `sync_timeout_ms`. Returns the token.
+///
+/// # Errors
+/// As [`plimsoll_volume::Volume::wait_token`].
+pub(crate) fn wait_token(shared: &Shared, token: &str, timeout_ms: Option<&str>) -> Result<String> {
+    let timeout = match timeout_ms {
+        Some(text) => Duration::from_millis(text.trim().parse().map_err(|error| {
+            Error::new(ErrorKind::Invalid, "waiting for a session token")
+                .why(format!("{text:?} is no number of milliseconds"))
+                .caused_by(error)
+        })?),
+        None => match shared.volume.settings().sync_timeout {
+            Duration::ZERO => Duration::MAX,
+            timeout => timeout,
+        },
+    };
+    shared.volume.wait_token(&token.parse()?, timeout)?;
+    Ok(token.to_owned())
+}
+
+/// How far behind the newest sync a reader is, as JSON.
+///
+/// # Errors
+/// As [`plimsoll_volume::Volume::lag`].
+pub(crate) fn lag(shared: &Shared) -> Result<String> {
+    json(&shared.volume.lag()?)
+}
+
 /// Waits until the last commit of the volume has reached a level, and returns its LSN.
 ///
 /// # Errors
@@ -137,8 +220,7 @@ pub(crate) fn wait(shared: &Shared, level: Level) -> Result<String> {
 /// # Errors
 /// `Invalid` if it cannot be written as JSON.
 pub(crate) fn status(shared: &Shared) -> Result<String> {
-    serde_json::to_string(&shared.volume.status())
-        .map_err(|error| Error::new(ErrorKind::Invalid, "writing the status as JSON").caused_by(error))
+    json(&shared.volume.status())
 }
 
 /// The full text of the last error.

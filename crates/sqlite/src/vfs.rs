@@ -18,6 +18,7 @@ use crate::{
     main_file::{self, MainFile},
     name,
     open::Request,
+    pragma,
     private_file::{self, PrivateFile},
     registry::registry,
 };
@@ -146,12 +147,22 @@ unsafe fn open_main(instance: &'static Instance, name: *const c_char, file: *mut
     let (words, parameters) = unsafe { (text(name), instance.api.uri_parameters(name)) };
     let (url, mut settings) = name::volume(&words);
     settings.extend(parameters);
-    let settings = name::settings(settings)?;
-    let read_only = flags & OPEN_READONLY != 0;
-    let request = Request { url, settings, read_only, create: flags & OPEN_CREATE != 0 };
-    let attached = registry().attach(&words, &request)?;
+    let mut settings = name::settings(settings)?;
+    let past = name::past(&mut settings, pragma::now()?)?;
+    let token = name::token(&mut settings);
+    // The past cannot be changed, and nobody who looks at it makes a volume.
+    let read_only = flags & OPEN_READONLY != 0 || past.is_some();
+    let request = Request { url, settings, read_only, create: flags & OPEN_CREATE != 0 && past.is_none() };
+    let mut main = MainFile::new(instance, registry().attach(&words, &request)?);
+    let waited = token.map_or(Ok(()), |token| pragma::wait_token(main.database.shared(), &token, None).map(drop));
+    let looked = waited.and_then(|()| past.as_ref().map_or(Ok(()), |past| main.database.look_at(Some(past))));
+    if let Err(error) = looked {
+        // What it failed at says more than whatever closing answers.
+        let _ = main.detach();
+        return Err(error);
+    }
     // SAFETY: as the caller promises.
-    unsafe { Ours::place(file, &main_file::METHODS, MainFile::new(instance, attached)) };
+    unsafe { Ours::place(file, &main_file::METHODS, main) };
     Ok(read_only)
 }
 

@@ -15,6 +15,7 @@ use plimsoll_model::Level;
 use crate::{
     shared::{Shared, Writer},
     syncer::fence,
+    writer::Occasion,
 };
 
 /// How often it is looked whether another process of this host wants to write.
@@ -68,7 +69,8 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
         let wanted = now.since(began) >= TENURE_MIN && shared.dir.is_wanted();
         if wanted || is_idle(&shared, &writer, now) {
             let of = Arc::clone(&shared);
-            if let Err(error) = of.let_go(&writer, !wanted).await {
+            let occasion = if wanted { Occasion::Turn } else { Occasion::Idle };
+            if let Err(error) = of.let_go(&writer, occasion).await {
                 tracing::debug!(%error, "the volume is kept for now");
             }
         }

@@ -16,22 +16,36 @@ mod follow; // keeping up with the writer
 mod keeper; // signs of life, letting go
 mod local; // the volume's folder on this host
 mod open; // from a URL to a volume
+mod past; // earlier states
 mod receipt;
+mod reference; // pure: which state is meant
+mod release; // for another host, and from one
 mod replay; // pure: what becomes of a journal's tail
+mod restore; // back to an earlier state, as a new commit
+mod session; // tokens waited for, and lag
 mod shared; // the state behind every handle
 mod snapshot;
 mod status;
+mod stranded; // journals kept aside
 mod syncer; // syncing to the object store
+mod token;
 mod transaction;
 mod volume;
 mod writer; // taking the volume, and letting it go
 
 pub use compactor::Compacted;
 pub use config::{Config, Fencing};
-pub use local::{Stranded, VolumeDir};
+pub use local::{Home, VolumeDir, homes};
 pub use open::{Located, Opening, Process, local_dir};
+pub use past::objects;
 pub use receipt::Receipt;
+pub use reference::{Reference, split_reference};
+pub use release::{LossReport, Released};
+pub use restore::Restored;
+pub use session::Lag;
 pub use snapshot::Snapshot;
 pub use status::{LevelStatus, LoadStatus, Role, Status};
+pub use stranded::{Base, Stranded, StrandedCommit, StrandedJournal};
+pub use token::Token;
 pub use transaction::WriteTxn;
 pub use volume::Volume;

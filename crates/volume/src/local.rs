@@ -1,4 +1,4 @@
-//! The volume's folder on this host: lock, identity, journal, cache, stranded journals.
+//! The volume's folder on this host: lock, identity, journal, cache.
 
 use std::{
     io,
@@ -6,8 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use plimsoll_host::{Files, Host, Lock, OpenMode, WallMs};
+use plimsoll_host::{Files, Host, Lock, OpenMode};
 use plimsoll_model::{Epoch, Error, ErrorKind, Result, ResultExt, WriterId};
+use plimsoll_settings::Settings;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -28,6 +29,39 @@ pub struct VolumeDir {
 pub(crate) struct LocalHolder {
     pub(crate) pid: u32,
     pub(crate) since_ms: u64,
+    #[serde(default)]
+    pub(crate) home: Option<Home>,
+}
+
+/// Which volume a folder is of, and what it takes to find its store again. No secrets: those are in the environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Home {
+    /// The volume.
+    pub url: String,
+    /// Settings that decide which server is asked, and how.
+    pub settings: Vec<(String, String)>,
+}
+
+impl Home {
+    pub(crate) fn of(url: &str, settings: &Settings) -> Self {
+        const PLACE: [&str; 4] = ["endpoint", "region", "allow_http", "unsafe_no_fencing"];
+        let settings = PLACE
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), settings.show(plimsoll_settings::key(name)?))))
+            .filter(|(_, value)| !value.is_empty() && value != "false")
+            .collect();
+        Home { url: url.to_owned(), settings }
+    }
+}
+
+/// The folders below `state_dir` that have a journal, so that commits of this host may not be durable or an epoch
+/// open, in the order of their names. Sends no request.
+#[must_use]
+pub fn homes(state_dir: &Path, files: &Arc<dyn Files>) -> Vec<VolumeDir> {
+    let mut names = files.list(state_dir).unwrap_or_default();
+    names.sort_unstable();
+    let dirs = names.into_iter().map(|name| VolumeDir::at(state_dir.join(name), Arc::clone(files)));
+    dirs.filter(VolumeDir::has_journal).collect()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -67,13 +101,6 @@ impl EpochHeld {
     }
 }
 
-/// Acknowledged commits that could not be appended to the history any more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stranded {
-    /// Where the journal is kept.
-    pub path: PathBuf,
-}
-
 impl VolumeDir {
     /// The folder of a volume: a readable name with a hash of the whole URL.
     #[must_use]
@@ -93,6 +120,10 @@ impl VolumeDir {
     #[must_use]
     pub fn at(path: PathBuf, files: Arc<dyn Files>) -> Self {
         VolumeDir { files, path }
+    }
+
+    pub(crate) fn files(&self) -> &Arc<dyn Files> {
+        &self.files
     }
 
     /// Where it is.
@@ -151,8 +182,20 @@ impl VolumeDir {
         }
     }
 
+    /// The volume that the folder is of; `None` if no process of this host ever took it for writing.
+    #[must_use]
+    pub fn home(&self) -> Option<Home> {
+        self.holder()?.home
+    }
+
     pub(crate) fn holder(&self) -> Option<LocalHolder> {
         serde_json::from_slice(&self.files.read(&self.path.join("holder.json")).ok()?).ok()
+    }
+
+    /// The identity of this host's share in the volume, if it has one.
+    pub(crate) fn known_writer(&self) -> Option<WriterId> {
+        let bytes = self.files.read(&self.path.join("identity.json")).ok()?;
+        serde_json::from_slice::<Identity>(&bytes).ok()?.writer()
     }
 
     /// The identity of this host's share in the volume, drawn on first use.
@@ -205,41 +248,6 @@ impl VolumeDir {
         let path = self.journal();
         self.files.remove_dir_all(&path).doing("removing the finished journal", path.display())?;
         self.files.sync_dir(&self.path).doing("syncing", self.path.display())
-    }
-
-    /// Makes what is in the journal survive power loss. After a crash some of it may be in the system's memory only.
-    fn settle_journal(&self) {
-        let dir = self.journal();
-        for name in self.files.list(&dir).unwrap_or_default() {
-            let synced = self.files.open(&dir.join(&name), OpenMode::Write).and_then(|file| file.sync());
-            if let Err(error) = synced {
-                // It is kept aside all the same: what is there now may well be there later.
-                tracing::warn!(%error, name, "a segment of a journal that is kept aside could not be synced");
-            }
-        }
-    }
-
-    /// Keeps a journal that cannot be replayed aside, synced.
-    pub(crate) fn strand(&self, at: WallMs) -> Result<Stranded> {
-        let dir = self.path.join("stranded");
-        self.files.create_dir_all(&dir).doing("creating", dir.display())?;
-        let path = (0..)
-            .map(|number| dir.join(format!("{at}-{number}")))
-            .find(|path| self.files.list(path).is_err())
-            .expect("BUG: numbers ran out");
-        self.settle_journal();
-        self.files.rename(&self.journal(), &path).doing("keeping the stranded journal as", path.display())?;
-        self.files.sync_dir(&dir).doing("syncing", dir.display())?;
-        self.files.sync_dir(&self.path).doing("syncing", self.path.display())?;
-        Ok(Stranded { path })
-    }
-
-    /// Journals that were kept aside.
-    #[must_use]
-    pub fn stranded(&self) -> Vec<Stranded> {
-        let dir = self.path.join("stranded");
-        let names = self.files.list(&dir).unwrap_or_default();
-        names.into_iter().map(|name| Stranded { path: dir.join(name) }).collect()
     }
 }
 

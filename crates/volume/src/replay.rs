@@ -1,6 +1,16 @@
 //! What becomes of a journal that was left behind. Pure.
 
+use plimsoll_journal::Replay;
 use plimsoll_model::{Epoch, Lsn, Stamp, WriterId};
+
+/// Journal mark: the epoch under which the commits after it were made, `u32` little-endian.
+pub(crate) const MARK_EPOCH: u8 = 1;
+
+/// The last epoch that a journal says it was written under, as far as the segments that are left tell.
+pub(crate) fn marked_epoch(replay: &Replay) -> Option<Epoch> {
+    let mark = replay.marks.iter().rev().find(|mark| mark.kind == MARK_EPOCH)?;
+    Some(Epoch(u32::from_le_bytes(mark.payload.as_slice().try_into().ok()?)))
+}
 
 /// What the newest sync says, and what the journal holds.
 #[derive(Clone, Copy, Debug)]

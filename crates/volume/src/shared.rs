@@ -27,6 +27,7 @@ use crate::{
     config::Config,
     event::{Alarm, Event},
     local::VolumeDir,
+    release::LossReport,
     syncer::Attempt,
 };
 
@@ -72,6 +73,8 @@ pub(crate) struct State {
     pub(crate) trouble: Option<String>,
     /// What was stranded when another writer took the volume. Whoever closes it has to be told.
     pub(crate) lost: Option<Error>,
+    /// What the writer that this one has pushed aside took with it.
+    pub(crate) loss: Option<LossReport>,
 }
 
 /// See the [module](self).
@@ -219,6 +222,11 @@ impl Shared {
         views.retain(|view| view.strong_count() > 0);
         views.push(Arc::downgrade(&view));
         state.view = view;
+    }
+
+    /// Keeps the objects of a view that never was the newest here as long as somebody reads it.
+    pub(crate) fn keep_in_use(&self, view: &Arc<View>) {
+        self.views.lock().expect(POISONED).push(Arc::downgrade(view));
     }
 
     /// Objects that the newest view or a reader of this process refers to.

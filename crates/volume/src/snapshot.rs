@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use plimsoll_host::Host;
-use plimsoll_model::{ErrorKind, Lsn, PageCount, PageNo, PageSize, Result};
+use plimsoll_model::{ErrorKind, Lsn, PageCount, PageNo, PageSize, Result, Txid};
 use plimsoll_pages::{Found, View};
 
 use crate::shared::{Shared, State, Tip, Writer};
@@ -34,8 +34,14 @@ impl Snapshot {
         Snapshot { shared: Arc::clone(shared), writer, view, tip, earlier: OnceLock::new() }
     }
 
+    /// An earlier state.
+    pub(crate) fn of_past(shared: &Arc<Shared>, view: Arc<View>, tip: Tip) -> Snapshot {
+        Self::pin_at(shared, None, view, tip)
+    }
+
     /// The same state, pinned once more.
-    pub(crate) fn again(&self) -> Snapshot {
+    #[must_use]
+    pub fn again(&self) -> Snapshot {
         self.advanced(self.tip)
     }
 
@@ -46,6 +52,17 @@ impl Snapshot {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// What the store holds of it.
+    pub(crate) fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    /// The newest sync in it; what this process has committed since may be in it as well.
+    #[must_use]
+    pub fn txid(&self) -> Txid {
+        self.view.txid
     }
 
     /// The last commit in it.
@@ -102,18 +119,27 @@ impl Snapshot {
                 Some(Found::Spare(_)) | None => {}
             }
         }
-        let Some(slot) = self.view.slot(page) else {
-            buf.fill(0);
+        if self.read_cached(page, buf) {
             return Ok(());
-        };
-        if let Some(cache) = self.shared.cache() {
-            let want = plimsoll_cache::Want { hash: slot.hash(), changed: slot.object().id.max, view: self.view.txid };
-            if cache.get(page, &want, buf).is_some() {
-                return Ok(());
-            }
         }
         let Host { tasks, .. } = &self.shared.config.host;
         tasks.wait(self.fetch(page, buf))
+    }
+
+    /// Reads a page that the store has, unless that takes a request.
+    fn read_cached(&self, page: PageNo, buf: &mut [u8]) -> bool {
+        let Some(slot) = self.view.slot(page) else {
+            buf.fill(0);
+            return true;
+        };
+        let Some(cache) = self.shared.cache() else { return false };
+        let want = plimsoll_cache::Want { hash: slot.hash(), changed: slot.object().id.max, view: self.view.txid };
+        cache.get(page, &want, buf).is_some()
+    }
+
+    /// Brings a page that the store has, and its neighbours into the cache.
+    pub(crate) async fn bring(&self, page: PageNo, buf: &mut [u8]) -> Result<()> {
+        if self.read_cached(page, buf) { Ok(()) } else { self.fetch(page, buf).await }
     }
 
     async fn fetch(&self, page: PageNo, buf: &mut [u8]) -> Result<()> {

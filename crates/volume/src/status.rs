@@ -4,7 +4,7 @@ use plimsoll_durability::Mark;
 use plimsoll_model::Level;
 use serde::Serialize;
 
-use crate::shared::Shared;
+use crate::{release::LossReport, shared::Shared};
 
 /// What this process is to the volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -87,6 +87,8 @@ pub struct Status {
     pub dir: String,
     /// Journals kept aside since another writer went on without them.
     pub stranded: Vec<String>,
+    /// What the writer that this process took over from took with it.
+    pub loss: Option<LossReport>,
     /// The last thing that went wrong.
     pub trouble: Option<String>,
 }
@@ -98,7 +100,7 @@ fn millis(duration: std::time::Duration) -> u64 {
 impl Status {
     pub(crate) fn of(shared: &Shared) -> Status {
         let now = shared.now();
-        let (tip, view, writer, role, looked, trouble) = {
+        let (tip, view, writer, role, looked, trouble, loss) = {
             let state = shared.state();
             let role = match &state.writer {
                 _ if state.closed => Role::Closed,
@@ -106,7 +108,8 @@ impl Status {
                 None if state.fenced => Role::Fenced,
                 None => Role::Follower,
             };
-            (state.tip, state.view.clone(), state.writer.clone(), role, state.looked, state.trouble.clone())
+            let (trouble, loss) = (state.trouble.clone(), state.loss.clone());
+            (state.tip, state.view.clone(), state.writer.clone(), role, state.looked, trouble, loss)
         };
         let settings = &shared.settings();
         let mut load = LoadStatus {
@@ -146,6 +149,7 @@ impl Status {
             hydrated_pages: shared.fetcher.hydration().0,
             dir: shared.dir.path().display().to_string(),
             stranded: shared.dir.stranded().iter().map(|stranded| stranded.path.display().to_string()).collect(),
+            loss,
             trouble,
         }
     }

@@ -19,7 +19,10 @@ use plimsoll_model::{Error, ErrorKind, Level, Lsn, PageCount, PageNo, PageSize, 
 use plimsoll_pages::{Index, Object, Placed, Sink, View};
 use plimsoll_store::Body;
 
-use crate::shared::{Shared, Tip, Writer};
+use crate::{
+    shared::{Shared, Tip, Writer},
+    stranded::{Circumstances, base_at, base_of},
+};
 
 /// First pause after a sync without outcome; doubles up to the maximum.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -310,7 +313,14 @@ pub(crate) fn dispossess(shared: &Shared, writer: &Arc<Writer>, info: &FenceInfo
     let kept = if complete {
         shared.dir.drop_journal().map(|()| None)
     } else {
-        shared.dir.strand(shared.config.host.clock.wall()).map(Some)
+        let (txid, lsn) = {
+            let view = &shared.state().view;
+            (view.txid, view.lsn)
+        };
+        let found = base_of(info.settled, info.inherited.as_ref());
+        let base = found.or_else(|| base_at(txid, lsn, info.held).filter(|_| info.settled));
+        let circumstances = Circumstances { epoch: Some(writer.epoch.0), base };
+        shared.dir.strand(&shared.config.host, circumstances).map(Some)
     };
     let error = Error::new(ErrorKind::Fenced, "syncing").object(shared.url().to_owned());
     let error = match &kept {

@@ -74,6 +74,7 @@ impl Volume {
             failed: None,
             trouble: None,
             lost: None,
+            loss: None,
         };
         let shared = Arc::new(Shared {
             settings: RwLock::new(Arc::clone(&config.settings)),
@@ -273,6 +274,10 @@ impl Volume {
     /// bound of the cache is that of the next open all the same.
     pub fn adopt(&self, settings: &Settings) -> Adopted {
         self.shared.adopt(settings)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// A handle that does not keep anything alive.

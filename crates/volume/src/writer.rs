@@ -25,20 +25,30 @@ use crate::{
     event::{Alarm, Event},
     flusher,
     keeper::{self, report},
-    local::LocalHolder,
-    replay::{Fate, Found, Later, fate},
+    local::{Home, LocalHolder},
+    replay::{Fate, Found, Later, MARK_EPOCH, fate, marked_epoch},
     shared::{Shared, Tip, Writer},
+    stranded::{Base, Circumstances, base_of},
     syncer::{self, dispossess},
 };
 
-/// Journal mark: the epoch under which the commits after it were made, `u32` little-endian.
-const MARK_EPOCH: u8 = 1;
 /// How long another process of this host waits for the last sync before the volume is not handed over after all.
 const HANDOVER: Duration = Duration::from_secs(2);
 /// After handing the volume over, a process leaves the others of this host at least so long to take it.
 const AFTER_YOU: Duration = Duration::from_millis(250);
 /// How long the status is tried to be closed. Without it the next host waits for `holder_ttl`.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Why the volume is let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// Nobody has written for a while.
+    Idle,
+    /// Another process of this host wants to write.
+    Turn,
+    /// It was asked for, for another host.
+    Release,
+}
 
 impl Shared {
     /// Takes the volume for writing, unless this process has it.
@@ -47,6 +57,11 @@ impl Shared {
     /// `Held`: another thread, process or host has it for now. `Fenced`, `Closed`: never again.
     /// `Unsupported`: the store cannot be written to safely. Otherwise as store and disk say.
     pub(crate) async fn take(self: &Arc<Self>) -> Result<Arc<Writer>> {
+        self.take_as(self.settings().takeover).await
+    }
+
+    /// As [`Shared::take`]; `takeover`: also from a holder that looks alive.
+    pub(crate) async fn take_as(self: &Arc<Self>, takeover: bool) -> Result<Arc<Writer>> {
         let Some(_turning) = self.in_time(self.turning.lock()).await else {
             return Err(Error::new(ErrorKind::Held, "writing to")
                 .object(self.url().to_owned())
@@ -79,9 +94,14 @@ impl Shared {
         let lock = self.local_lock()?;
         self.config.fencing.ensure().await?;
         let id = self.dir.writer(&self.config.host)?;
-        let lease = self.lease(id).await?;
+        let lease = self.lease(id, takeover).await?;
+        let taken_from = lease.taken_from();
         let error = match self.settle_in(id, &lease).await {
-            Ok((journal, tail)) => return self.hold(id, lease, lock, journal, &tail),
+            Ok((journal, tail)) => {
+                let writer = self.hold(id, lease, lock, journal, &tail)?;
+                self.account_for(taken_from, &writer).await;
+                return Ok(writer);
+            }
             Err(error) => error,
         };
         self.note_trouble(&error);
@@ -113,17 +133,19 @@ impl Shared {
                 .hint("it lets go once its commits are synced; set a busy timeout to wait for that"));
         };
         self.dir.is_wanted();
-        self.dir.introduce(&LocalHolder { pid: self.config.pid, since_ms: self.config.host.clock.wall().0 });
+        let since_ms = self.config.host.clock.wall().0;
+        let home = Some(Home::of(self.url(), &self.settings()));
+        self.dir.introduce(&LocalHolder { pid: self.config.pid, since_ms, home });
         Ok(lock)
     }
 
-    async fn lease(&self, writer: WriterId) -> Result<Lease> {
+    async fn lease(&self, writer: WriterId, takeover: bool) -> Result<Lease> {
         let settings = &self.settings();
         let ask = Acquire {
             writer,
             host_name: self.config.host_name.clone(),
             pid: self.config.pid,
-            takeover: settings.takeover,
+            takeover,
             // We have the lock, so whichever process had this identity before is gone.
             same_host: true,
             holder_ttl: settings.holder_ttl,
@@ -296,9 +318,9 @@ impl Shared {
                 Err(error) if error.kind() == ErrorKind::NotFound => None,
                 Err(error) => return Err(error),
             };
-            let fate = match &replay {
+            let (fate, base) = match &replay {
                 Some(replay) => self.judge(replay, id, uuid, lease).await?,
-                None => Fate::Finished,
+                None => (Fate::Finished, None),
             };
             match fate {
                 Fate::Replay(durable) => {
@@ -308,7 +330,8 @@ impl Shared {
                 }
                 Fate::Finished => self.dir.drop_journal()?,
                 Fate::Strand => {
-                    let stranded = self.dir.strand(host.clock.wall())?;
+                    let epoch = replay.as_ref().and_then(|replay| self.written_under(replay)).map(|epoch| epoch.0);
+                    let stranded = self.dir.strand(host, Circumstances { epoch, base })?;
                     let commits = replay.map_or(0, |replay| replay.commits.len() as u64);
                     self.config.metrics.stranded(commits);
                     let error = Error::new(ErrorKind::Fenced, "opening for writing").object(self.url().to_owned()).why(
@@ -326,13 +349,23 @@ impl Shared {
         Ok((journal, Vec::new()))
     }
 
-    async fn judge(&self, replay: &Replay, id: WriterId, uuid: [u8; 16], lease: &Lease) -> Result<Fate> {
+    /// The last epoch under which a journal was written.
+    fn written_under(&self, replay: &Replay) -> Option<Epoch> {
+        // The mark went with its segment if much was written after it.
+        marked_epoch(replay).max(self.dir.epoch())
+    }
+
+    /// What becomes of a journal, and what its commits stand on if that is known.
+    async fn judge(
+        &self,
+        replay: &Replay,
+        id: WriterId,
+        uuid: [u8; 16],
+        lease: &Lease,
+    ) -> Result<(Fate, Option<Base>)> {
         let inherited = lease.inherited();
         let commits = replay.commits.first().zip(replay.commits.last()).map(|(first, last)| (first.lsn, last.lsn));
-        let marked = replay.marks.iter().rev().find(|mark| mark.kind == MARK_EPOCH);
-        let marked = marked.and_then(|mark| Some(Epoch(u32::from_le_bytes(mark.payload.as_slice().try_into().ok()?))));
-        // The mark went with its segment if much was written after it.
-        let epoch = marked.max(self.dir.epoch());
+        let epoch = self.written_under(replay);
         let found = Found {
             writer: replay.writer,
             same_volume: replay.volume == uuid && replay.writer == id,
@@ -344,7 +377,7 @@ impl Shared {
         };
         let (first, epoch) = match (fate(found), commits, epoch) {
             (Fate::Strand, Some((first, _)), Some(epoch)) if found.same_volume => (first, epoch),
-            (fate, ..) => return Ok(fate),
+            (fate, ..) => return Ok((fate, None)),
         };
         // Somebody was here since. Who was it, and what did they find of ours?
         let context = self.context();
@@ -352,31 +385,48 @@ impl Shared {
         let floor = Lsn(first.0.saturating_sub(1));
         let info = aftermath(&context, epoch, floor, alone || floor > Lsn::ZERO).await?;
         let later = info.settled.then_some(Later { held: info.held, alone });
-        Ok(fate(Found { later, ..found }))
+        Ok((fate(Found { later, ..found }), base_of(info.settled, info.inherited.as_ref())))
     }
 
-    /// Lets the volume go with everything durable. `idle`: only if nothing is pending by itself.
+    /// Lets the volume go with everything durable; for idleness only if nothing is pending by itself.
     ///
     /// # Errors
     /// When it has to be kept: a transaction is open, or the last commits do not become durable in time.
-    pub(crate) async fn let_go(self: &Arc<Self>, writer: &Arc<Writer>, idle: bool) -> Result<()> {
+    pub(crate) async fn let_go(self: &Arc<Self>, writer: &Arc<Writer>, occasion: Occasion) -> Result<()> {
         let _turning = self.turning.lock().await;
         if !self.is_writer(writer) {
             return Ok(());
         }
         let busy =
             |why: &'static str| Error::new(ErrorKind::Held, "letting go of").object(self.url().to_owned()).why(why);
+        let idle = occasion == Occasion::Idle;
         if !self.claim(writer, idle).await {
             return Err(busy("a transaction is open"));
         }
-        let settled = if idle { writer.accounts().ledger.is_empty() } else { self.settle(writer, HANDOVER).await };
-        let result = if settled {
-            if !idle {
+        let settled = match occasion {
+            Occasion::Idle => writer.accounts().ledger.is_empty(),
+            Occasion::Turn => self.settle(writer, HANDOVER).await,
+            Occasion::Release => self.settle(writer, self.settings().close_timeout).await,
+        };
+        let result = match (settled, occasion) {
+            (false, Occasion::Release) => Err(Error::new(ErrorKind::Unavailable, "letting go of")
+                .object(self.url().to_owned())
+                .why("its last commits did not become durable within close_timeout_ms")
+                .hint("they are in the journal of this host, which still holds the volume; try again")),
+            (false, _) => Err(busy("its last commits are not durable")),
+            (true, Occasion::Turn) => {
                 self.state().yielded = Some(self.now());
+                self.leave(writer).await.map(drop)
             }
-            self.leave(writer).await
-        } else {
-            Err(busy("its last commits are not durable"))
+            (true, Occasion::Idle) => self.leave(writer).await.map(drop),
+            (true, Occasion::Release) => self.leave(writer).await.and_then(|closed| {
+                closed.then_some(()).ok_or_else(|| {
+                    Error::new(ErrorKind::Unavailable, "closing the epoch of")
+                        .object(self.url().to_owned())
+                        .why("the store did not take it")
+                        .hint("everything is durable; another host opens it after holder_ttl_ms, or by takeover")
+                })
+            }),
         };
         let mut state = self.state();
         (state.writing, state.handover, state.leaving) = (false, false, false);
@@ -416,9 +466,9 @@ impl Shared {
         settled
     }
 
-    /// Everything is durable: says so, and gives everything back.
-    async fn leave(self: &Arc<Self>, writer: &Arc<Writer>) -> Result<()> {
-        say_goodbye(self, &writer.lease, &report(self, writer)).await;
+    /// Everything is durable: says so, and gives everything back. Whether others know that the epoch is closed.
+    async fn leave(self: &Arc<Self>, writer: &Arc<Writer>) -> Result<bool> {
+        let closed = say_goodbye(self, &writer.lease, &report(self, writer)).await;
         // Whoever opens the volume next finds in the cache what was written here.
         drop(writer.keeping.lock().await);
         writer.stop();
@@ -434,7 +484,7 @@ impl Shared {
         let result = self.dir.drop_journal();
         writer.unlock();
         tracing::info!(url = self.url(), "let go of the volume");
-        result
+        result.map(|()| closed)
     }
 
     /// Ends everything. See [`crate::Volume::close`].
@@ -455,7 +505,7 @@ impl Shared {
             return dispossess(self, &writer, &info);
         }
         if settled {
-            return self.leave(&writer).await;
+            return self.leave(&writer).await.map(drop);
         }
         let (commits, bytes, fenced) = {
             let mut accounts = writer.accounts();
@@ -489,10 +539,11 @@ impl Shared {
 }
 
 /// Closes the epoch, if the store answers in time.
-async fn say_goodbye(shared: &Shared, lease: &Lease, last: &StatusReport) {
+async fn say_goodbye(shared: &Shared, lease: &Lease, last: &StatusReport) -> bool {
     match select(Box::pin(lease.close(last)), shared.config.host.clock.sleep(FAREWELL)).await {
-        Either::Left((Ok(()), _)) => {}
+        Either::Left((Ok(()), _)) => return true,
         Either::Left((Err(error), _)) => tracing::debug!(%error, "the epoch could not be closed"),
         Either::Right(_) => tracing::debug!("the epoch could not be closed in time"),
     }
+    false
 }

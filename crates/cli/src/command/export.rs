@@ -12,10 +12,9 @@ use std::{
 
 use indicatif::ProgressBar;
 use plimsoll_commitlog::{Levels, tail};
-use plimsoll_ltx::plan::Target;
 use plimsoll_model::{Error, ErrorKind, PageCount, PageSize, ResultExt, Txid};
 use plimsoll_pages::{Listed, list};
-use plimsoll_volume::Located;
+use plimsoll_volume::{Located, Reference, objects, split_reference};
 use serde_json::json;
 use tempfile::NamedTempFile;
 
@@ -32,12 +31,14 @@ const EXPORTING: &str = "exporting";
 /// Listings in a row that may be outrun by merging and collecting.
 const LISTINGS_MAX: usize = 5;
 
-pub(crate) fn run(setup: &Setup, typed: &str, file: &Path, force: bool, at: Option<u64>) -> Result<()> {
+/// Makes a file of what `write` writes; nothing has its name before all of it is there.
+///
+/// # Errors
+/// What `write` fails at; if there is a file of that name, unless it is to be replaced.
+pub(crate) fn into_file<T>(file: &Path, force: bool, write: impl FnOnce(&File) -> Result<T>) -> Result<T> {
     if !force && file.symlink_metadata().is_ok() {
         return Err(exists(file).into());
     }
-    let located = setup.locate(typed)?;
-    let target = at.map_or(Target::Latest, |txid| Target::Txid(Txid(txid)));
     let folder = folder_of(file);
     let temp = tempfile::Builder::new()
         .prefix(".plimsoll-")
@@ -45,31 +46,56 @@ pub(crate) fn run(setup: &Setup, typed: &str, file: &Path, force: bool, at: Opti
         .permissions(fs::Permissions::from_mode(0o666))
         .tempfile_in(&folder)
         .doing("creating a file in", folder.display())?;
-    let state = restore(setup, &located, target, &temp)?;
+    let written = write(temp.as_file())?;
     publish(temp, file, &folder, force)?;
-    if at.is_none() {
+    Ok(written)
+}
+
+pub(crate) fn run(setup: &Setup, typed: &str, file: &Path, force: bool, at: Option<u64>) -> Result<()> {
+    let (typed, in_url) = split_reference(typed);
+    let located = setup.locate(&typed)?;
+    let wanted = match (in_url, at) {
+        (None, None) => None,
+        (None, Some(txid)) => Some(Reference::Txid(Txid(txid))),
+        (Some(text), None) => Some(Reference::parse(&text, setup.process.host.clock.wall())?),
+        (Some(_), Some(_)) => {
+            return Err(Error::new(ErrorKind::Invalid, EXPORTING)
+                .object(typed)
+                .why("the URL names a state and --at another")
+                .into());
+        }
+    };
+    let state = into_file(file, force, |temp| restore(setup, &located, wanted.as_ref(), temp))?;
+    if wanted.is_none() {
         warn_of_journal(setup, &located);
     }
     tell(setup, &located, file, &state)
 }
 
 /// What was exported.
-struct State {
-    txid: Txid,
-    count: PageCount,
-    size: PageSize,
+pub(crate) struct State {
+    pub(crate) txid: Txid,
+    pub(crate) count: PageCount,
+    pub(crate) size: PageSize,
 }
 
-fn restore(setup: &Setup, located: &Located, target: Target, temp: &NamedTempFile) -> Result<State> {
+/// Writes a state into a file: the newest, or the one that is wanted.
+///
+/// # Errors
+/// `NotFound` if the state cannot be had any more, or there is no volume; otherwise as store and disk say.
+pub(crate) fn restore(setup: &Setup, located: &Located, wanted: Option<&Reference>, file: &File) -> Result<State> {
     let mut attempt = 1;
     loop {
-        let listing = setup.wait(list(&located.store, layout(located)))?;
-        if listing.files.is_empty() {
+        let plan = match wanted {
+            Some(reference) => setup.wait(objects(&located.store, layout(located), reference)),
+            None => setup.wait(list(&located.store, layout(located))).and_then(|listing| listing.newest()),
+        };
+        let plan = plan.map_err(|error| error.object(located.store.url()))?;
+        if plan.is_empty() {
             return Err(no_volume(EXPORTING, located.store.url()).into());
         }
-        let plan = listing.restore(target).map_err(|error| error.object(located.store.url()))?;
         let bar = progress::bytes(setup, plan.iter().map(|file| file.size).sum(), "exporting");
-        let applied = apply(setup, located, &plan, temp.as_file(), &bar);
+        let applied = apply(setup, located, &plan, file, &bar);
         bar.finish_and_clear();
         match applied {
             Err(error) if error.kind() == ErrorKind::NotFound && attempt < LISTINGS_MAX => attempt += 1,

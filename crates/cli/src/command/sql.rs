@@ -29,9 +29,11 @@ pub(crate) fn run(
     durability: Option<Level>,
     read_only: bool,
 ) -> Result<()> {
-    let located = setup.locate(typed)?;
-    let connection = connect(setup, &located, read_only, &[])?;
-    let outcome = set_durability(&connection, durability).and_then(|()| match statement {
+    let (typed, past) = plimsoll_volume::split_reference(typed);
+    let located = setup.locate(&typed)?;
+    let connection = connect(setup, &located, read_only || past.is_some(), &[])?;
+    let ready = set_durability(&connection, durability).and_then(|()| look_at(&connection, past.as_deref()));
+    let outcome = ready.and_then(|()| match statement {
         Some(sql) => statements::run(setup, &connection, sql),
         None if stdin().is_terminal() => shell::run(setup, &located, &connection),
         None => {
@@ -87,6 +89,13 @@ pub(crate) fn close(connection: Connection) -> Result<()> {
         Some(error) => Err(error.into()),
         None => closed,
     }
+}
+
+/// Has the connection look at an earlier state.
+fn look_at(connection: &Connection, past: Option<&str>) -> Result<()> {
+    let Some(past) = past else { return Ok(()) };
+    let statement = format!("PRAGMA plimsoll_time='{}'", past.replace('\'', "''"));
+    connection.query_row(&statement, [], |_| Ok(())).map_err(|error| failure(&error))
 }
 
 fn set_durability(connection: &Connection, durability: Option<Level>) -> Result<()> {

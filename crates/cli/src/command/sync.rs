@@ -1,16 +1,15 @@
 //! `plimsoll sync URL`: makes what this host's journal holds durable.
 
-use std::{
-    io::{Write, stdout},
-    time::Duration,
-};
+use std::io::{Write, stdout};
 
 use plimsoll_commitlog::{Levels, tail};
 use plimsoll_model::{Error, ErrorKind};
-use plimsoll_volume::Volume;
 use serde_json::json;
 
-use super::copying::{PATIENCE, give_up};
+use super::{
+    copying::{PATIENCE, give_up},
+    patience::patiently,
+};
 use crate::{
     exit::Result,
     journal_tail::journal_tail,
@@ -18,10 +17,6 @@ use crate::{
     setup::{Setup, context, no_volume},
     units,
 };
-
-/// How long another process of this host gets to let go of the journal.
-const PATIENCE_WITH_HOLDER: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
     let located = setup.locate(typed)?;
@@ -37,7 +32,8 @@ pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
     let kept_before = located.dir.stranded();
     let bar = progress::waiting(setup, "syncing");
     let volume = setup.open(typed, PATIENCE)?;
-    if let Err(error) = sync(setup, &volume) {
+    // Opening has asked a process of this host that has the journal to let go.
+    if let Err(error) = patiently(setup, || volume.sync()) {
         return Err(give_up(volume, error).into());
     }
     let status = volume.status();
@@ -53,18 +49,6 @@ pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
             .into());
     }
     tell(setup, &url, (pending.commits, pending.bytes), Some(status.txid))
-}
-
-/// Syncs, as soon as a process of this host that has the journal open has let go. Opening has asked it to.
-fn sync(setup: &Setup, volume: &Volume) -> plimsoll_model::Result<()> {
-    let clock = &setup.process.host.clock;
-    let end = clock.now() + PATIENCE_WITH_HOLDER;
-    loop {
-        match volume.sync() {
-            Err(error) if error.kind() == ErrorKind::Held && clock.now() < end => setup.wait(clock.sleep(PAUSE)),
-            other => return other.map(drop),
-        }
-    }
 }
 
 fn tell(setup: &Setup, url: &str, (commits, bytes): (u64, u64), txid: Option<u64>) -> Result<()> {

@@ -97,6 +97,20 @@ impl Sandbox {
         self.writer(host, url, "")
     }
 
+    /// The same; it has also told the store of that row, by a sign of life.
+    pub fn writer_that_advertised(&self, host: &str, url: &str) -> Child {
+        let child = self.writer(host, url, "");
+        // The row is acknowledged, so the signs of life that follow speak of it.
+        for _ in 0..6000 {
+            let status = answer(&mut self.on("onlooker", &["--json", "status", url])).ok();
+            if serde_json::from_str::<Value>(&status).unwrap()["load"]["commits"] == 1 {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        child
+    }
+
     /// The same, in the middle of a transaction, so that it cannot let go of the volume.
     pub fn writer_in_a_transaction(&self, host: &str, url: &str) -> Child {
         self.writer(host, url, "BEGIN IMMEDIATE; INSERT INTO t(v) VALUES('half');")
@@ -107,8 +121,9 @@ impl Sandbox {
             "INSERT INTO t(v) VALUES('kept'); {then} SELECT 'ready';
                    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
         );
-        let args =
-            ["--set", "sync_interval_ms=600000", "--set", "max_loss_window_ms=600000", "--json", "sql", url, sql];
+        let slow = ["sync_interval_ms=600000", "max_loss_window_ms=600000", "heartbeat_ms=200"];
+        let set = slow.iter().flat_map(|setting| ["--set", setting]);
+        let args: Vec<&str> = set.chain(["--json", "sql", url, sql]).collect();
         let mut child = self.on(host, &args).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();

@@ -6,10 +6,13 @@ mod levels; // what a commit has survived when it is acknowledged
 mod live; // settings that change while the volume is open
 mod load_line; // how much may be at risk
 mod model; // random histories against a model
+mod moving; // from host to host
 mod outages; // lost answers, a store that is away, closing
+mod past; // earlier states
 mod recovery; // crashes, full disks, old states
 mod remote; // the way to the store
 mod requests; // what reading costs
+mod sessions; // tokens, lag, what readers may do
 mod takeover; // one writer at a time
 mod threads; // real threads on a real disk
 mod world; // time, machines, disks

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use plimsoll_commitlog::{Levels, Loss, Mark, Standing, Watermarks, look, losses, tail};
+use plimsoll_commitlog::{Levels, Mark, Standing, Watermarks, look, losses, tail};
 use plimsoll_model::Result;
-use plimsoll_volume::Located;
+use plimsoll_volume::{Located, LossReport};
 use serde::Serialize;
 
 use crate::{
@@ -36,7 +36,8 @@ pub(crate) struct Report {
     /// Why this host's journal could not be read.
     pub(crate) journal_trouble: Option<String>,
     pub(crate) stranded: Vec<String>,
-    pub(crate) losses: Vec<Lost>,
+    /// What writers took with them that others took over from.
+    pub(crate) losses: Vec<LossReport>,
 }
 
 /// What the newest writer is doing.
@@ -92,15 +93,6 @@ pub(crate) struct Load {
     pub(crate) at_ms: u64,
 }
 
-/// What a writer took with it.
-#[derive(Serialize)]
-pub(crate) struct Lost {
-    pub(crate) epoch: u32,
-    pub(crate) host: String,
-    pub(crate) commits: u64,
-    pub(crate) settled: bool,
-}
-
 impl Report {
     /// Looks. Requests: the records of the newest writer, a listing of each level, the head of the newest object.
     ///
@@ -142,7 +134,7 @@ impl Report {
             journal,
             journal_trouble,
             stranded: located.dir.stranded().iter().map(|kept| kept.path.display().to_string()).collect(),
-            losses: losses.iter().map(Lost::from).collect(),
+            losses: losses.iter().map(LossReport::from).collect(),
             url,
             now_ms,
         })
@@ -227,11 +219,5 @@ impl From<Watermarks> for Marks {
 impl From<Mark> for At {
     fn from(mark: Mark) -> Self {
         At { lsn: mark.lsn.0, ms: mark.ms }
-    }
-}
-
-impl From<&Loss> for Lost {
-    fn from(loss: &Loss) -> Self {
-        Lost { epoch: loss.epoch.0, host: loss.host.clone(), commits: loss.commits(), settled: loss.settled }
     }
 }

@@ -47,7 +47,14 @@ pub(crate) fn write(setup: &Setup, report: &Report) -> String {
     for lost in &report.losses {
         let most = if lost.settled { "" } else { "up to " };
         let commits = units::counted(lost.commits, "commit");
-        line("lost", format!("{most}{commits} of epoch {} on {} are not in the history", lost.epoch, lost.host));
+        let (bytes, alive) = (units::bytes(lost.bytes), units::ago(report.now_ms, lost.alive_ms));
+        line(
+            "lost",
+            format!(
+                "{most}{commits} ({bytes} at most) that epoch {} on {} advertised {alive} are not in the history",
+                lost.epoch, lost.host
+            ),
+        );
     }
     text.push('\n');
     text.push_str(&levels(setup, report));

@@ -1,0 +1,74 @@
+//! `plimsoll release URL`: lets a volume go, so that another host opens it at once.
+
+use std::io::{Write, stdout};
+
+use plimsoll_model::{Error, ErrorKind};
+use plimsoll_volume::{Released, Stranded, Volume, VolumeDir};
+use serde_json::json;
+
+use super::{
+    copying::{PATIENCE, give_up},
+    patience::patiently,
+};
+use crate::{
+    exit::Result,
+    progress,
+    setup::{Setup, no_volume},
+    units,
+};
+
+pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
+    let located = setup.locate(typed)?;
+    let bar = progress::waiting(setup, "releasing");
+    let kept_before = located.dir.stranded();
+    let volume = setup.open(typed, PATIENCE)?;
+    let released = release(setup, volume, &located.dir, &kept_before)?;
+    bar.finish_and_clear();
+    tell(setup, located.store.url(), &released)
+}
+
+/// Lets a volume go and closes it. What was stranded on the way is an error: it is not durable.
+///
+/// # Errors
+/// As [`Volume::release`]; `NotFound` if there is no volume; `Fenced` if another writer went on without commits of
+/// this host.
+pub(crate) fn release(
+    setup: &Setup,
+    volume: Volume,
+    dir: &VolumeDir,
+    kept_before: &[Stranded],
+) -> plimsoll_model::Result<Released> {
+    let url = volume.status().url;
+    if volume.page_size().is_none() {
+        return Err(give_up(volume, no_volume("releasing", url)));
+    }
+    let released = match patiently(setup, || volume.release()) {
+        Ok(released) => released,
+        Err(error) => return Err(give_up(volume, error)),
+    };
+    volume.close()?;
+    match dir.stranded().into_iter().find(|kept| !kept_before.contains(kept)) {
+        Some(kept) => Err(Error::new(ErrorKind::Fenced, "releasing").object(url).why(format!(
+            "another writer went on without the last commits of this host; they are kept in {}",
+            kept.path.display()
+        ))),
+        None => Ok(released),
+    }
+}
+
+fn tell(setup: &Setup, url: &str, released: &Released) -> Result<()> {
+    let mut out = stdout();
+    let Released { commits, bytes, txid, epoch } = released;
+    if setup.json {
+        let report = json!({ "url": url, "commits": commits, "bytes": bytes, "txid": txid, "epoch": epoch });
+        return Ok(writeln!(out, "{report}")?);
+    }
+    if *commits > 0 {
+        writeln!(out, "synced {} ({})", units::counted(*commits, "commit"), units::bytes(*bytes))?;
+    }
+    match epoch {
+        Some(epoch) => writeln!(out, "released at TXID {txid}, epoch {epoch} is closed: any host may open it now")?,
+        None => writeln!(out, "free at TXID {txid}: no process of this host holds it, and any host may open it")?,
+    }
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! What is stranded, in a table.
+
+use std::io::{Write, stdout};
+
+use plimsoll_volume::{Located, Stranded};
+use serde_json::json;
+
+use super::read;
+use crate::{
+    exit::Result,
+    setup::Setup,
+    table::{number, render, table},
+    units,
+};
+
+/// Every stranded journal of a volume on this host.
+pub(crate) fn ls(setup: &Setup, located: &Located) -> Result<()> {
+    let mut out = stdout().lock();
+    let now = setup.process.host.clock.wall().0;
+    let mut table = table(["name", "commits", "size", "from", "to", "first", "last", "on TXID"], setup.color);
+    let all = located.dir.stranded();
+    for kept in &all {
+        let journal = match read(setup, located, kept) {
+            Ok(journal) => journal,
+            // One that is damaged does not hide the others.
+            Err(failure) => {
+                eprintln!("plimsoll: {}: {failure}", kept.name());
+                continue;
+            }
+        };
+        let commits: Vec<_> = journal.commits().collect();
+        let bytes: u64 = commits.iter().map(|commit| commit.bytes).sum();
+        let (first, last) = (commits.first(), commits.last());
+        if setup.json {
+            let report = json!({
+                "name": kept.name(), "path": kept.path.display().to_string(), "epoch": journal.epoch(),
+                "base": journal.base(), "commits": commits.len(), "bytes": bytes,
+                "pages": journal.pages().len(), "first": first, "last": last,
+            });
+            writeln!(out, "{report}")?;
+            continue;
+        }
+        let lsn = |commit: Option<&plimsoll_volume::StrandedCommit>| {
+            number(commit.map_or_else(|| "-".to_owned(), |commit| commit.lsn.to_string()))
+        };
+        let at = |commit: Option<&plimsoll_volume::StrandedCommit>| {
+            commit.map_or_else(|| "-".to_owned(), |commit| units::ago(now, commit.at_ms))
+        };
+        table.add_row([
+            kept.name().into(),
+            number(commits.len()),
+            number(units::bytes(bytes)),
+            lsn(first),
+            lsn(last),
+            at(first).into(),
+            at(last).into(),
+            number(journal.base().map_or_else(|| "unknown".to_owned(), |base| base.txid.to_string())),
+        ]);
+    }
+    if setup.json {
+        return Ok(());
+    }
+    if all.is_empty() {
+        return Ok(writeln!(out, "nothing is stranded here")?);
+    }
+    Ok(write!(out, "{}", render(&table))?)
+}
+
+/// Every commit of one.
+pub(crate) fn show(setup: &Setup, located: &Located, kept: &Stranded) -> Result<()> {
+    let journal = read(setup, located, kept)?;
+    let mut out = stdout().lock();
+    let now = setup.process.host.clock.wall().0;
+    let mut table = table(["commit", "made", "pages", "size", "database"], setup.color);
+    for commit in journal.commits() {
+        if setup.json {
+            writeln!(out, "{}", json!(commit))?;
+            continue;
+        }
+        table.add_row([
+            number(commit.lsn),
+            units::ago(now, commit.at_ms).into(),
+            number(commit.pages),
+            number(units::bytes(commit.bytes)),
+            number(units::counted(u64::from(commit.page_count), "page")),
+        ]);
+    }
+    if setup.json { Ok(()) } else { Ok(write!(out, "{}", render(&table))?) }
+}

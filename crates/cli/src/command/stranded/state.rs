@@ -1,0 +1,44 @@
+//! The database that stranded commits would have led to.
+
+use std::{fs::File, os::unix::fs::FileExt};
+
+use plimsoll_model::{Error, ErrorKind, ResultExt, Txid};
+use plimsoll_volume::{Located, Reference, StrandedJournal};
+
+use crate::{command::export::restore, exit::Result, setup::Setup};
+
+const WRITING: &str = "writing the state of a stranded journal";
+
+/// Writes the state that a journal stands on, without its commits.
+///
+/// # Errors
+/// `NotFound` if that state is not known, or the store cannot reproduce it any more.
+pub(crate) fn write_base(setup: &Setup, located: &Located, journal: &StrandedJournal, file: &File) -> Result<()> {
+    // Commits made before anything was synced stand on nothing.
+    let txid = match journal.base() {
+        Some(base) if base.txid == 0 => return Ok(()),
+        Some(base) => Txid(base.txid),
+        None => {
+            return Err(Error::new(ErrorKind::NotFound, WRITING)
+                .object(located.store.url())
+                .why("which state its commits were made on is not known")
+                .hint("`plimsoll stranded show` lists them")
+                .into());
+        }
+    };
+    let restored = restore(setup, located, Some(&Reference::Txid(txid)), file);
+    restored.map(drop).map_err(|failure| failure.after("the state that the commits were made on cannot be had"))
+}
+
+/// Writes the state with its commits.
+///
+/// # Errors
+/// As [`write_base`]; `Corrupt` if the journal is damaged.
+pub(crate) fn write(setup: &Setup, located: &Located, journal: &StrandedJournal, file: &File) -> Result<()> {
+    write_base(setup, located, journal, file)?;
+    journal.apply(
+        |page, data| file.write_all_at(data, page.index() as u64 * data.len() as u64).doing(WRITING, ""),
+        |count, size| file.set_len(count.bytes(size)).doing(WRITING, ""),
+    )?;
+    Ok(file.sync_all().doing(WRITING, "")?)
+}

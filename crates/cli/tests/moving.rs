@@ -1,0 +1,84 @@
+//! From host to host: releasing, taking over, draining.
+
+mod support;
+
+use serde_json::Value;
+use support::{Sandbox, answer, kill};
+
+const COUNT: &str = "SELECT count(*) AS n FROM t WHERE v = 'kept'";
+
+#[test]
+fn a_released_volume_is_written_elsewhere_at_once() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    kill(sandbox.busy_writer("state", &url));
+    let report = sandbox.run(&["--json", "release", &url]).json();
+    assert_eq!((report["commits"].as_u64(), report["epoch"].is_u64()), (Some(1), true));
+    let insert = ["--json", "sql", &url, "INSERT INTO t(v) VALUES('kept'); SELECT count(*) AS n FROM t WHERE v='kept'"];
+    assert_eq!(answer(&mut sandbox.on("elsewhere", &insert)).ok(), "{\"n\":2}\n");
+    assert!(sandbox.run(&["release", &url]).ok().contains("free at TXID"));
+}
+
+#[test]
+fn a_running_process_is_asked_to_let_go() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    let writer = sandbox.busy_writer("state", &url);
+    sandbox.run(&["release", &url]).ok();
+    assert_eq!(answer(&mut sandbox.on("elsewhere", &["--json", "sql", &url, COUNT])).ok(), "{\"n\":1}\n");
+    kill(writer);
+}
+
+#[test]
+fn what_is_held_elsewhere_or_not_there_is_not_released() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["release", &sandbox.url("nowhere")]).fails(7);
+    let url = sandbox.volume("db", 3);
+    let writer = sandbox.busy_writer("elsewhere", &url);
+    let words = sandbox.run(&["release", &url]).fails(3);
+    assert!(words.contains(&format!("process {}", writer.id())) && words.contains("plimsoll takeover"), "{words}");
+    kill(writer);
+}
+
+#[test]
+fn a_takeover_reports_the_loss_and_so_does_the_status() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    kill(sandbox.writer_that_advertised("state", &url));
+    let report = answer(&mut sandbox.on("elsewhere", &["--json", "takeover", &url])).json();
+    assert_eq!(report["loss"]["commits"], 1, "{report}");
+    assert!(report["loss"]["bytes"].as_u64() > Some(0), "{report}");
+    let status = sandbox.run(&["--json", "status", &url]).json();
+    assert_eq!((&status["losses"][0]["commits"], &status["role"]), (&Value::from(1), &Value::from("free")));
+    assert!(sandbox.run(&["status", &url]).ok().contains("1 commit ("));
+    let again = answer(&mut sandbox.on("elsewhere", &["takeover", &url])).ok();
+    assert!(again.contains("nobody held it"), "{again}");
+}
+
+#[test]
+fn a_drain_releases_what_this_host_left_and_goes_on_after_a_failure() {
+    let sandbox = Sandbox::new();
+    let urls = ["a/one", "a/two", "b/three"].map(|name| sandbox.volume(name, 2));
+    let taken = sandbox.volume("a/taken", 2);
+    for url in urls.iter().chain([&taken]) {
+        kill(sandbox.busy_writer("state", url));
+    }
+    let held = sandbox.busy_writer("elsewhere-by-force", &sandbox.volume("quiet", 1));
+    let force = ["--set", "takeover=true", "sql", &taken, "INSERT INTO t(v) VALUES('other')"];
+    answer(&mut sandbox.on("elsewhere", &force)).ok();
+
+    let below = sandbox.run(&["--json", "drain", &sandbox.url("b")]).ok();
+    assert!(below.contains("\"drained\":1") && below.contains("b/three"), "{below}");
+    let drained = sandbox.run(&["--json", "drain"]);
+    assert_eq!(drained.code, 4, "one was stranded: {}", drained.out);
+    let lines: Vec<Value> = drained.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 4, "{}", drained.out);
+    assert_eq!(lines[3], serde_json::json!({ "drained": 2, "failed": 1 }));
+    let failed = lines.iter().find(|line| line["ok"] == false).unwrap();
+    assert!(failed["url"].as_str().unwrap().ends_with("a/taken"), "{failed}");
+    for url in &urls {
+        assert_eq!(answer(&mut sandbox.on("elsewhere", &["--json", "sql", url, COUNT])).ok(), "{\"n\":1}\n");
+    }
+    assert!(sandbox.run(&["drain"]).ok().contains("drained 0 volumes"));
+    kill(held);
+}

@@ -1,0 +1,116 @@
+//! Earlier states of a volume: finding and reading them.
+
+use std::sync::Arc;
+
+use plimsoll_host::WallMs;
+use plimsoll_ltx::{HEADER_BYTES, Header, Layout, plan::Target};
+use plimsoll_model::{Error, ErrorKind, Result, Txid};
+use plimsoll_pages::{Listed, Listing, View, list, load};
+use plimsoll_store::Store;
+
+use crate::{
+    Reference, Snapshot, Volume,
+    shared::{Shared, Tip},
+};
+
+/// Set in the versions of earlier states, so that none is that of a state which is the newest once.
+const PAST: u64 = 1 << 63;
+/// Listings in a row that may be outrun by merging and collecting.
+const LISTINGS_MAX: usize = 5;
+const LOOKING: &str = "looking for an earlier state of";
+
+impl Volume {
+    /// Pins an earlier state, which can be read as any other and never written to.
+    ///
+    /// Costs a listing and the indexes of the objects that it is made of; a time costs a few small reads more.
+    ///
+    /// # Errors
+    /// `NotFound`: it cannot be reproduced any more, or there never was one. Otherwise as the store says.
+    pub fn at(&self, reference: &Reference) -> Result<Snapshot> {
+        let shared = self.shared();
+        let view = shared.config.host.tasks.wait(shared.past(reference))?;
+        Ok(shared.pin_past(Arc::new(view)))
+    }
+}
+
+impl Shared {
+    async fn past(self: &Arc<Self>, reference: &Reference) -> Result<View> {
+        let (store, layout) = (&self.config.store, self.config.layout());
+        for attempt in 1.. {
+            let files = objects(store, layout, reference).await.map_err(|error| error.object(self.url().to_owned()))?;
+            let ours = self.state().ours;
+            match load(store, layout, &View::empty(), files, ours, None).await {
+                Err(error) if error.kind() == ErrorKind::NotFound && attempt < LISTINGS_MAX => {}
+                other => return other,
+            }
+        }
+        Ok(View::empty())
+    }
+
+    fn pin_past(self: &Arc<Self>, view: Arc<View>) -> Snapshot {
+        let tip = Tip { lsn: view.lsn, count: view.count, page_size: view.page_size, version: PAST | view.txid.0 };
+        self.open_cache(&view, self.state().uuid);
+        self.keep_in_use(&view);
+        Snapshot::of_past(self, view, tip)
+    }
+}
+
+/// The objects that make up an earlier state, oldest first.
+///
+/// # Errors
+/// `NotFound`: the state cannot be reproduced. Otherwise as the store says.
+pub async fn objects(store: &Arc<dyn Store>, layout: Layout, reference: &Reference) -> Result<Vec<Listed>> {
+    match reference {
+        Reference::Txid(txid) => list(store, layout).await?.restore(Target::Txid(*txid)),
+        Reference::Time(time) => {
+            for _ in 0..LISTINGS_MAX {
+                let listing = list(store, layout).await?;
+                if let Some(txid) = newest_until(store, layout, &listing, *time).await? {
+                    return listing.restore(Target::Txid(txid));
+                }
+            }
+            Err(Error::new(ErrorKind::Unavailable, LOOKING)
+                .why("its objects are merged and collected faster than they can be looked at")
+                .hint("try again"))
+        }
+        Reference::Checkpoint(name) => {
+            Err(Error::new(ErrorKind::NotFound, LOOKING).why(format!("no checkpoint {name}")))
+        }
+    }
+}
+
+/// The newest state that can be reproduced and is not younger than `time`; `None` if an object is gone meanwhile.
+/// Times are those in the headers: they do not change when objects are merged, copied or listed by another store.
+async fn newest_until(store: &Arc<dyn Store>, layout: Layout, listing: &Listing, time: WallMs) -> Result<Option<Txid>> {
+    let mut ends: Vec<Listed> = listing.files.clone();
+    // A file's header has the time of its last sync. Of files that end alike the smallest will do.
+    ends.sort_unstable_by_key(|file| (file.id.max, file.size));
+    ends.dedup_by_key(|file| file.id.max);
+    let (mut low, mut high) = (0, ends.len());
+    let mut oldest = None;
+    while low < high {
+        let middle = low.midpoint(high);
+        let key = layout.key(&ends[middle].id);
+        let Some(bytes) = store.get_range(&key, 0..HEADER_BYTES as u64).await? else { return Ok(None) };
+        let header = Header::decode(&bytes).map_err(|error| error.object(format!("{}/{key}", store.url())))?;
+        if header.timestamp <= time {
+            low = middle + 1;
+        } else {
+            oldest = Some(header.timestamp);
+            high = middle;
+        }
+    }
+    let reproducible = |file: &&Listed| listing.restore(Target::Txid(file.id.max)).is_ok();
+    match ends[..low].iter().rev().find(reproducible) {
+        Some(found) => Ok(Some(found.id.max)),
+        None => Err(Error::new(ErrorKind::NotFound, LOOKING)
+            .why(match oldest {
+                Some(oldest) => format!(
+                    "no state that old can be reproduced: the oldest is of {} ms after the time asked for",
+                    oldest.0.saturating_sub(time.0)
+                ),
+                None => "nothing was ever synced".to_owned(),
+            })
+            .hint("older states are merged after a while; a checkpoint keeps one")),
+    }
+}

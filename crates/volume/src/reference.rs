@@ -1,0 +1,148 @@
+//! Which state of a volume is meant. Pure.
+
+use chrono::DateTime;
+use plimsoll_host::WallMs;
+use plimsoll_model::{Error, ErrorKind, Result, Txid};
+
+/// A state of a volume, as a person names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// The state right after a sync.
+    Txid(Txid),
+    /// The newest state that is not younger.
+    Time(WallMs),
+    /// What a checkpoint names.
+    Checkpoint(String),
+}
+
+/// Units of a relative time, in milliseconds.
+const UNITS: [(&str, &[&str], u64); 6] = [
+    ("ms", &["millisecond", "milliseconds"], 1),
+    ("s", &["sec", "secs", "second", "seconds"], 1000),
+    ("m", &["min", "mins", "minute", "minutes"], 60_000),
+    ("h", &["hour", "hours"], 3_600_000),
+    ("d", &["day", "days"], 86_400_000),
+    ("w", &["week", "weeks"], 604_800_000),
+];
+
+impl Reference {
+    /// Digits are a TXID; what looks like a time is one; everything else is the name of a checkpoint.
+    ///
+    /// # Errors
+    /// `Invalid` for what can be none of them.
+    pub fn parse(text: &str, now: WallMs) -> Result<Reference> {
+        let text = text.trim();
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Reference::txid(text);
+        }
+        let relative = text.starts_with(|c: char| c.is_ascii_digit()) && text.to_ascii_lowercase().ends_with("ago");
+        if relative || text.contains(':') {
+            return Reference::time(text, now);
+        }
+        Reference::checkpoint(text)
+    }
+
+    /// A TXID in digits.
+    ///
+    /// # Errors
+    /// `Invalid` if it is none.
+    pub fn txid(text: &str) -> Result<Reference> {
+        let txid = text.trim().parse().ok().filter(|txid| *txid > 0).map(|txid| Reference::Txid(Txid(txid)));
+        txid.ok_or_else(|| invalid(text, "a TXID is a number from 1 on"))
+    }
+
+    /// A time as in RFC 3339, or how long ago: `5 minutes ago`, `1 h 30 min ago`.
+    ///
+    /// # Errors
+    /// `Invalid` if it is neither.
+    pub fn time(text: &str, now: WallMs) -> Result<Reference> {
+        let text = text.trim();
+        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+            return Ok(Reference::Time(WallMs(u64::try_from(time.timestamp_millis()).unwrap_or(0))));
+        }
+        let ago = ago_ms(text).ok_or_else(|| {
+            invalid(text, "a time is written as 2026-05-01T12:00:00Z, or relative to now as '5 minutes ago'")
+        })?;
+        Ok(Reference::Time(WallMs(now.0.saturating_sub(ago))))
+    }
+
+    /// The name of a checkpoint.
+    ///
+    /// # Errors
+    /// `Invalid` for what is no name.
+    pub fn checkpoint(name: &str) -> Result<Reference> {
+        plimsoll_commitlog::pin_key(name).map(|_| Reference::Checkpoint(name.to_owned()))
+    }
+}
+
+/// Splits `URL@reference`. A `@` that belongs to the URL itself is written as `%40` there.
+#[must_use]
+pub fn split_reference(text: &str) -> (String, Option<String>) {
+    let (place, query) = text.split_once('?').map_or((text, None), |(place, query)| (place, Some(query)));
+    let segment = place.rfind('/').map_or(0, |slash| slash + 1);
+    let Some(at) = place[segment..].find('@').map(|at| segment + at) else { return (text.to_owned(), None) };
+    let query = query.map_or_else(String::new, |query| format!("?{query}"));
+    (format!("{}{query}", &place[..at]), Some(place[at + 1..].to_owned()))
+}
+
+fn ago_ms(text: &str) -> Option<u64> {
+    let lower = text.to_ascii_lowercase();
+    let spans = lower.strip_suffix("ago")?.trim();
+    let mut rest = spans;
+    let mut sum = 0_u64;
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, after) = rest.split_at(digits);
+        let after = after.trim_start();
+        let letters = after.len() - after.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
+        let (unit, after) = after.split_at(letters);
+        let (.., millis) = UNITS.iter().find(|(short, long, _)| *short == unit || long.contains(&unit))?;
+        sum = sum.checked_add(number.parse::<u64>().ok()?.checked_mul(*millis)?)?;
+        rest = after.trim_start();
+    }
+    (!spans.is_empty()).then_some(sum)
+}
+
+fn invalid(text: &str, why: &'static str) -> Error {
+    Error::new(ErrorKind::Invalid, "looking for a state").object(format!("{text:?}")).why(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: WallMs = WallMs(1_700_000_000_000);
+
+    #[test]
+    fn a_state_is_named_by_number_time_or_checkpoint() {
+        let time = |ms| Reference::Time(WallMs(ms));
+        for (text, meant) in [
+            ("17", Reference::Txid(Txid(17))),
+            ("2023-11-14T22:13:20Z", time(NOW.0)),
+            ("2023-11-15T00:13:20.250+02:00", time(NOW.0 + 250)),
+            ("5 minutes ago", time(NOW.0 - 300_000)),
+            ("1h 30min ago", time(NOW.0 - 5_400_000)),
+            ("250ms ago", time(NOW.0 - 250)),
+            ("before-upgrade", Reference::Checkpoint("before-upgrade".into())),
+        ] {
+            assert_eq!(Reference::parse(text, NOW).unwrap(), meant, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_state_is_refused() {
+        for text in ["", "0", "99999999999999999999999", "five minutes ago", "5 fortnights ago", "12:00", "a/b"] {
+            assert_eq!(Reference::parse(text, NOW).unwrap_err().kind(), ErrorKind::Invalid, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_reference_follows_the_url() {
+        let split = |text| split_reference(text);
+        assert_eq!(split("s3://b/app"), ("s3://b/app".into(), None));
+        assert_eq!(split("s3://b/app@17"), ("s3://b/app".into(), Some("17".into())));
+        assert_eq!(split("s3://b/app@1 h ago?region=x"), ("s3://b/app?region=x".into(), Some("1 h ago".into())));
+        assert_eq!(split("s3://user@b/app"), ("s3://user@b/app".into(), None));
+        assert_eq!(split("dir/a%40b"), ("dir/a%40b".into(), None));
+    }
+}

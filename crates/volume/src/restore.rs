@@ -1,0 +1,117 @@
+//! Back to an earlier state, as a new commit.
+
+use std::sync::Arc;
+
+use futures::{StreamExt as _, stream};
+use plimsoll_model::{Error, ErrorKind, Level, PageNo, Result};
+use serde::Serialize;
+
+use crate::{Snapshot, Volume, WriteTxn};
+
+/// States in a row that may change under a transaction that is just being started.
+const STARTS_MAX: usize = 8;
+/// Pages further apart than this are fetched by requests of their own.
+const NEAR_PAGES: u32 = 64;
+/// Requests for pages at once.
+const PARALLEL: usize = 16;
+const RESTORING: &str = "restoring an earlier state of";
+
+/// What a restore has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Restored {
+    /// The state that is the newest again.
+    pub to_txid: u64,
+    /// The newest state before. Restoring it undoes this.
+    pub from_txid: u64,
+    /// The commit that did it; that of before if nothing differed.
+    pub lsn: u64,
+    /// Pages that differed.
+    pub pages: u64,
+}
+
+impl Volume {
+    /// Makes an earlier state the newest again, as one commit on top of the history, and waits until that is durable.
+    ///
+    /// What has been committed before is made durable first, so that the state before can be restored just as well.
+    /// Only pages that differ are read and written; which these are is known without reading them, but for pages of
+    /// large objects that something else wrote. `renew` gets page 1 of the earlier state and that of the newest, and
+    /// makes of the first what whoever reads the volume recognises as newer than the second.
+    ///
+    /// # Errors
+    /// As [`Volume::begin_write`], [`Snapshot::read`] and [`WriteTxn::commit`]; then nothing has changed, unless
+    /// waiting for durability failed.
+    pub fn restore(&self, target: &Snapshot, renew: impl FnOnce(&mut [u8], &[u8])) -> Result<Restored> {
+        let mut txn = self.begin_on_newest()?;
+        let before = txn.base().again();
+        self.wait(before.lsn(), Level::Durable)?;
+        let (Some(size), Some(same)) = (target.page_size(), before.page_size()) else {
+            return Err(Error::new(ErrorKind::NotFound, RESTORING)
+                .object(self.status().url)
+                .why("nothing was ever written there"));
+        };
+        if size != same {
+            return Err(Error::new(ErrorKind::Corrupt, RESTORING)
+                .object(self.status().url)
+                .why(format!("its pages have {same} bytes, those of the earlier state {size}")));
+        }
+        let newest = Arc::clone(&self.shared().state().view);
+        let from_txid = newest.txid.0;
+        let differing = target.view().differing(&newest);
+        target.fetch_ahead(&differing);
+        let (mut now, mut then) = (vec![0; size.bytes()], vec![0; size.bytes()]);
+        let mut pages = 0;
+        for page in differing.into_iter().filter(|page| *page != PageNo::FIRST) {
+            target.read(page, &mut then)?;
+            before.read(page, &mut now)?;
+            if now != then || !before.page_count().contains(page) {
+                txn.write(page, &then)?;
+                pages += 1;
+            }
+        }
+        target.read(PageNo::FIRST, &mut then)?;
+        before.read(PageNo::FIRST, &mut now)?;
+        let done =
+            |lsn: plimsoll_model::Lsn, pages| Restored { to_txid: target.view().txid.0, from_txid, lsn: lsn.0, pages };
+        if pages == 0 && now == then && before.page_count() == target.page_count() {
+            return Ok(done(before.lsn(), 0));
+        }
+        renew(&mut then, &now);
+        txn.write(PageNo::FIRST, &then)?;
+        let receipt = txn.commit(target.page_count(), Level::Durable)?;
+        receipt.wait(Level::Durable)?;
+        Ok(done(receipt.lsn(), pages + 1))
+    }
+
+    /// Starts a write transaction on whatever is the newest state.
+    fn begin_on_newest(&self) -> Result<WriteTxn> {
+        for _ in 1..STARTS_MAX {
+            match self.begin_write(&self.snapshot()?) {
+                // Taking the volume may show a newer state than the one that was looked at.
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                other => return other,
+            }
+        }
+        self.begin_write(&self.snapshot()?)
+    }
+}
+
+impl Snapshot {
+    /// Brings pages here, several at once. What fails is asked for again by whoever reads it.
+    fn fetch_ahead(&self, pages: &[PageNo]) {
+        let mut starts: Vec<PageNo> = Vec::new();
+        for page in pages {
+            if starts.last().is_none_or(|start| page.get() - start.get() >= NEAR_PAGES) {
+                starts.push(*page);
+            }
+        }
+        let Some(size) = self.page_size() else { return };
+        let fetches = starts.into_iter().map(|page| async move {
+            let mut bytes = vec![0; size.bytes()];
+            if let Err(error) = self.bring(page, &mut bytes).await {
+                tracing::debug!(%error, "a page could not be fetched ahead");
+            }
+        });
+        let all = stream::iter(fetches).buffer_unordered(PARALLEL).collect::<Vec<()>>();
+        self.shared().config.host.tasks.wait(async { drop(all.await) });
+    }
+}

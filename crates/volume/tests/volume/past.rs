@@ -1,0 +1,173 @@
+//! Earlier states: looking at them, and going back to them.
+
+use plimsoll_host::WallMs;
+use plimsoll_model::{ErrorKind, Level, PageCount, Txid};
+use plimsoll_store::fault::Op;
+use plimsoll_volume::{Reference, Snapshot, Volume};
+
+use crate::world::{Machine, World, content, get, marks, page, put};
+
+fn all(snapshot: &Snapshot) -> Vec<u64> {
+    snapshot.page_count().pages().map(|page| get(snapshot, page.get())).collect()
+}
+
+fn at(volume: &Volume, txid: u64) -> Snapshot {
+    volume.at(&Reference::Txid(Txid(txid))).unwrap()
+}
+
+fn keep(_earlier: &mut [u8], _newest: &[u8]) {}
+
+fn wall(machine: &Machine) -> WallMs {
+    machine.host().clock.wall()
+}
+
+#[test]
+fn every_state_of_the_retention_can_be_looked_at_by_number_and_by_time() {
+    let world = World::new(1);
+    let machine = world.machine("a");
+    let volume = machine.open(&[]);
+    let mut moments = Vec::new();
+    for mark in 1..=9 {
+        let count = if mark < 5 { 3 } else { 2 };
+        put(&volume, &[(1, mark), (2, mark * 10)], count, Level::Durable).unwrap();
+        moments.push((wall(&machine), volume.status().txid, mark, count));
+        world.run_for(1000);
+    }
+    let reader = world.machine("b").open_read_only(&[]);
+    for (time, txid, mark, count) in moments {
+        let expected: Vec<u64> = [mark, mark * 10, 0][..count as usize].into();
+        assert_eq!(all(&at(&volume, txid)), expected);
+        assert_eq!(all(&at(&reader, txid)), expected);
+        for later in [0, 999] {
+            let seen = reader.at(&Reference::Time(WallMs(time.0 + later))).unwrap();
+            assert_eq!((seen.txid(), all(&seen)), (Txid(txid), expected.clone()));
+        }
+    }
+    let before = Reference::Time(WallMs(wall(&machine).0 - 3_600_000));
+    assert_eq!(reader.at(&before).err().unwrap().kind(), ErrorKind::NotFound);
+    assert_eq!(reader.at(&Reference::Txid(Txid(99))).err().unwrap().kind(), ErrorKind::NotFound);
+    assert_eq!(reader.at(&Reference::Checkpoint("none".into())).err().unwrap().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_state_that_was_merged_away_is_not_found_and_the_one_before_it_answers_for_its_time() {
+    let world = World::new(2);
+    let machine = world.machine("a");
+    let volume = machine.open(&[("l0_retention_ms", "1000"), ("compaction_levels_ms", "3600000")]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    volume.compact().unwrap();
+    world.run_for(3000);
+    put(&volume, &[(1, 2)], 1, Level::Durable).unwrap();
+    let merged = (wall(&machine), volume.status().txid);
+    put(&volume, &[(1, 3)], 1, Level::Durable).unwrap();
+    world.run_for(5000);
+    put(&volume, &[(1, 4)], 1, Level::Durable).unwrap();
+    world.run_for(5000);
+    volume.compact().unwrap();
+    volume.compact().unwrap();
+    assert_eq!(volume.at(&Reference::Txid(Txid(merged.1))).err().unwrap().kind(), ErrorKind::NotFound);
+    assert_eq!(all(&volume.at(&Reference::Time(merged.0)).unwrap()), [1]);
+}
+
+#[test]
+fn an_earlier_state_is_not_written_to() {
+    let world = World::new(3);
+    let volume = world.machine("a").open(&[]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    let past = at(&volume, volume.status().txid);
+    put(&volume, &[(1, 2)], 1, Level::Durable).unwrap();
+    assert_eq!(volume.begin_write(&past).err().unwrap().kind(), ErrorKind::Conflict);
+    assert_eq!((all(&past), marks(&volume)), (vec![1], vec![2]));
+}
+
+#[test]
+fn a_restore_is_a_commit_that_changes_what_differs_and_can_be_undone() {
+    let world = World::new(4);
+    let volume = world.machine("a").open(&[]);
+    let first: Vec<(u32, u64)> = (1..=300).map(|number| (number, u64::from(number))).collect();
+    put(&volume, &first, 300, Level::Durable).unwrap();
+    let before = volume.status().txid;
+    put(&volume, &[(1, 77), (2, 1000), (200, 2000)], 250, Level::Durable).unwrap();
+    // Not durable when the restore begins.
+    put(&volume, &[(3, 3000), (260, 9)], 260, Level::Buffered).unwrap();
+    let changed = marks(&volume);
+    let reader = volume.snapshot().unwrap();
+    let other = world.machine("b").open_read_only(&[]);
+
+    let done = volume.restore(&at(&volume, before), |earlier, newest| {
+        assert_eq!((earlier.to_vec(), newest.to_vec()), (content(1), content(77)));
+        earlier.copy_from_slice(&content(78));
+    });
+    let done = done.unwrap();
+    // Pages 1, 2, 3 and 200, and those that had been cut off.
+    assert_eq!((done.to_txid, done.pages), (before, 4 + 50));
+    let mut expected: Vec<u64> = (1..=300).collect();
+    expected[0] = 78;
+    assert_eq!(marks(&volume), expected);
+    other.refresh().unwrap();
+    assert_eq!(marks(&other), expected, "it is durable");
+    assert_eq!(all(&reader), changed, "whoever was reading goes on in its state");
+
+    let undone = volume.restore(&at(&volume, done.from_txid), keep).unwrap();
+    // Pages 1, 2, 3 and 200, and those from 251 on: zeros, but for the last, which the restore had put back.
+    assert_eq!(undone.pages, 4 + 10);
+    assert_eq!(marks(&volume), changed);
+}
+
+#[test]
+fn a_restore_to_the_newest_state_changes_nothing() {
+    let world = World::new(5);
+    let volume = world.machine("a").open(&[]);
+    put(&volume, &[(1, 1), (2, 2)], 2, Level::Durable).unwrap();
+    let (txid, head) = (volume.status().txid, volume.head());
+    let done = volume.restore(&at(&volume, txid), |_, _| panic!("nothing differs")).unwrap();
+    assert_eq!((done.pages, done.lsn, volume.status().txid), (0, head.0, txid));
+}
+
+#[test]
+fn a_restore_waits_for_nobody_who_is_writing() {
+    let world = World::new(6);
+    let volume = world.machine("a").open(&[]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    let past = at(&volume, volume.status().txid);
+    put(&volume, &[(1, 2)], 1, Level::Durable).unwrap();
+    let mut txn = volume.begin_write(&volume.snapshot().unwrap()).unwrap();
+    assert_eq!(volume.restore(&past, keep).unwrap_err().kind(), ErrorKind::Held);
+    txn.write(page(1), &content(3)).unwrap();
+    txn.commit(PageCount(1), Level::Durable).unwrap();
+    volume.restore(&past, keep).unwrap();
+    assert_eq!(marks(&volume), [1]);
+}
+
+/// Requests of a restore of a few pages, in a volume of so many.
+fn requests(pages: u32) -> usize {
+    let world = World::new(7);
+    let machine = world.machine("a");
+    let volume = machine.open(&[]);
+    let base = volume.snapshot().unwrap();
+    let mut txn = volume.begin_write(&base).unwrap();
+    for number in 1..=pages {
+        let noise: Vec<u8> = (0..content(0).len() / 8).flat_map(|_| world.chance().bits().to_le_bytes()).collect();
+        txn.write(page(number), &noise).unwrap();
+    }
+    txn.commit(PageCount(pages), Level::Durable).unwrap().wait(Level::Durable).unwrap();
+    let before = volume.status().txid;
+    put(&volume, &[(1, 1), (5, 2), (9, 3)], pages, Level::Durable).unwrap();
+    // Another host, which has nothing of it.
+    volume.close().unwrap();
+    let elsewhere = world.machine("b");
+    let volume = elsewhere.open(&[]);
+    put(&volume, &[(1, 2)], pages, Level::Durable).unwrap();
+    elsewhere.remote.asked();
+    assert_eq!(volume.restore(&at(&volume, before), keep).unwrap().pages, 3);
+    let asked = elsewhere.remote.asked();
+    assert!(asked.iter().any(|(op, _)| *op == Op::Create));
+    asked.len()
+}
+
+#[test]
+fn a_restore_costs_as_many_requests_in_a_large_volume_as_in_a_small_one() {
+    let (small, large) = (requests(2_000), requests(20_000));
+    assert!(large <= small + 2, "{small} and {large}");
+    assert!(large < 40, "{large}");
+}

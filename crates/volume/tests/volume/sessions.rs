@@ -1,0 +1,185 @@
+//! Session tokens, and how far readers are behind.
+
+use std::time::Duration;
+
+use plimsoll_model::{ErrorKind, Level};
+use plimsoll_store::fault::Op;
+
+use crate::world::{World, marks, put};
+
+const LAZY: [(&str, &str); 2] = [("sync_interval_ms", "5000"), ("max_loss_window_ms", "600000")];
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[test]
+fn whoever_brings_a_token_reads_what_its_session_has_written_on_any_host() {
+    let world = World::new(1);
+    let volume = world.machine("a").open(&LAZY);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    let follower = world.machine("b").open_read_only(&[("follow_interval_ms", "60000")]);
+    assert_eq!(marks(&follower), [1]);
+    put(&volume, &[(1, 2)], 1, Level::Durable).unwrap();
+    follower.wait_token(&volume.token().unwrap(), MINUTE * 2).unwrap();
+    assert_eq!(marks(&follower), [2]);
+    let quick = world.machine("c").open_read_only(&[("follow_interval_ms", "100")]);
+    for mark in 3..10 {
+        put(&volume, &[(1, mark)], 1, Level::Buffered).unwrap();
+        quick.wait_token(&volume.token().unwrap(), MINUTE).unwrap();
+        assert_eq!(marks(&quick), [mark]);
+    }
+    // What a reader has seen it can carry on, also to a host that starts anew.
+    let seen = quick.token().unwrap();
+    let fresh = world.machine("d").open_read_only(&[]);
+    fresh.wait_token(&seen, Duration::ZERO).unwrap();
+    volume.wait_token(&seen, Duration::ZERO).unwrap();
+}
+
+#[test]
+fn a_token_survives_the_move_of_its_writer() {
+    let world = World::new(2);
+    let (first, second) = (world.machine("first"), world.machine("second"));
+    let volume = first.open(&LAZY);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    put(&volume, &[(1, 2)], 1, Level::Buffered).unwrap();
+    let token = volume.token().unwrap();
+    volume.release().unwrap();
+    let other = second.open(&LAZY);
+    put(&other, &[(1, 3)], 1, Level::Buffered).unwrap();
+    other.wait_token(&token, MINUTE).unwrap();
+    let follower = world.machine("third").open_read_only(&[]);
+    follower.wait_token(&token, MINUTE).unwrap();
+}
+
+#[test]
+fn a_token_of_a_commit_that_was_lost_with_its_writer_is_an_error_at_once() {
+    let world = World::new(3);
+    let mut first = world.machine("first");
+    let volume = first.open(&LAZY);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    put(&volume, &[(1, 2)], 1, Level::Buffered).unwrap();
+    let (lost, kept) = (volume.token().unwrap(), 1);
+    first.kill();
+    let other = world.machine("second").open(&[]);
+    other.take_over().unwrap();
+    // The new writer's commits get the same numbers.
+    for mark in 3..6 {
+        put(&other, &[(1, mark)], 1, Level::Durable).unwrap();
+    }
+    let follower = world.machine("third").open_read_only(&[]);
+    for volume in [&follower, &other] {
+        let before = world.now();
+        let error = volume.wait_token(&lost, MINUTE * 60).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+        assert!(error.to_string().contains("was lost"), "{error}");
+        assert!(world.now() - before < MINUTE);
+    }
+    assert_eq!(kept, 1);
+}
+
+#[test]
+fn a_wait_for_what_is_not_synced_ends_with_its_time() {
+    let world = World::new(4);
+    let volume = world.machine("a").open(&[("sync_interval_ms", "600000"), LAZY[1]]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    put(&volume, &[(1, 2)], 1, Level::Buffered).unwrap();
+    let token = volume.token().unwrap();
+    let machine = world.machine("b");
+    let follower = machine.open_read_only(&[("follow_interval_ms", "1000")]);
+    machine.remote.asked();
+    let before = world.now();
+    let error = follower.wait_token(&token, Duration::from_secs(30)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!((world.now() - before).as_secs(), 30);
+    let asked = machine.remote.asked().len();
+    assert!(asked <= 30 + 5, "{asked} requests in 30 looks");
+    let elsewhere = World::new(5);
+    let other = elsewhere.machine("a").open(&[]);
+    put(&other, &[(1, 1)], 1, Level::Durable).unwrap();
+    assert_eq!(other.wait_token(&token, MINUTE).unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn the_lag_of_a_reader_is_told_in_syncs_and_time() {
+    let world = World::new(6);
+    let volume = world.machine("a").open(&[]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    let follower = world.machine("b").open_read_only(&[]);
+    assert_eq!(follower.lag().unwrap(), plimsoll_volume::Lag::default());
+    world.run_for(2000);
+    for mark in 2..=4 {
+        put(&volume, &[(1, mark)], 1, Level::Durable).unwrap();
+    }
+    world.run_for(3000);
+    let lag = follower.lag().unwrap();
+    assert_eq!(lag.txids, 3);
+    assert!(lag.ms >= 5000, "{lag:?}");
+    follower.refresh().unwrap();
+    assert_eq!((follower.lag().unwrap().txids, volume.lag().unwrap().txids), (0, 0));
+}
+
+#[test]
+fn a_follower_that_reads_all_the_time_asks_no_more_often_than_its_interval() {
+    let world = World::new(7);
+    let volume = world.machine("a").open(&[("sync_interval_ms", "100")]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    let machine = world.machine("b");
+    let follower = machine.open_read_only(&[("follow_interval_ms", "2000")]);
+    marks(&follower);
+    machine.remote.asked();
+    for _ in 0..6000 {
+        follower.snapshot().unwrap();
+        world.run_for(10);
+    }
+    let asked = machine.remote.asked().len();
+    assert!((25..=35).contains(&asked), "{asked} requests in 30 intervals");
+}
+
+#[test]
+fn volumes_that_are_idle_closed_or_not_read_cost_no_request_in_a_day() {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+    let world = World::new(8);
+    let [idle, closed, unread] = ["idle", "closed", "unread"].map(|name| world.machine(name));
+    let volume = closed.open(&[]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    volume.close().unwrap();
+    let writer = idle.open(&[("idle_release_ms", "5000"), ("compaction_levels_ms", "30000,300000,3600000")]);
+    put(&writer, &[(1, 2)], 1, Level::Durable).unwrap();
+    let follower = unread.open_read_only(&[]);
+    marks(&follower);
+    world.run_for(60_000);
+    for machine in [&idle, &closed, &unread] {
+        machine.remote.asked();
+    }
+    world.run_for(DAY_MS);
+    for machine in [&idle, &closed, &unread] {
+        assert_eq!(machine.remote.asked(), [], "{}", machine.name);
+    }
+    assert_eq!(marks(&follower), [2]);
+}
+
+#[test]
+fn a_read_only_open_never_tries_to_write() {
+    let world = World::new(9);
+    let writer = world.machine("a");
+    let volume = writer.open(&[]);
+    put(&volume, &[(1, 1), (2, 1)], 2, Level::Durable).unwrap();
+    let first = volume.status().txid;
+    let reader = world.machine("b");
+    let follower = reader.open_read_only(&[("hydrate", "true")]);
+    for mark in 2..5 {
+        put(&volume, &[(1, mark)], 2, Level::Durable).unwrap();
+        follower.wait_token(&volume.token().unwrap(), MINUTE).unwrap();
+        assert_eq!(marks(&follower), [mark, 1]);
+    }
+    // Whatever else it is asked for, also what it has to refuse.
+    let past = follower.at(&plimsoll_volume::Reference::Txid(plimsoll_model::Txid(first))).unwrap();
+    let _ = (follower.lag(), follower.token(), follower.sync(), follower.release(), follower.compact());
+    let _ = (follower.take_over(), follower.restore(&past, |_, _| {}), follower.status());
+    assert!(follower.begin_write(&follower.snapshot().unwrap()).is_err());
+    volume.close().unwrap();
+    world.run_for(120_000);
+    assert_eq!(marks(&follower), [4, 1]);
+    follower.close().unwrap();
+    let wrote: Vec<_> =
+        reader.remote.asked().into_iter().filter(|(op, _)| matches!(op, Op::Create | Op::Put | Op::Delete)).collect();
+    assert_eq!(wrote, []);
+}

@@ -1,0 +1,94 @@
+//! An agent's database as a pointer: looked at as it was, brought back, read elsewhere, moved, and accounted for.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::stage::{Stage, say};
+
+/// Rows that are written when the host dies.
+const LAST_WORDS: u64 = 40;
+/// How long a sign of life is waited for.
+const PATIENCE: u32 = 600;
+
+/// Plays it.
+///
+/// # Errors
+/// When something is not as it was told.
+pub(super) fn play(stage: &Stage) -> Result<()> {
+    let url = format!("file://{}/store/agent", stage.dir.display());
+    let url = url.as_str();
+    let [agent, reader, other] = ["agent", "reader", "other"].map(|name| stage.host(name));
+
+    say("An agent keeps what it knows in a database at a URL.");
+    stage.show(&agent, &["create", url])?;
+    let knows = "CREATE TABLE log(n INTEGER PRIMARY KEY, note TEXT); \
+                 INSERT INTO log(note) VALUES ('met Ada'), ('met Grace'), ('met Edsger')";
+    stage.show(&agent, &["sql", url, knows])?;
+    let good = stage.ask(&agent, &["status", url])?["txid"].to_string();
+    println!("That state is TXID {good}.");
+
+    say("Then it makes a mistake.");
+    stage.show(&agent, &["sql", url, "DROP TABLE log; CREATE TABLE log(n INTEGER PRIMARY KEY, note TEXT)"])?;
+    let now = stage.rows(&agent, url)?;
+    println!("{now} rows");
+    ensure!(now == 0, "the mistake left {now} rows");
+
+    say("The state before is still there: it can be looked at by number, or by time.");
+    let past = format!("{url}@{good}");
+    let seen = stage.rows(&agent, &past)?;
+    println!("{seen} rows");
+    ensure!(seen == 3, "{seen} rows of 3 are in the earlier state");
+    stage.fails(&agent, 1, &["sql", &past, "DELETE FROM log"])?;
+
+    say("It is brought back as a new commit that changes only what differs. The mistake stays in the history.");
+    stage.show(&agent, &["restore", &past])?;
+    ensure!(stage.rows(&agent, url)? == 3, "the restore did not bring the rows back");
+
+    say("Two readers on another host. A token makes them wait for what its bearer has seen.");
+    let write = "INSERT INTO log(note) VALUES ('told the readers'); SELECT plimsoll_token() AS token";
+    let token = stage.ask(&agent, &["sql", url, write])?["token"].as_str().context("no token")?.to_owned();
+    for _ in 0..2 {
+        let read =
+            format!("SELECT plimsoll_wait_token('{token}') IS NOT NULL AS waited; SELECT count(*) AS n FROM log");
+        stage.show(&reader, &["sql", url, "--read-only", &read])?;
+    }
+    ensure!(stage.rows(&reader, url)? == 4, "the readers miss what the token stands for");
+
+    say("The agent's host dies with work that is only on its disk. It had told the store how much that was.");
+    let status = ["status", url];
+    stage.write_until(&agent, url, "sync_interval_ms=60000", LAST_WORDS, || {
+        for _ in 0..PATIENCE {
+            if stage.quietly(&other, &status)?["load"]["commits"].as_u64() >= Some(LAST_WORDS) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        anyhow::bail!("the writer gave no sign of life")
+    })?;
+
+    say("Another host goes on at once, and is told what is missing.");
+    let report = stage.ask(&other, &["takeover", url])?;
+    let lost = &report["loss"];
+    println!("{lost:#}");
+    ensure!(lost["commits"].as_u64() == Some(LAST_WORDS), "{LAST_WORDS} commits were lost, the report says {lost}");
+    stage.show(&other, &["sql", url, "INSERT INTO log(note) VALUES ('went on elsewhere')"])?;
+    stage.show(&other, &["status", url])?;
+
+    say("The first host comes back. What it had acknowledged is kept aside there, never merged in by itself.");
+    stage.fails(&agent, 4, &["sync", url])?;
+    stage.show(&agent, &["stranded", "ls", url])?;
+    let diff = stage.ask(&agent, &["stranded", "diff", url])?;
+    let table = diff["tables"].as_array().and_then(|tables| tables.first()).unwrap_or(&Value::Null);
+    println!("{table}");
+    ensure!(table["only_stranded"].as_u64() == Some(LAST_WORDS), "the journal kept aside holds something else");
+    let file = stage.dir.join("stranded.db");
+    stage.show(&agent, &["stranded", "export", url, &file.display().to_string()])?;
+    ensure!(file.is_file(), "the export is not there");
+
+    say("Moving on purpose loses nothing: everything becomes durable, and the next host need not wait.");
+    stage.show(&other, &["release", url])?;
+    stage.show(&reader, &["sql", url, "INSERT INTO log(note) VALUES ('moved'); SELECT count(*) FROM log"])?;
+    stage.show(&reader, &["verify", url])
+}
