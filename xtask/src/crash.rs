@@ -9,7 +9,7 @@ use crate::{process, workspace};
 /// See `--help` after `--` for what it can do.
 #[derive(clap::Args)]
 pub(crate) struct Crash {
-    /// --rounds, --seconds, --seed, --store file|s3, --mode same|other|mixed, --jobs
+    /// --rounds, --seconds, --seed, --store file|s3, --mode same|other|mixed, --power, --jobs
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     options: Vec<String>,
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use plimsoll_host::crash::{self, Point};
 use plimsoll_ltx::FileId;
 use plimsoll_model::{Epoch, Error, ErrorKind, PageSize, Result, Stamp, WriterId};
 use plimsoll_store::Body;
@@ -66,6 +67,7 @@ pub async fn acquire(
     let (head, inherited) = fenced.map(|fenced| (fenced.head, fenced.inherited)).unzip();
     let lease = Lease::new(context.clone(), holder, head, inherited, looked);
     lease.introduce().await?;
+    crash::here(Point::Introduced);
     Ok(lease)
 }
 
@@ -103,7 +105,9 @@ async fn take_epoch(context: &Context, ask: &Acquire) -> Result<Taken> {
             nonce: context.host.chance.bits(),
         };
         let (key, bytes) = (epoch_key(epoch), record::encode(&record));
+        crash::here(Point::EpochTake);
         if insist(context, || create_record(context, &key, &bytes).boxed()).await? {
+            crash::here(Point::EpochTaken);
             let closed = standing.status.as_ref().is_some_and(|seen| seen.record.closed);
             let other = standing.holder.as_ref().is_none_or(|holder| holder.writer != ask.writer);
             let taken_from = Some(standing.epoch).filter(|before| !before.is_zero() && !closed && other);
@@ -119,6 +123,7 @@ async fn make_volume(context: &Context, ask: &Acquire) -> Result<()> {
     let bytes = record::encode(&record);
     // Losing this race is fine: then the volume exists.
     insist(context, || create_record(context, volume_key(), &bytes).boxed()).await?;
+    crash::here(Point::VolumeMade);
     Ok(())
 }
 
@@ -161,7 +166,9 @@ async fn fence(
         let body = fence_body(&head, epoch, stamp)?;
         let checksum = checksum_of(&body)?;
         let id = FileId::sync(txid);
+        crash::here(Point::FencePublish);
         let whose = insist(context, || create_ltx(context, &id, body.clone(), stamp, checksum).boxed()).await?;
+        crash::here(Point::FencePublished);
         if whose != Whose::Ours {
             continue;
         }

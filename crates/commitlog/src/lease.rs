@@ -6,7 +6,10 @@ use futures::{
     FutureExt as _,
     future::{join, try_join},
 };
-use plimsoll_host::Mono;
+use plimsoll_host::{
+    Mono,
+    crash::{self, Point},
+};
 use plimsoll_ltx::FileId;
 use plimsoll_model::{Epoch, Error, ErrorKind, Lsn, PageCount, PageSize, Result, Stamp, Txid, WriterId};
 use plimsoll_store::Body;
@@ -176,7 +179,9 @@ impl Lease {
         let _syncing = self.syncing.lock().await;
         self.intend(&sync)?;
         let id = FileId::sync(sync.txid);
+        crash::here(Point::SyncCreate);
         let whose = create_ltx(&self.context, &id, sync.body.clone(), sync.stamp, sync.checksum).await?;
+        crash::here(Point::SyncCreated);
         let answered = self.context.now();
         if let Whose::Theirs(winner) = whose {
             return Ok(Outcome::Fenced(self.fenced(winner, true).await));
@@ -240,7 +245,9 @@ impl Lease {
         if self.state().pending.is_some() {
             return Err(self.invalid(DOING, "the outcome of a sync is not known yet").hint("finish the sync first"));
         }
+        crash::here(Point::EpochClose);
         self.report(report, true).await?;
+        crash::here(Point::EpochClosed);
         self.state().over = Some(Over::Closed);
         Ok(())
     }

@@ -5,14 +5,18 @@ use std::{
     io::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
+    process::Command,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
+
+use plimsoll_host::crash::Point;
 
 use crate::{
     child::{Child, Launch, Silence, panics},
     hosts::Hosts,
     ledger::{Ledger, Loss},
+    power::Mounted,
     profile::Profile,
     random::Random,
     server,
@@ -44,13 +48,19 @@ pub struct Tally {
     pub in_opening: AtomicU64,
     /// Of these, processes that were killed while closing.
     pub in_closing: AtomicU64,
+    /// Of these, processes that killed themselves at a named point.
+    pub at_points: AtomicU64,
+    /// Of these, processes that ended because a sync failed.
+    pub by_failed_syncs: AtomicU64,
+    /// Rounds after which the power went.
+    pub power_losses: AtomicU64,
     /// Of these, processes that closed.
     pub closed: AtomicU64,
     /// Databases that were checked row by row.
     pub checks: AtomicU64,
     /// Transactions that were acknowledged.
     pub acked: AtomicU64,
-    /// Acknowledged transactions that a lost host took with it.
+    /// Acknowledged transactions that a lost host, or lost power, took with it.
     pub lost: AtomicU64,
     /// Hosts that came back and had to keep their journal aside.
     pub stranded: AtomicU64,
@@ -73,6 +83,8 @@ pub struct Campaign {
     pub seed: u64,
     /// What happens to hosts.
     pub mode: Mode,
+    /// Whether disks lose power. Then hosts stay, whatever the mode.
+    pub power: bool,
     /// The S3 server; without one, volumes are directories.
     pub server: Option<SocketAddr>,
 }
@@ -88,6 +100,29 @@ enum Arrival {
     Back,
 }
 
+/// Why a process is not to be killed as planned.
+enum Trouble {
+    /// It ended by itself.
+    Gone(&'static str),
+    /// Something is wrong.
+    Found(String),
+}
+
+impl Trouble {
+    fn words(self) -> String {
+        match self {
+            Trouble::Gone(words) => words.to_owned(),
+            Trouble::Found(words) => words,
+        }
+    }
+}
+
+impl From<String> for Trouble {
+    fn from(found: String) -> Self {
+        Trouble::Found(found)
+    }
+}
+
 struct Voyage<'a> {
     campaign: &'a Campaign,
     tally: &'a Tally,
@@ -98,6 +133,14 @@ struct Voyage<'a> {
     random: Random,
     ledger: Ledger,
     hosts: Hosts,
+    /// The disk that loses power, if one does.
+    disk: Option<Mounted>,
+    /// It has, and nobody has looked since.
+    in_the_dark: bool,
+    /// Syncs of the running worker's disk fail.
+    failing: bool,
+    /// The running worker has closed.
+    closed: bool,
     /// Host of the last worker that got to read the volume.
     holder: u64,
     arrival: Arrival,
@@ -120,6 +163,7 @@ impl Campaign {
             let mut voyage = Voyage::new(self, tally, &dir, number).map_err(|error| error.to_string())?;
             voyage.sail(&go_on).map_err(|error| {
                 tally.failed.store(true, Ordering::Relaxed);
+                voyage.keep_disk();
                 format!(
                     "seed {}, volume {number}, generation {}, host {}: {error}\nkept: {}\nsettings: {:?}",
                     self.seed,
@@ -129,6 +173,7 @@ impl Campaign {
                     voyage.profile.settings
                 )
             })?;
+            drop(voyage);
             fs::remove_dir_all(&dir).map_err(|error| error.to_string())?;
         }
         Ok(())
@@ -141,9 +186,13 @@ impl<'a> Voyage<'a> {
         let mut random = Random::of(campaign.seed, number);
         let seed = random.bits();
         let profile = Profile::any(&mut random);
+        let place = dir.join("disk");
+        let disk = if campaign.power { Some(Mounted::new(&place, random.bits())?) } else { None };
+        // A store of its own is another machine, whose power does not go.
+        let store = if disk.is_some() && random.once_in(2) { place.join("store") } else { dir.join("store") };
         let database = match campaign.server {
             Some(_) => server::url(&format!("{seed:016x}")),
-            None => dir.join("store").display().to_string(),
+            None => store.display().to_string(),
         };
         Ok(Voyage {
             campaign,
@@ -154,7 +203,11 @@ impl<'a> Voyage<'a> {
             ledger: Ledger::new(seed, profile.max_dirty_bytes),
             profile,
             random,
-            hosts: Hosts::new(dir),
+            hosts: Hosts::new(if disk.is_some() { &place } else { dir }),
+            disk,
+            in_the_dark: false,
+            failing: false,
+            closed: false,
             holder: 1,
             arrival: Arrival::New,
             opened: false,
@@ -171,6 +224,7 @@ impl<'a> Voyage<'a> {
             self.change_hosts().map_err(|error| error.to_string())?;
             self.round()?;
             count(&self.tally.rounds, 1);
+            self.lose_power().map_err(|error| format!("power loss: {error}"))?;
             if let Some(text) = panics(&self.dir.join("errors")) {
                 return Err(format!("a process panicked: {text}"));
             }
@@ -190,6 +244,7 @@ impl<'a> Voyage<'a> {
 
     fn change_hosts(&mut self) -> std::io::Result<()> {
         let stay = match self.campaign.mode {
+            _ if self.disk.is_some() => true,
             Mode::Same => true,
             Mode::Other => false,
             Mode::Mixed => self.random.below(10) < 5,
@@ -221,61 +276,107 @@ impl<'a> Voyage<'a> {
         }
     }
 
+    /// Copies what is on the disk to where it stays.
+    fn keep_disk(&self) {
+        if self.disk.is_some() {
+            // Without it only the looking is harder.
+            let _ = Command::new("cp").arg("-a").args([self.dir.join("disk"), self.dir.join("disk-left")]).status();
+        }
+    }
+
+    /// Syncs may begin to fail at any time.
+    fn spoil_syncs(&mut self) {
+        let Some(disk) = &self.disk else { return };
+        self.failing = self.random.once_in(8);
+        let (after, count) = if self.failing { (self.random.below(60), 1 + self.random.below(3)) } else { (0, 0) };
+        disk.disk().fail_syncs(after, count);
+    }
+
+    fn lose_power(&mut self) -> std::io::Result<()> {
+        if let Some(disk) = &mut self.disk
+            && !self.random.once_in(4)
+        {
+            disk.power_loss()?;
+            self.in_the_dark = true;
+            count(&self.tally.power_losses, 1);
+            self.note("the power went");
+        }
+        Ok(())
+    }
+
     fn round(&mut self) -> Result<(), String> {
         self.generation += 1;
-        self.opened = false;
-        let arguments = [
+        (self.opened, self.closed) = (false, false);
+        self.spoil_syncs();
+        let mut arguments = vec![
             "worker".to_owned(),
             format!("--database={}", self.database),
             format!("--seed={}", self.seed),
             format!("--generation={}", self.generation),
         ];
+        let armed = self.random.once_in(3);
+        if armed {
+            let point = Point::ALL[usize::try_from(self.random.below(Point::ALL.len() as u64)).unwrap_or(0)];
+            let nth = if self.random.once_in(2) { 1 } else { 1 + self.random.below(30) };
+            arguments.push(format!("--crash-at={}:{nth}", point.name()));
+        }
         // A host that has the volume needs no leave: it sees that its old process is gone.
-        let launch = self.launch(&arguments, &self.hosts.current.state, !self.hosts.current.has_volume);
+        // After a power loss it may not know itself any more.
+        let takeover = !self.hosts.current.has_volume || self.in_the_dark;
+        let launch = self.launch(&arguments, &self.hosts.current.state, takeover);
         let mut child = Child::start(&launch).map_err(|error| error.to_string())?;
+        match self.life(&child) {
+            Err(Trouble::Gone(_)) if armed && child.was_killed() => {
+                count(&self.tally.at_points, 1);
+                self.note("died at a point");
+            }
+            Err(Trouble::Gone(_)) if self.failing => count(&self.tally.by_failed_syncs, 1),
+            lived => lived.map_err(Trouble::words)?,
+        }
+        self.kill(child)?;
+        count(&self.tally.closed, u64::from(self.closed));
+        Ok(())
+    }
+
+    /// One process from its start to the moment at which it is to be killed.
+    fn life(&mut self, child: &Child) -> Result<(), Trouble> {
         let started = Instant::now();
         if self.random.once_in(7) {
             let at = started + Duration::from_millis(1 + self.random.below(120));
-            if !self.listen(&child, at)? {
-                return Err("the process ended by itself".to_owned());
-            }
-            self.kill(child)?;
+            self.listen_to_the_living(child, at, "the process ended by itself")?;
             count(&self.tally.in_opening, u64::from(!self.opened));
             return Ok(());
         }
-        self.listen_for_opening(&child)?;
+        self.listen_for_opening(child)?;
         let span = if self.random.once_in(10) { 1500 } else { 300 };
         let at = Instant::now() + Duration::from_millis(1 + self.random.below(span));
-        if !self.listen(&child, at)? {
-            return Err("the process ended by itself".to_owned());
-        }
+        self.listen_to_the_living(child, at, "the process ended by itself")?;
         match self.random.below(20) {
             0 => {
                 child.put_to_sleep();
                 std::thread::sleep(Duration::from_millis(100 + self.random.below(2500)));
                 child.wake();
                 let at = Instant::now() + Duration::from_millis(1 + self.random.below(100));
-                if !self.listen(&child, at)? {
-                    return Err("the process ended by itself after a sleep".to_owned());
-                }
+                self.listen_to_the_living(child, at, "the process ended by itself after a sleep")?;
             }
             1 | 2 => {
                 child.tell_to_close();
                 let at = Instant::now() + Duration::from_millis(self.random.below(80));
-                if self.listen(&child, at)? {
-                    count(&self.tally.in_closing, 1);
-                }
+                count(&self.tally.in_closing, u64::from(self.listen(child, at)?));
             }
             3 => {
                 child.tell_to_close();
-                if self.listen(&child, Instant::now() + PATIENCE)? {
-                    return Err("closing hangs".to_owned());
+                if self.listen(child, Instant::now() + PATIENCE)? {
+                    return Err(Trouble::Found("closing hangs".to_owned()));
                 }
-                count(&self.tally.closed, 1);
             }
             _ => {}
         }
-        self.kill(child)
+        Ok(())
+    }
+
+    fn listen_to_the_living(&mut self, child: &Child, until: Instant, gone: &'static str) -> Result<(), Trouble> {
+        if self.listen(child, until)? { Ok(()) } else { Err(Trouble::Gone(gone)) }
     }
 
     /// Listens until a moment. Returns whether the process still had something to say.
@@ -289,12 +390,12 @@ impl<'a> Voyage<'a> {
         }
     }
 
-    fn listen_for_opening(&mut self, child: &Child) -> Result<(), String> {
+    fn listen_for_opening(&mut self, child: &Child) -> Result<(), Trouble> {
         let deadline = Instant::now() + PATIENCE;
         match child.next(deadline) {
-            Ok(said) => self.hear(&said),
-            Err(Silence::NotYet) => Err("opening hangs".to_owned()),
-            Err(Silence::Gone) => Err("the process ended by itself while opening".to_owned()),
+            Ok(said) => Ok(self.hear(&said)?),
+            Err(Silence::NotYet) => Err(Trouble::Found("opening hangs".to_owned())),
+            Err(Silence::Gone) => Err(Trouble::Gone("the process ended by itself while opening")),
         }
     }
 
@@ -312,12 +413,26 @@ impl<'a> Voyage<'a> {
             count(&self.tally.acked, 1);
             self.hosts.acknowledged();
         }
+        match said {
+            Said::Failed(n, error) if self.failing => {
+                self.note(&format!("transaction {n}: {error}"));
+                return Ok(());
+            }
+            // What it could not make durable is in the journal, as far as that could be synced.
+            Said::Closed(Some(error)) if self.failing => {
+                self.note(&format!("closing: {error}"));
+                return Ok(());
+            }
+            Said::Closed(_) => self.closed = true,
+            _ => {}
+        }
         self.ledger.hear(said, self.generation)
     }
 
     fn check(&mut self, found: &Found) -> Result<(), String> {
         count(&self.tally.checks, 1);
         self.opened = true;
+        let dark = std::mem::take(&mut self.in_the_dark);
         let outdated = std::mem::take(&mut self.hosts.current.outdated);
         // As long as nothing was ever synced, whoever comes back first begins the history.
         let usable = !outdated || self.ledger.durable() == 0;
@@ -329,10 +444,15 @@ impl<'a> Voyage<'a> {
             }
             self.hosts.current.left_behind = false;
         } else {
-            let loss = if self.arrival == Arrival::Stayed { Loss::Process } else { Loss::Host };
+            let loss = match self.arrival {
+                Arrival::Stayed if dark => Loss::Power,
+                Arrival::Stayed => Loss::Process,
+                Arrival::New | Arrival::Back => Loss::Host,
+            };
             let lost = self.ledger.check(found, loss).map_err(|error| format!("{error} ({:?})", self.arrival))?;
             count(&self.tally.lost, lost);
-            if lost > 0
+            if loss == Loss::Host
+                && lost > 0
                 && let Some(host) = self.hosts.find(self.holder)
             {
                 host.left_behind = true;

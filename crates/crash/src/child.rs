@@ -98,8 +98,8 @@ impl Child {
     }
 
     /// Tells it to finish its transaction and close.
-    pub fn tell_to_close(&mut self) {
-        if let Some(input) = &mut self.process.stdin {
+    pub fn tell_to_close(&self) {
+        if let Some(mut input) = self.process.stdin.as_ref() {
             // A process that is gone needs no telling.
             let _ = input.write_all(b"close\n");
         }
@@ -119,6 +119,12 @@ impl Child {
     /// Lets it go on.
     pub fn wake(&self) {
         self.signal(Signal::CONT);
+    }
+
+    /// Waits for its end, and says whether it was killed rather than having ended by itself.
+    pub fn was_killed(&mut self) -> bool {
+        use std::os::unix::process::ExitStatusExt;
+        self.process.wait().is_ok_and(|status| status.signal() == Some(Signal::KILL.as_raw()))
     }
 
     /// Kills it without a chance to do anything more. What it had said until then follows.

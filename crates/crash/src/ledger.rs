@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     model::Model,
-    speech::{Advertised, Found, Said},
+    speech::{Advertised, Found, Said, Synchronous},
     work::step,
 };
 
@@ -13,6 +13,8 @@ use crate::{
 pub enum Loss {
     /// Only the process was killed.
     Process,
+    /// The power went, and the disk has what was synced.
+    Power,
     /// The host is gone with its disk.
     Host,
 }
@@ -26,11 +28,14 @@ pub struct Line {
 }
 
 /// See the [module](self).
+#[derive(Clone)]
 pub struct Ledger {
     seed: u64,
     line: Line,
     /// The last that is known to be in the object store.
     durable: u64,
+    /// The last that is known to be synced on its host's disk.
+    journaled: u64,
     advertised: Option<Advertised>,
     /// LSNs of the running worker at which so many transactions were acknowledged.
     marks: Vec<(u64, u64)>,
@@ -48,6 +53,7 @@ impl Ledger {
             seed,
             line: Line::default(),
             durable: 0,
+            journaled: 0,
             advertised: None,
             marks: Vec::new(),
             max_dirty_bytes,
@@ -81,8 +87,10 @@ impl Ledger {
             }
             Said::Committed(n, synchronous) => {
                 self.line.acked = *n;
-                if *synchronous == crate::speech::Synchronous::Extra {
-                    self.durable = *n;
+                match synchronous {
+                    Synchronous::Off | Synchronous::Normal => {}
+                    Synchronous::Full => self.journaled = *n,
+                    Synchronous::Extra => self.durable = *n,
                 }
                 Ok(())
             }
@@ -99,8 +107,10 @@ impl Ledger {
 
     fn advertise(&mut self, status: &Advertised) -> Result<(), String> {
         self.marks.push((status.appended, status.n));
-        let known = self.marks.iter().rev().find(|(lsn, _)| *lsn <= status.durable);
-        self.durable = self.durable.max(known.map_or(0, |(_, n)| *n));
+        let known = |upto: u64| self.marks.iter().rev().find(|(lsn, _)| *lsn <= upto).map_or(0, |(_, n)| *n);
+        let (durable, journaled) = (known(status.durable), known(status.journaled));
+        self.durable = self.durable.max(durable);
+        self.journaled = self.journaled.max(journaled);
         let before = self.advertised.replace(status.clone());
         if let Some(before) = before
             && (status.durable < before.durable || status.appended < before.appended)
@@ -186,7 +196,10 @@ impl Ledger {
             Loss::Process if lost > 0 => {
                 return Err(format!("transaction {acked} was acknowledged, only {} are there", found.n));
             }
-            Loss::Process => {}
+            Loss::Power if found.n < self.journaled => {
+                return Err(format!("transaction {} was synced, only {} are there", self.journaled, found.n));
+            }
+            Loss::Process | Loss::Power => {}
             Loss::Host => {
                 // What was acknowledged after the last look at the load is at risk, too.
                 if let Some(last) = &self.advertised
@@ -203,6 +216,8 @@ impl Ledger {
 
     fn go_on(&mut self, n: u64) {
         self.line.acked = n;
+        // Opening syncs what it finds.
+        self.journaled = n;
         self.advertised = None;
         self.marks.clear();
     }

@@ -16,6 +16,7 @@ pub mod child; // a worker process, from outside
 pub mod hosts; // folders that stand for hosts
 pub mod ledger; // what was promised
 pub mod model; // the table as it has to be
+pub mod power; // a disk that loses what was not synced
 pub mod profile; // settings of a volume
 pub mod proxy; // a bad network
 pub mod random; // a stream of numbers from a seed

@@ -1,5 +1,7 @@
 //! A proxy between workers and an S3 server, that can be a bad network.
 
+mod fate; // what becomes of one connection
+
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
@@ -11,6 +13,8 @@ use std::{
     time::Duration,
 };
 
+pub use fate::{Fate, fate};
+
 /// What it does to connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weather {
@@ -20,6 +24,9 @@ pub enum Weather {
     Refusing,
     /// Connections stay open, and nothing comes through.
     Silent,
+    /// Each connection has a fate, by the seed and its number: it is slow, breaks off in a request or in an answer, falls
+    /// silent, or is reset. See [`Fate`].
+    Foul(u64),
     /// Of every so many requests that create or change an object, the answer to one gets lost, after the
     /// server has done what was asked.
     LosingAnswers(u64),
@@ -30,6 +37,9 @@ struct State {
     /// Requests that change something.
     changes: AtomicU64,
     lost: AtomicU64,
+    connections: AtomicU64,
+    /// Connections that did not end well.
+    spoiled: AtomicU64,
 }
 
 /// A running proxy. It lives as long as the process.
@@ -49,16 +59,22 @@ impl Proxy {
     /// The system's.
     pub fn start(server: SocketAddr) -> io::Result<Proxy> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let state = State { weather: Mutex::new(Weather::Fair), changes: AtomicU64::new(0), lost: AtomicU64::new(0) };
+        let state = State {
+            weather: Mutex::new(Weather::Fair),
+            changes: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+            spoiled: AtomicU64::new(0),
+        };
         let proxy = Proxy { address: listener.local_addr()?, state: Arc::new(state) };
         let state = Arc::clone(&proxy.state);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let state = Arc::clone(&state);
                 thread::spawn(move || {
+                    let fate = state.next_fate();
                     // A connection that breaks is what this is about.
-                    let _ = state.carry(&client, server);
-                    let _ = client.shutdown(Shutdown::Both);
+                    let _ = if fate == Fate::Reset { reset(&client) } else { state.carry(&client, server, fate) };
                 });
             }
         });
@@ -76,6 +92,12 @@ impl Proxy {
         *self.state.weather.lock().unwrap_or_else(PoisonError::into_inner) = weather;
     }
 
+    /// Connections that foul weather has spoiled.
+    #[must_use]
+    pub fn spoiled(&self) -> u64 {
+        self.state.spoiled.load(Ordering::Relaxed)
+    }
+
     /// Answers that got lost.
     #[must_use]
     pub fn lost(&self) -> u64 {
@@ -88,9 +110,19 @@ impl State {
         *self.weather.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn carry(self: &Arc<Self>, client: &TcpStream, server: SocketAddr) -> io::Result<()> {
+    fn next_fate(&self) -> Fate {
+        let number = self.connections.fetch_add(1, Ordering::Relaxed);
+        let fate = match self.weather() {
+            Weather::Foul(seed) => fate(seed, number),
+            Weather::Fair | Weather::Refusing | Weather::Silent | Weather::LosingAnswers(_) => Fate::Passes,
+        };
+        self.spoiled.fetch_add(u64::from(fate == Fate::Reset), Ordering::Relaxed);
+        fate
+    }
+
+    fn carry(self: &Arc<Self>, client: &TcpStream, server: SocketAddr, fate: Fate) -> io::Result<()> {
         if self.weather() == Weather::Refusing {
-            return Ok(());
+            return client.shutdown(Shutdown::Both);
         }
         let server = TcpStream::connect(server)?;
         let losing = Arc::new(AtomicBool::new(false));
@@ -98,7 +130,7 @@ impl State {
             let (state, losing) = (Arc::clone(self), Arc::clone(&losing));
             let (from, to) = (server.try_clone()?, client.try_clone()?);
             thread::spawn(move || {
-                let _ = state.copy(&from, &to, |_| {
+                let _ = state.copy(&from, &to, Way::Answers(fate), |_| {
                     let lost = losing.load(Ordering::Acquire);
                     state.lost.fetch_add(u64::from(lost), Ordering::Relaxed);
                     !lost
@@ -107,7 +139,7 @@ impl State {
                 let _ = to.shutdown(Shutdown::Both);
             })
         };
-        let done = self.copy(client, &server, |bytes| {
+        let done = self.copy(client, &server, Way::Requests(fate), |bytes| {
             // A client sends the next request after the last answer, so a request starts with a read.
             if let Weather::LosingAnswers(every) = self.weather()
                 && bytes.starts_with(b"PUT ")
@@ -119,23 +151,28 @@ impl State {
         });
         let _ = server.shutdown(Shutdown::Both);
         let _ = back.join();
+        let _ = client.shutdown(Shutdown::Both);
         done
     }
 
-    /// Passes on what comes, as long as `pass` agrees and the weather allows.
-    fn copy(&self, mut from: &TcpStream, mut to: &TcpStream, pass: impl Fn(&[u8]) -> bool) -> io::Result<()> {
+    /// Passes on what comes, as long as `pass` agrees and the weather and the connection's fate allow.
+    fn copy(&self, mut from: &TcpStream, mut to: &TcpStream, way: Way, pass: impl Fn(&[u8]) -> bool) -> io::Result<()> {
         from.set_read_timeout(Some(TICK))?;
         let mut buffer = vec![0; 64 << 10];
+        let mut passed = 0;
         loop {
-            match self.weather() {
+            // What was foul is fair once the weather is.
+            let foul = match self.weather() {
                 Weather::Refusing => return Ok(()),
                 Weather::Silent => {
                     thread::sleep(TICK);
                     continue;
                 }
-                Weather::Fair | Weather::LosingAnswers(_) => {}
-            }
-            let count = match from.read(&mut buffer) {
+                Weather::Fair | Weather::LosingAnswers(_) => false,
+                Weather::Foul(_) => true,
+            };
+            let most = if foul { way.at_a_time(buffer.len()) } else { buffer.len() };
+            let count = match from.read(&mut buffer[..most]) {
                 Ok(0) => return Ok(()),
                 Ok(count) => count,
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => continue,
@@ -144,7 +181,73 @@ impl State {
             if !pass(&buffer[..count]) {
                 return Ok(());
             }
-            to.write_all(&buffer[..count])?;
+            if !foul {
+                to.write_all(&buffer[..count])?;
+                continue;
+            }
+            thread::sleep(way.pause(count));
+            let left = usize::try_from(way.most().saturating_sub(passed)).unwrap_or(usize::MAX);
+            to.write_all(&buffer[..count.min(left)])?;
+            passed += count as u64;
+            if count > left {
+                self.spoiled.fetch_add(1, Ordering::Relaxed);
+                if !matches!(way, Way::Answers(Fate::Swallowed(_))) {
+                    return Ok(());
+                }
+                self.swallow(from)?;
+            }
         }
     }
+
+    /// Takes what comes and passes nothing on, as long as the weather is foul.
+    fn swallow(&self, mut from: &TcpStream) -> io::Result<()> {
+        let mut buffer = vec![0; 64 << 10];
+        while matches!(self.weather(), Weather::Foul(_)) {
+            match from.read(&mut buffer) {
+                Ok(0) => thread::sleep(TICK),
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // Half of an answer is missing.
+        Err(io::ErrorKind::ConnectionAborted.into())
+    }
+}
+
+/// One direction of a connection with its fate.
+#[derive(Clone, Copy)]
+enum Way {
+    Requests(Fate),
+    Answers(Fate),
+}
+
+impl Way {
+    /// Bytes after which it ends.
+    fn most(self) -> u64 {
+        match self {
+            Way::Requests(Fate::RequestCut(bytes)) | Way::Answers(Fate::AnswerCut(bytes) | Fate::Swallowed(bytes)) => {
+                bytes
+            }
+            Way::Requests(_) | Way::Answers(_) => u64::MAX,
+        }
+    }
+
+    fn at_a_time(self, most: usize) -> usize {
+        if matches!(self, Way::Answers(Fate::Throttled(_))) { most.min(4096) } else { most }
+    }
+
+    fn pause(self, bytes: usize) -> Duration {
+        match self {
+            Way::Answers(Fate::Delayed(by)) => by,
+            Way::Answers(Fate::Throttled(per_second)) => Duration::from_micros(bytes as u64 * 1_000_000 / per_second),
+            Way::Requests(_) | Way::Answers(_) => Duration::ZERO,
+        }
+    }
+}
+
+/// Closes a connection on which something has arrived that nobody has read: the system resets it.
+fn reset(client: &TcpStream) -> io::Result<()> {
+    client.set_read_timeout(Some(Duration::from_secs(1)))?;
+    client.peek(&mut [0]).map(drop)
 }

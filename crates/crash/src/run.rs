@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     campaign::{Campaign, Mode, Tally},
+    power,
     random::Random,
     server::Server,
 };
@@ -41,6 +42,10 @@ pub struct Options {
     /// What happens to the host of a killed process
     #[arg(long, value_enum, default_value = "mixed")]
     pub mode: Mode,
+    /// The hosts' disks lose power instead, and what was not synced is gone: needs FUSE. With --store file, half of
+    /// the volumes are on the disk that loses power, too
+    #[arg(long)]
+    pub power: bool,
     /// Volumes at a time
     #[arg(long, default_value_t = 2)]
     pub jobs: u64,
@@ -49,10 +54,14 @@ pub struct Options {
 fn line(tally: &Tally) -> String {
     let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     format!(
-        "{} killed ({} opening, {} closing), {} closed, {} checked, {} acknowledged, {} lost with their host, {} stranded",
+        "{} killed ({} opening, {} closing, {} at a point, {} by failed syncs), {} without power, {} closed, {} checked, {} acknowledged, \
+         {} lost, {} stranded",
         of(&tally.rounds) - of(&tally.closed),
         of(&tally.in_opening),
         of(&tally.in_closing),
+        of(&tally.at_points),
+        of(&tally.by_failed_syncs),
+        of(&tally.power_losses),
         of(&tally.closed),
         of(&tally.checks),
         of(&tally.acked),
@@ -69,6 +78,9 @@ pub fn run(options: &Options, program: PathBuf) -> Result<(), String> {
     let words = |error: io::Error| error.to_string();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seed = options.seed.unwrap_or_else(|| Random::new(now.as_nanos() as u64).below(1_000_000));
+    if options.power && !power::fuse()? {
+        return Err("there is no FUSE here, and --power is about nothing else".to_owned());
+    }
     let rounds = options.rounds.or(options.seconds.is_none().then_some(1000));
     let server = match options.store {
         Store::File => None,
@@ -91,6 +103,7 @@ pub fn run(options: &Options, program: PathBuf) -> Result<(), String> {
                     dir: dir.join(lane.to_string()),
                     seed: seed.wrapping_add(lane),
                     mode: options.mode,
+                    power: options.power,
                     server: server.as_ref().map(Server::address),
                 };
                 let (tally, go_on) = (&tally, &go_on);

@@ -10,13 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Where it is to be had, for whoever runs this without it.
-const MISSING: &str = "an S3 server is needed. Set PLIMSOLL_TEST_MOTO to the path of moto_server. To get it: \
-    python3 -m venv .venv && .venv/bin/pip install 'moto[server]'; then it is found by itself";
+/// Where they are to be had, for whoever runs this without them.
+const MISSING: &str = "an S3 server is needed: `cargo xtask tools` installs what the tests use. PLIMSOLL_TEST_MOTO is the \
+    path of another moto_server, PLIMSOLL_TEST_S3RVER that of another s3rver";
 /// The bucket that volumes are made in.
 const BUCKET: &str = "crash";
 
-/// A running moto.
+/// A running server.
 pub struct Server {
     address: SocketAddr,
     /// Ends the server when this process ends, however that happens: the pipe to it closes.
@@ -31,14 +31,24 @@ pub fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-fn find_moto() -> Option<PathBuf> {
-    if let Some(path) = env::var_os("PLIMSOLL_TEST_MOTO") {
-        return Some(PathBuf::from(path)).filter(|path| path.is_file());
-    }
+/// A program that a variable names, or that is in one of these places.
+fn find(variable: &str, places: impl Iterator<Item = PathBuf>) -> io::Result<PathBuf> {
+    let named = env::var_os(variable).map(PathBuf::from);
+    let mut places = named.into_iter().chain(places);
+    places.find(|program| program.is_file()).ok_or_else(|| io::Error::other(MISSING))
+}
+
+fn find_moto() -> io::Result<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin");
     let path = env::var_os("PATH").unwrap_or_default();
-    let mut places = env::split_paths(&path).chain([workspace]).map(|place| place.join("moto_server"));
-    places.find(|program| program.is_file())
+    let places: Vec<PathBuf> = env::split_paths(&path).chain([workspace]).collect();
+    find("PLIMSOLL_TEST_MOTO", places.into_iter().map(|place| place.join("moto_server")))
+}
+
+/// Below the folder of what is built, wherever that is.
+fn find_s3rver() -> io::Result<PathBuf> {
+    let own = env::current_exe()?;
+    find("PLIMSOLL_TEST_S3RVER", own.ancestors().map(|place| place.join("node/node_modules/s3rver/bin/s3rver.js")))
 }
 
 impl Server {
@@ -47,24 +57,38 @@ impl Server {
     /// # Errors
     /// It cannot be found or does not come up.
     pub fn start() -> io::Result<Server> {
-        let program = find_moto().ok_or_else(|| io::Error::other(MISSING))?;
+        let mut moto = Command::new("sh");
+        moto.args(["-c", r#""$0" -H 127.0.0.1 -p "$1" >/dev/null 2>&1 & read -r _; kill $!"#]).arg(find_moto()?);
+        let server = Server::listening(moto)?;
+        server.create_bucket()?;
+        Ok(server)
+    }
+
+    /// Starts an s3rver, which accepts the condition of a create and ignores it.
+    ///
+    /// # Errors
+    /// It cannot be found or does not come up.
+    pub fn start_without_fencing(dir: &Path) -> io::Result<Server> {
+        let mut s3rver = Command::new("sh");
+        let line = r#"node "$0" -d "$1" --configure-bucket "$2" --allow-mismatched-signatures --no-vhost-buckets -s \
+            -a 127.0.0.1 -p "$3" >/dev/null 2>&1 & read -r _; kill $!"#;
+        s3rver.args(["-c", line]).arg(find_s3rver()?).arg(dir).arg(BUCKET);
+        Server::listening(s3rver)
+    }
+
+    /// Starts a server whose command ends with its port.
+    fn listening(mut command: Command) -> io::Result<Server> {
         let port = free_port()?;
         // A shell watches over it: when this process dies, the shell's `read` ends.
-        let shell = Command::new("sh")
-            .args(["-c", r#""$0" -H 127.0.0.1 -p "$1" >/dev/null 2>&1 & read -r _; kill $!"#])
-            .arg(program)
-            .arg(port.to_string())
-            .stdin(Stdio::piped())
-            .spawn()?;
+        let shell = command.arg(port.to_string()).stdin(Stdio::piped()).spawn()?;
         let server = Server { address: SocketAddr::from(([127, 0, 0, 1], port)), shell };
         let start = Instant::now();
         while TcpStream::connect(server.address).is_err() {
-            if start.elapsed() > Duration::from_secs(60) {
-                return Err(io::Error::other("moto_server does not listen after a minute"));
+            if start.elapsed() > Duration::from_secs(120) {
+                return Err(io::Error::other("the S3 server does not listen after two minutes"));
             }
             thread::sleep(Duration::from_millis(50));
         }
-        server.create_bucket()?;
         Ok(server)
     }
 

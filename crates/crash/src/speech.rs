@@ -50,6 +50,8 @@ pub struct Advertised {
     pub n: u64,
     /// LSN of the last commit.
     pub appended: u64,
+    /// LSN of the last commit that is synced locally.
+    pub journaled: u64,
     /// LSN of the last durable commit.
     pub durable: u64,
     /// Commits that are not durable.

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use plimsoll_host::crash::{self, Point};
 use rusqlite::{Connection, OpenFlags, Row, params};
 
 use crate::{
@@ -47,6 +48,18 @@ pub struct Job {
     /// Milliseconds between two transactions.
     #[arg(long, default_value_t = 0)]
     pub pause_ms: u64,
+    /// A named point at which it is killed, and at which passing of it, such as `sync-created:3`.
+    #[arg(long, value_parser = passing)]
+    pub crash_at: Option<(Point, u64)>,
+}
+
+fn passing(text: &str) -> Result<(Point, u64), String> {
+    let (name, nth) = text.split_once(':').unwrap_or((text, "1"));
+    let point = Point::named(name).ok_or_else(|| {
+        let names: Vec<&str> = Point::ALL.iter().map(|point| point.name()).collect();
+        format!("there is no such point; these are: {}", names.join(", "))
+    })?;
+    Ok((point, nth.parse().map_err(|_| format!("{nth} is not a number"))?))
 }
 
 fn say(said: &Said) {
@@ -111,6 +124,7 @@ fn advertised(connection: &Connection, n: u64) -> rusqlite::Result<Advertised> {
     Ok(Advertised {
         n,
         appended: number("/appended/lsn"),
+        journaled: number("/journaled/lsn"),
         durable: number("/durable/lsn"),
         commits: number("/load/commits"),
         bytes: number("/load/bytes"),
@@ -230,6 +244,9 @@ fn told_to_close() -> Arc<AtomicBool> {
 
 /// Opens, says what was found, and writes until told to close.
 pub fn work(job: &Job) {
+    if let Some((point, nth)) = job.crash_at {
+        crash::arm(point, nth);
+    }
     let told = told_to_close();
     let mut n = 0;
     let connection = match open(&job.database, OpenFlags::default()) {

@@ -11,7 +11,14 @@ use plimsoll_crash::{
 
 #[test]
 fn what_was_acknowledged_survives_a_minute_of_killing() {
-    let options =
-        Options { rounds: None, seconds: Some(60), seed: None, store: Store::File, mode: Mode::Mixed, jobs: 2 };
+    let options = Options {
+        rounds: None,
+        seconds: Some(60),
+        seed: None,
+        store: Store::File,
+        mode: Mode::Mixed,
+        power: false,
+        jobs: 2,
+    };
     run(&options, PathBuf::from(env!("CARGO_BIN_EXE_plimsoll-crash"))).unwrap();
 }

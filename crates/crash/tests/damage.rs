@@ -16,7 +16,7 @@ use plimsoll_crash::{
     random::Random,
     speech::{Found, Said},
 };
-use support::{PATIENCE, SEED, Volume, Worker, first_words, listen, listen_to};
+use support::{PATIENCE, SEED, Volume, Worker, copy, first_words, listen, listen_to};
 
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -26,19 +26,6 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
-}
-
-fn copy(from: &Path, to: &Path) {
-    if to.exists() {
-        fs::remove_dir_all(to).unwrap();
-    }
-    for file in files(from) {
-        let target = to.join(file.strip_prefix(from).unwrap());
-        fs::create_dir_all(target.parent().unwrap()).unwrap();
-        // Not `fs::copy`: holes of sparse files stay small this way.
-        let status = std::process::Command::new("cp").arg("--sparse=always").arg(&file).arg(&target).status();
-        assert!(status.unwrap().success());
-    }
 }
 
 /// Flips one bit of a file; where, as words.
@@ -64,7 +51,7 @@ impl Specimen {
     fn new(settings: &[(&str, &str)], arguments: &[&str], transactions: u64, close: bool) -> Specimen {
         let volume = Volume::in_directory();
         let mut ledger = Ledger::new(SEED, None);
-        let mut child = volume.start(&Worker { host: "one", generation: 1, settings, arguments, ..Worker::default() });
+        let child = volume.start(&Worker { host: "one", generation: 1, settings, arguments, ..Worker::default() });
         listen_to(&child, &mut ledger, 1, transactions);
         if close {
             child.tell_to_close();

@@ -4,7 +4,10 @@
 
 mod support;
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use plimsoll_crash::{
     child::Child,
@@ -40,7 +43,7 @@ impl Scene {
         there.peek().unwrap()
     }
 
-    fn close(&mut self, mut child: Child, generation: u64) -> Result<(), String> {
+    fn close(&mut self, child: Child, generation: u64) -> Result<(), String> {
         child.tell_to_close();
         listen(&child, &mut self.ledger, generation, PATIENCE, |said| matches!(said, Said::Closed(_)))
     }
@@ -194,4 +197,62 @@ fn a_store_that_falls_silent_blocks_no_reader_and_no_local_commit() {
     let again = scene.volume.start(&Worker { generation: 2, ..WRITER });
     let found = first_words(&again).unwrap();
     scene.ledger.check(&found, Loss::Process).unwrap();
+}
+
+/// Opens the volume, again and again while the network does not let it.
+fn open_until_found(scene: &Scene, worker: &Worker<'_>) -> (Child, Found) {
+    for _ in 0..200 {
+        let child = scene.volume.start(worker);
+        let first = child.until(PATIENCE, |said| match said {
+            Said::Found(found) => Some(Some(found.clone())),
+            Said::Failed(..) => Some(None),
+            _ => None,
+        });
+        if let Some(found) = first.unwrap() {
+            return (child, found);
+        }
+    }
+    panic!("the volume does not open");
+}
+
+/// Connections are slow, break off in requests and answers, fall silent, are reset: by a seed.
+#[test]
+fn a_foul_network_costs_nothing_that_was_acknowledged_and_makes_one_history() {
+    let seed = 3;
+    let mut scene = Scene::new();
+    // Requests that hang are given up after so long, and asked again.
+    let settings = [("SYNC_TIMEOUT_MS", "1500")];
+    let arguments = ["--synchronous=NORMAL", "--stubborn", "--pause-ms=3"];
+    let worker = Worker { settings: &settings, arguments: &arguments, ..WRITER };
+    scene.proxy.set(Weather::Foul(seed));
+    let (child, _) = open_until_found(&scene, &worker);
+    while scene.proxy.spoiled() < 8 || scene.ledger.line().acked < 60 {
+        let acked = scene.ledger.line().acked;
+        listen_past_failures(&child, &mut scene.ledger, 1, acked + 1);
+    }
+    kill(child, &mut scene.ledger, 1);
+
+    // Its host goes on through the same weather: an epoch, a fence, a journal to replay.
+    let (again, found) = open_until_found(&scene, &Worker { generation: 2, ..worker.clone() });
+    scene.ledger.check(&found, Loss::Process).unwrap();
+    listen_past_failures(&again, &mut scene.ledger, 2, found.n + 20);
+    kill(again, &mut scene.ledger, 2);
+
+    // Another host takes over through it, finds a state of that history, and closes when it is fair again.
+    let (other, found) = open_until_found(&scene, &Worker { host: "two", generation: 3, takeover: true, ..worker });
+    scene.ledger.check(&found, Loss::Host).unwrap();
+    listen_past_failures(&other, &mut scene.ledger, 3, found.n + 20);
+    scene.proxy.set(Weather::Fair);
+    other.tell_to_close();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match other.next(deadline).unwrap() {
+            Said::Failed(..) => {}
+            Said::Closed(error) => break assert_eq!(error, None),
+            said => scene.ledger.hear(&said, 3).unwrap(),
+        }
+    }
+    let found = scene.elsewhere();
+    scene.ledger.check_stored(&found).unwrap();
+    assert_eq!(found.n, scene.ledger.line().acked, "all of it, once");
 }

@@ -35,7 +35,7 @@ fn a_writer_that_slept_through_a_takeover_is_told_and_its_last_commits_are_kept_
 
         let settings = [("L0_RETENTION_MS", retention_ms)];
         let second = Worker { host: "second", generation: 2, takeover: true, settings: &settings, ..Worker::default() };
-        let mut second = volume.start(&second);
+        let second = volume.start(&second);
         let found = first_words(&second).unwrap();
         ledger.check(&found, Loss::Host).unwrap();
         listen_to(&second, &mut ledger, 2, found.n + 60);

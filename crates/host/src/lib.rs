@@ -5,6 +5,7 @@
 
 mod chance;
 mod clock;
+pub mod crash;
 mod files;
 pub mod os;
 #[cfg(feature = "sim")]

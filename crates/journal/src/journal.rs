@@ -6,7 +6,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use plimsoll_host::{Files, Host};
+use plimsoll_host::{
+    Files, Host,
+    crash::{self, Point},
+};
 use plimsoll_model::{Lsn, PageNo, Result, ResultExt};
 
 use crate::{
@@ -204,9 +207,11 @@ impl Journal {
             let left = std::mem::take(&mut tail.unsynced);
             (tail.end, tail.appended, left, Arc::clone(&tail.active))
         };
+        crash::here(Point::JournalSync);
         for segment in left.iter().chain([&active]) {
             segment.file.sync().doing("syncing the journal", segment.path.display())?;
         }
+        crash::here(Point::JournalSynced);
         self.shared.publish_synced(end, appended);
         Ok(())
     }

@@ -2,11 +2,15 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     path::Path,
     sync::{Arc, Mutex},
 };
 
-use plimsoll_host::{Files, Host, OpenMode};
+use plimsoll_host::{
+    Files, Host, OpenMode,
+    crash::{self, Point},
+};
 use plimsoll_model::{Error, ErrorKind, Lsn, Result, ResultExt};
 
 use crate::{
@@ -24,13 +28,12 @@ use crate::{
 pub(crate) fn open(host: &Host, dir: &Path, config: Config) -> Result<(Journal, Replay)> {
     config.check()?;
     let files = &*host.files;
-    let Listing { live, spare, fresh } = match list(files, dir)? {
-        Some(listing) => listing,
-        None => {
-            create(files, dir)?;
-            Listing::default()
-        }
-    };
+    let listing = list(files, dir)?;
+    // Without a segment whoever made the directory may have died before it was there for good.
+    if listing.as_ref().is_none_or(|listing| listing.live.is_empty()) {
+        create(files, dir)?;
+    }
+    let Listing { live, spare, fresh } = listing.unwrap_or_default();
     let mut walk = walk(files, dir, &live, OpenMode::Write)?;
     if let Some(walk) = &walk {
         check_volume(dir, &config, walk)?;
@@ -56,7 +59,12 @@ pub(crate) fn open(host: &Host, dir: &Path, config: Config) -> Result<(Journal, 
     // it could still come back under the name of a segment.
     spares.sync_dir()?;
     let start = match &walk {
-        Some(walk) => mend(&spares, walk)?,
+        Some(walk) => {
+            crash::here(Point::JournalFound);
+            let start = mend(&spares, walk)?;
+            crash::here(Point::JournalMended);
+            start
+        }
         None => Start::New { seq: 1, base: Position(0), end: Position(0) },
     };
     let tail = tail(&mut spares, walk.as_mut(), &start)?;
@@ -130,10 +138,18 @@ fn nothing(spares: &Spares) -> Replay {
 }
 
 fn create(files: &dyn Files, dir: &Path) -> Result<()> {
-    files.create_dir_all(dir).doing("creating the journal's directory", dir.display())?;
-    dir.parent()
-        .map_or(Ok(()), |parent| files.sync_dir(parent))
-        .doing("creating the journal's directory", dir.display())
+    const DOING: &str = "creating the journal's directory";
+    files.create_dir_all(dir).doing(DOING, dir.display())?;
+    // All of them: an earlier process may have made some and died before they were synced.
+    let above = dir.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
+    for (distance, above) in above.enumerate() {
+        match files.sync_dir(above) {
+            // Not ours to read, and so not of our making.
+            Err(error) if distance > 0 && error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced.doing(DOING, dir.display())?,
+        }
+    }
+    Ok(())
 }
 
 fn check_volume(dir: &Path, config: &Config, walk: &Walk) -> Result<()> {

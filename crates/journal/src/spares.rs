@@ -5,7 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use plimsoll_host::{Chance, Files, OpenMode};
+use plimsoll_host::{
+    Chance, Files, OpenMode,
+    crash::{self, Point},
+};
 use plimsoll_model::{Error, ErrorKind, Lsn, Result, ResultExt, WriterId};
 
 use crate::{
@@ -61,6 +64,7 @@ impl Spares {
         if self.free.len() < self.config.spare_segments {
             let spare = self.dir.join(spare_name(segment.header.seq));
             self.files.rename(path, &spare).doing(DOING, path.display())?;
+            crash::here(Point::SegmentRetired);
             self.sync_dir()?;
             self.free.push(spare);
             return Ok(());
@@ -118,8 +122,10 @@ impl Spares {
         file.reserve(0, header.capacity).doing(DOING, path.display())?;
         file.write_all_at(&header.encode(), 0).doing(DOING, path.display())?;
         file.sync().doing(DOING, path.display())?;
+        crash::here(Point::SegmentMade);
         let live = self.dir.join(live_name(seq));
         self.files.rename(path, &live).doing(DOING, path.display())?;
+        crash::here(Point::SegmentNamed);
         self.sync_dir()?;
         Ok(Segment::new(live, file, header, Lsn::ZERO))
     }

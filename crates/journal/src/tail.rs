@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use plimsoll_host::crash::{self, Point};
 use plimsoll_model::{Error, ErrorKind, Lsn, Result, ResultExt};
 
 use crate::{
@@ -109,6 +110,11 @@ impl Tail {
         if self.buffer.is_empty() {
             return Ok(());
         }
+        crash::here(Point::JournalWrite);
+        crash::here_after(Point::JournalTorn, || {
+            let half = &self.buffer[..self.buffer.len() / 2];
+            let _ = self.active.file.write_all_at(half, self.offset);
+        });
         let written = self.active.file.write_all_at(&self.buffer, self.offset);
         let bytes = self.buffer.len() as u64;
         self.buffer.clear();
@@ -122,6 +128,7 @@ impl Tail {
         self.begun = true;
         self.unwitnessed = true;
         call.landed = true;
+        crash::here(Point::JournalWritten);
         shared.publish(self.end, self.appended);
         Ok(())
     }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use plimsoll_commitlog::forget_bygone;
-use plimsoll_host::Mono;
+use plimsoll_host::{
+    Mono,
+    crash::{self, Point},
+};
 use plimsoll_ltx::{FileId, SNAPSHOT_LEVEL};
 use plimsoll_model::{Error, ErrorKind, Result, Txid};
 use plimsoll_pages::{
@@ -162,6 +165,7 @@ async fn merge(
             .hint("what was merged until then is kept; start again"));
     }
     let merged = writer.merger.merge(id, inputs).await?;
+    crash::here(Point::Merged);
     {
         let mut state = shared.state();
         let view = Arc::new(state.view.relocated(&merged.object, &merged.pages));
@@ -202,6 +206,7 @@ async fn collect(
     }
     let layout = shared.config.layout();
     let keys: Vec<String> = gone.iter().flat_map(|id| [layout.key(id), id.sidecar_key()]).collect();
+    crash::here(Point::CollectDelete);
     shared.config.store.delete(&keys).await?;
     writer.merger.forget(&gone);
     done.removed += gone.len() as u64;

@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use plimsoll_host::{Files, Host, Lock, OpenMode};
+use plimsoll_host::{
+    Files, Host, Lock, OpenMode,
+    crash::{self, Point},
+};
 use plimsoll_model::{Epoch, Error, ErrorKind, Result, ResultExt, WriterId};
 use plimsoll_settings::Settings;
 use serde::{Deserialize, Serialize};
@@ -156,7 +159,12 @@ impl VolumeDir {
     pub(crate) fn lock(&self) -> Result<Option<Box<dyn Lock>>> {
         self.create()?;
         let path = self.path.join("lock");
-        self.files.try_lock(&path).doing("locking", path.display())
+        let lock = self.files.try_lock(&path).doing("locking", path.display())?;
+        if lock.is_some() && self.files.list(&self.finished()).is_ok() {
+            // A process died while it removed this. It only takes up space.
+            let _ = self.files.remove_dir_all(&self.finished());
+        }
+        Ok(lock)
     }
 
     /// Asks the process that holds the lock to let go when it can.
@@ -215,6 +223,7 @@ impl VolumeDir {
                 let writer = WriterId(host.chance.bits());
                 let bytes = serde_json::to_vec(&Identity::of(writer)).expect("BUG: an identity is not JSON");
                 self.files.replace(&path, &bytes).doing("writing", path.display())?;
+                crash::here(Point::IdentityDrawn);
                 Ok(writer)
             }
             Err(error) => Err(error).doing("reading this host's identity from", path.display()),
@@ -243,11 +252,25 @@ impl VolumeDir {
         })
     }
 
+    fn finished(&self) -> PathBuf {
+        self.path.join("finished")
+    }
+
     /// Removes the journal: everything in it is durable.
+    ///
+    /// It loses its name as a whole first: if the power fails while its segments are being removed, what is left of
+    /// them must not be taken for a journal with gaps.
     pub(crate) fn drop_journal(&self) -> Result<()> {
-        let path = self.journal();
-        self.files.remove_dir_all(&path).doing("removing the finished journal", path.display())?;
-        self.files.sync_dir(&self.path).doing("syncing", self.path.display())
+        const DOING: &str = "removing the finished journal";
+        let (path, finished) = (self.journal(), self.finished());
+        self.files.remove_dir_all(&finished).doing(DOING, finished.display())?;
+        match self.files.rename(&path, &finished) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            renamed => renamed.doing(DOING, path.display())?,
+        }
+        crash::here(Point::JournalDropped);
+        self.files.sync_dir(&self.path).doing("syncing", self.path.display())?;
+        self.files.remove_dir_all(&finished).doing(DOING, finished.display())
     }
 }
 

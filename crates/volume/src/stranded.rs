@@ -7,7 +7,10 @@ use std::{
 };
 
 use plimsoll_commitlog::{Context, aftermath};
-use plimsoll_host::{Files, Host, OpenMode};
+use plimsoll_host::{
+    Files, Host, OpenMode,
+    crash::{self, Point},
+};
 use plimsoll_journal::{Journal, Place, Reader, Replay, ReplayedCommit};
 use plimsoll_model::{Epoch, Error, ErrorKind, Lsn, PageCount, PageNo, PageSize, Result, ResultExt, Txid};
 use serde::{Deserialize, Serialize};
@@ -230,8 +233,10 @@ impl VolumeDir {
             // The commits are what counts.
             tracing::warn!(%error, "what a journal stands on that is kept aside could not be recorded");
         }
+        crash::here(Point::StrandJournal);
         let path = &stranded.path;
         files.rename(&self.journal(), path).doing("keeping the stranded journal as", path.display())?;
+        crash::here(Point::StrandMoved);
         files.sync_dir(&dir).doing("syncing", dir.display())?;
         files.sync_dir(self.path()).doing("syncing", self.path().display())?;
         Ok(stranded)

@@ -12,7 +12,11 @@ use plimsoll_durability::{
     Outcome::{Error as Failure, Success},
     SyncReason, Terminal,
 };
-use plimsoll_host::{WallMs, run_blocking};
+use plimsoll_host::{
+    WallMs,
+    crash::{self, Point},
+    run_blocking,
+};
 use plimsoll_journal::Place;
 use plimsoll_ltx::{Encoder, FileId, Header, IndexEntry, sidecar::Sidecar};
 use plimsoll_model::{Error, ErrorKind, Level, Lsn, PageCount, PageNo, PageSize, Result, Stamp, Txid};
@@ -221,16 +225,20 @@ async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>
             (view, state.uuid)
         })
     };
+    crash::here(Point::SyncDone);
     writer.accounts().durable(stamp.lsn, host.clock.wall());
     writer.progress.fire();
+    crash::here(Point::WatermarkMoved);
     let Some((view, uuid)) = after else { return };
     shared.open_cache(&view, uuid);
     let (of, by, at) = (Arc::clone(shared), Arc::clone(writer), Arc::clone(attempt));
     run_blocking(&host.tasks, move || {
         keep(&of, &by, &at, txid);
+        crash::here(Point::CacheKept);
         // Only now: what is below may be given up.
         by.floor.store(stamp.lsn.0, Ordering::Release);
         by.tidy();
+        crash::here(Point::JournalReleased);
         let dirty = by.overlay.read().expect("BUG: a panic while the overlay was locked").pages();
         by.accounts().ledger.set_pages(dirty);
     })
@@ -252,6 +260,7 @@ async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>
             entries: attempt.index.clone(),
         };
         let key = FileId::sync(txid).sidecar_key();
+        crash::here(Point::SidecarPut);
         if let Err(error) = shared.config.store.put(&key, sidecar.encode().into()).await {
             // Only a speed-up: readers fall back to the index in the object.
             tracing::debug!(%error, "a sidecar could not be written");

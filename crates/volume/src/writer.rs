@@ -12,7 +12,11 @@ use std::{
 use futures::future::{Either, select};
 use plimsoll_commitlog::{Acquire, Head, Lease, StatusReport, acquire, aftermath, alone_since};
 use plimsoll_durability::{FlushReason, Terminal};
-use plimsoll_host::{Lock, run_blocking};
+use plimsoll_host::{
+    Lock,
+    crash::{self, Point},
+    run_blocking,
+};
 use plimsoll_journal::{Config as JournalConfig, Journal, Place, Replay, ReplayedCommit};
 use plimsoll_ltx::{Encoder, Header};
 use plimsoll_model::{Epoch, Error, ErrorKind, Level, Lsn, PageNo, Result, Stamp, WriterId};
@@ -177,7 +181,9 @@ impl Shared {
         let uuid = self.identity().await?;
         let (journal, tail) = self.open_journal(id, uuid, lease).await?;
         journal.mark(MARK_EPOCH, &lease.epoch().0.to_le_bytes())?;
+        crash::here(Point::EpochMarked);
         self.dir.note_epoch(lease.epoch())?;
+        crash::here(Point::Holding);
         Ok((journal, tail))
     }
 

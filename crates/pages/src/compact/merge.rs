@@ -9,7 +9,11 @@ use std::{
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use plimsoll_cache::{Cache, Want};
-use plimsoll_host::{Host, WallMs, run_blocking};
+use plimsoll_host::{
+    Host, WallMs,
+    crash::{self, Point},
+    run_blocking,
+};
 use plimsoll_ltx::{
     Encoder, FileId, Finished, Frames, HEADER_BYTES, Header, Layout, decode::decode_frame, page_hash, sidecar::Sidecar,
 };
@@ -121,7 +125,9 @@ impl Merger {
         finished: Finished,
         pieces: Vec<Bytes>,
     ) -> Result<Merged> {
+        crash::here(Point::MergeCreate);
         let created = self.store.create(key, Body { pieces, timestamp: Some(timestamp) }).await?;
+        crash::here(Point::MergeCreated);
         if created == Created::Exists {
             let size = self.store.get_tail(key, 1).await?.map_or(0, |tail| tail.size);
             let file = Listed { id, size, modified: WallMs(0) };

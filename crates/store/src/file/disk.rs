@@ -13,7 +13,10 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use plimsoll_host::WallMs;
+use plimsoll_host::{
+    WallMs,
+    crash::{self, Point},
+};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::WriteError;
@@ -67,6 +70,7 @@ impl Disk {
             self.settled.lock().unwrap_or_else(PoisonError::into_inner).clear();
             prepare()
         });
+        crash::here(Point::ObjectWritten);
         let outcome = prepared.map_err(unnamed).and_then(|()| name(&temp, &target, &folder, naming));
         // Gone already after a rename; what a crash leaves here is swept later.
         let _ = fs::remove_file(&temp);
@@ -182,12 +186,14 @@ impl Disk {
             let path = self.path(key);
             match fs::remove_file(&path) {
                 Ok(()) => {
+                    crash::here(Point::CollectHalf);
                     folders.extend(path.parent().map(|folder| (folder.to_owned(), key.clone())));
                 }
                 Err(error) if matches!(error.kind(), Io::NotFound | Io::NotADirectory | Io::IsADirectory) => {}
                 Err(error) => return Err((key.clone(), error)),
             }
         }
+        crash::here(Point::Collected);
         let mut synced = HashSet::new();
         for (folder, key) in folders {
             if synced.insert(folder.clone()) {
@@ -217,6 +223,7 @@ fn name(temp: &Path, target: &Path, folder: &Path, naming: Naming) -> Result<Cre
         // Whoever made it may not have synced yet, and the caller will take it for durable.
         File::open(target).and_then(|file| file.sync_all()).map_err(|error| WriteError { error, named: true })?;
     }
+    crash::here(Point::ObjectNamed);
     sync_dir(folder).map_err(|error| WriteError { error, named: true })?;
     Ok(created)
 }
