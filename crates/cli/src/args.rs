@@ -173,6 +173,19 @@ pub(crate) enum Command {
     Compact {
         #[arg(help = URL_HELP)]
         url: String,
+        /// Only says what would be removed as things are; changes nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Names states, which are then kept until the names are removed
+    Checkpoint {
+        #[command(subcommand)]
+        command: CheckpointCommand,
+    },
+    /// Shows what a volume's objects are kept for, in bytes
+    Du {
+        #[arg(help = URL_HELP)]
+        url: String,
     },
     /// Reads and checks every object from end to end, then the database itself
     Verify {
@@ -243,6 +256,37 @@ pub(crate) enum StrandedCommand {
         url: String,
         /// Its name, as listed
         name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CheckpointCommand {
+    /// Names the newest state
+    ///
+    /// What this host has acknowledged is synced first and is part of it. What another host holds and has not
+    /// synced yet is not: there, use `SELECT plimsoll_checkpoint(name)`.
+    Create {
+        #[arg(help = URL_HELP)]
+        url: String,
+        /// 1 to 128 letters, digits, dots, underscores and dashes; without it one is made from the time
+        name: Option<String>,
+        /// What it is for
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+    },
+    /// Lists checkpoints and forks, and what would be garbage without them
+    Ls {
+        #[arg(help = URL_HELP)]
+        url: String,
+    },
+    /// Removes a checkpoint, or what a fork that is gone has left behind
+    Rm {
+        #[arg(help = URL_HELP)]
+        url: String,
+        name: String,
+        /// Also that of a fork that still reads from here, which breaks the fork
+        #[arg(long)]
+        force: bool,
     },
 }
 

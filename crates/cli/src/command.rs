@@ -1,11 +1,13 @@
 //! What each command does.
 
+mod checkpoint;
 mod compact;
 mod completions;
 mod config;
 mod copying; // writing a whole database as one commit
 mod create;
 mod drain;
+mod du;
 mod export;
 mod import;
 mod ls;
@@ -42,7 +44,9 @@ pub(crate) fn run(setup: &Setup, command: Command) -> Result<()> {
         Command::Drain { prefixes, state_dir, jobs } => drain::run(setup, state_dir.as_deref(), &prefixes, jobs),
         Command::Import { file, url, replace } => import::run(setup, &file, &url, replace),
         Command::Export { url, file, force, at } => export::run(setup, &url, &file, force, at),
-        Command::Compact { url } => compact::run(setup, &url),
+        Command::Compact { url, dry_run } => compact::run(setup, &url, dry_run),
+        Command::Checkpoint { command } => checkpoint::run(setup, command),
+        Command::Du { url } => du::run(setup, &url),
         Command::Verify { url } => verify::run(setup, &url),
         Command::Ls { prefix, objects } => ls::run(setup, &prefix, objects),
         Command::Config { url, markdown } => config::run(setup, url.as_deref(), markdown),

@@ -81,7 +81,27 @@ impl Context {
         &self.steps
     }
 
-    pub(crate) fn layout(&self) -> Layout {
+    /// The same machine at another volume.
+    #[must_use]
+    pub fn elsewhere(&self, store: Arc<dyn Store>) -> Context {
+        Context { store, ..self.clone() }
+    }
+
+    /// The volume's prefix.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The machine.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// How the store names LTX objects.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
         if self.store.s3_layout() { Layout::S3 } else { Layout::Other }
     }
 

@@ -4,7 +4,10 @@ use plimsoll_model::{Epoch, Error, ErrorKind, Result};
 
 pub(crate) const EPOCHS: &str = "epoch/";
 pub(crate) const STATUSES: &str = "status/";
-const PINS: &str = "pins/";
+pub(crate) const PINS: &str = "pins/";
+pub(crate) const SWEEPS: &str = "gc/";
+/// What pins of forks are called, followed by the fork's identity.
+const FORK: &str = "fork-";
 const PIN_NAME_BYTES_MAX: usize = 128;
 
 /// The volume's identity.
@@ -64,6 +67,35 @@ pub fn pin_key(name: &str) -> Result<String> {
 pub fn parse_pin_key(key: &str) -> Option<&str> {
     let name = key.strip_prefix(PINS)?.strip_suffix(".json")?;
     pin_key(name).is_ok().then_some(name)
+}
+
+/// The name of the pin that a fork has in a volume that it reads from. No checkpoint is called so.
+#[must_use]
+pub fn fork_pin_name(uuid: [u8; 16]) -> String {
+    format!("{FORK}{:032x}", u128::from_be_bytes(uuid))
+}
+
+/// A name for a checkpoint.
+///
+/// # Errors
+/// `Invalid`: no name of a pin, or one that only forks' pins have.
+pub(crate) fn checkpoint_key(name: &str) -> Result<String> {
+    if name.starts_with(FORK) {
+        return Err(Error::new(ErrorKind::Invalid, "naming a checkpoint")
+            .object(format!("{name:?}"))
+            .why("names that begin with fork- are those of the pins that forks have"));
+    }
+    pin_key(name)
+}
+
+/// What a collector is about to remove. `nonce` is drawn for it.
+pub(crate) fn sweep_key(epoch: Epoch, nonce: u64) -> String {
+    format!("{SWEEPS}{:08x}-{nonce:016x}.json", epoch.0)
+}
+
+/// Beside an announcement: it will be carried out. Sorts before it.
+pub(crate) fn decision_key(sweep: &str) -> String {
+    format!("{}.go", sweep.strip_suffix(".json").unwrap_or(sweep))
 }
 
 #[cfg(test)]

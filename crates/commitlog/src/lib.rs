@@ -17,9 +17,11 @@ mod identity; // what a volume is
 mod key;
 mod lease; // being the writer
 pub mod lineage; // pure: which level-0 objects are history, which are strays
+mod pin; // states that stay restorable
 mod record; // the JSON objects
 mod standing; // who holds the volume
 mod succession; // whether anybody else had it since
+mod sweep; // removing garbage beside those who pin
 mod tail; // the newest sync
 mod verdict; // pure: what an answer means
 
@@ -30,11 +32,14 @@ pub use context::Context;
 #[cfg(feature = "mutate")]
 pub use context::Steps;
 pub use identity::identity;
-pub use key::{epoch_key, parse_epoch_key, parse_pin_key, pin_key, status_key, volume_key};
+pub use key::{epoch_key, fork_pin_name, parse_epoch_key, parse_pin_key, pin_key, status_key, volume_key};
 pub use lease::{Beat, Lease, Outcome, StatusReport, Sync};
+pub use pin::{Pin, Pinned, Pins, pin, pins, read_pin, unpin};
 pub use record::{
-    EpochRecord, Inherited, Kind, LoadRecord, Mark, StatusRecord, VolumeRecord, Watermarks, check_record,
+    EpochRecord, ForkName, Inherited, Kind, LoadRecord, Mark, PinRecord, PinnedObject, StatusRecord, VolumeRecord,
+    Watermarks, check_record,
 };
 pub use standing::{Seen, Standing, look};
 pub use succession::alone_since;
-pub use tail::{Head, Levels, LtxObject, Tail, tail};
+pub use sweep::sweep;
+pub use tail::{Head, Levels, LtxObject, Tail, head_of, tail};

@@ -2,8 +2,10 @@
 //! higher format is refused.
 
 mod epoch;
+mod pin;
 mod seal; // the checksum at the end
 mod status;
+mod sweep;
 mod volume;
 mod wire; // how numbers are spelled
 
@@ -13,8 +15,13 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use self::{
     epoch::EpochRecord,
+    pin::{ForkName, PinRecord, PinnedObject},
     status::{Inherited, LoadRecord, Mark, StatusRecord, Watermarks},
     volume::{Kind, VolumeRecord},
+};
+pub(crate) use self::{
+    pin::check_note,
+    sweep::{DecisionRecord, SweepRecord},
 };
 use crate::{
     Context,
@@ -85,7 +92,7 @@ pub fn check_record(key: &str, bytes: &[u8]) -> Option<Result<()>> {
     } else if let Some(epoch) = parse_status_key(key) {
         Some(decode::<StatusRecord>(bytes).and_then(|record| same(epoch, record.epoch)))
     } else {
-        parse_pin_key(key).map(|_| decode::<serde::de::IgnoredAny>(bytes).map(drop))
+        parse_pin_key(key).map(|_| decode::<PinRecord>(bytes).map(drop))
     }
 }
 
@@ -125,7 +132,7 @@ mod tests {
         assert_eq!(check(&epoch_key(Epoch(7))), Some(Ok(())));
         assert_eq!(check(&epoch_key(Epoch(8))), Some(Err(ErrorKind::Corrupt)));
         assert_eq!(check(volume_key()), Some(Err(ErrorKind::Corrupt)));
-        assert_eq!(check("pins/nightly.json"), Some(Ok(())));
+        assert_eq!(check("pins/nightly.json"), Some(Err(ErrorKind::Corrupt)));
         assert_eq!(check("index/0.pix"), None);
     }
 }

@@ -104,6 +104,14 @@ fn newest(files: &[LtxObject]) -> Option<FileId> {
     files.iter().map(|file| file.id).max_by_key(|id| (id.max, std::cmp::Reverse(id.level)))
 }
 
+/// The head that a volume would have if this object were its newest; `None` if it is gone. As [`Tail::head`].
+///
+/// # Errors
+/// Those of the store; `Corrupt` when the object is no LTX file.
+pub async fn head_of(context: &Context, id: &FileId) -> Result<Option<Head>> {
+    read_head(context, id).await
+}
+
 /// Reads what the next sync must know of an object; `None` if it is gone. One request unless it is large.
 ///
 /// # Errors

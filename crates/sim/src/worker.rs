@@ -17,7 +17,7 @@ use plimsoll_metrics::Metrics;
 use plimsoll_model::{ErrorKind, Level, PageCount, PageNo, Result};
 use plimsoll_settings::{JournalSyncPolicy, Settings};
 use plimsoll_store::{Breaker, BreakerPolicy, BreakerStore, RetryPolicy, RetryStore, Store};
-use plimsoll_volume::{Config, Fencing, Receipt, Role, Volume};
+use plimsoll_volume::{Config, Fencing, Nowhere, Receipt, Role, Volume};
 
 use crate::{
     coverage::Event,
@@ -96,6 +96,7 @@ pub(crate) fn open(
         settings: Arc::clone(settings),
         metrics,
         fencing: Arc::new(Trusted),
+        elsewhere: Arc::new(Nowhere),
     })
 }
 

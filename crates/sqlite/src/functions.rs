@@ -9,6 +9,7 @@ use plimsoll_model::{Error, ErrorKind, Result};
 
 use crate::{
     api::{Answer, Api, c_text},
+    checkpoint,
     ffi::{Context, FCNTL_FILE_POINTER, File, OK, ScalarFn, Sqlite3, UTF8, Value},
     instance::{Instance, instance},
     main_file::MainFile,
@@ -31,6 +32,8 @@ enum Command {
     Token,
     WaitToken,
     Lag,
+    Checkpoint,
+    Checkpoints,
 }
 
 struct Function {
@@ -40,7 +43,7 @@ struct Function {
     arguments: &'static [c_int],
 }
 
-static FUNCTIONS: [Function; 10] = [
+static FUNCTIONS: [Function; 12] = [
     Function { name: c"plimsoll_version", command: Command::Version, arguments: &[0] },
     Function { name: c"plimsoll_status", command: Command::Status, arguments: &[0, 1] },
     Function { name: c"plimsoll_error", command: Command::Error, arguments: &[0, 1] },
@@ -51,6 +54,8 @@ static FUNCTIONS: [Function; 10] = [
     Function { name: c"plimsoll_wait_token", command: Command::WaitToken, arguments: &[1, 2, 3] },
     Function { name: c"plimsoll_lag", command: Command::Lag, arguments: &[0, 1] },
     Function { name: c"plimsoll_restore", command: Command::Restore, arguments: &[1, 2] },
+    Function { name: c"plimsoll_checkpoint", command: Command::Checkpoint, arguments: &[1, 2, 3] },
+    Function { name: c"plimsoll_checkpoints", command: Command::Checkpoints, arguments: &[0, 1] },
 ];
 
 /// Adds the functions to a connection. Returns SQLite's first refusal, if any.
@@ -102,9 +107,15 @@ pub(crate) unsafe extern "C" fn call<const I: usize>(context: *mut Context, coun
 /// `db` is the connection that calls.
 unsafe fn run(instance: &Instance, db: *mut Sqlite3, command: Command, arguments: &[Option<String>]) -> Result<Answer> {
     let schema_at = match command {
-        Command::Version | Command::Status | Command::Error | Command::Sync | Command::Token | Command::Lag => 0,
-        Command::WaitToken => 2,
+        Command::Version
+        | Command::Status
+        | Command::Error
+        | Command::Sync
+        | Command::Token
+        | Command::Lag
+        | Command::Checkpoints => 0,
         Command::Wait | Command::Durability | Command::Restore => 1,
+        Command::WaitToken | Command::Checkpoint => 2,
     };
     let schema = arguments.get(schema_at).and_then(Option::as_deref).unwrap_or("main");
     // SAFETY: as the caller promises.
@@ -136,6 +147,15 @@ unsafe fn run(instance: &Instance, db: *mut Sqlite3, command: Command, arguments
             pragma::wait_token(main()?.database.shared(), argument(0), timeout).map(Answer::Text)
         }
         Command::Lag => pragma::lag(main()?.database.shared()).map(Answer::Text),
+        Command::Checkpoint => {
+            let name = arguments
+                .first()
+                .and_then(Option::as_deref)
+                .ok_or_else(|| Error::new(ErrorKind::Invalid, "making a checkpoint").why("NULL is no name for it"))?;
+            let note = arguments.get(1).and_then(Option::as_deref);
+            checkpoint::create(main()?.database.shared(), name, note)
+        }
+        Command::Checkpoints => checkpoint::all(main()?.database.shared()),
         Command::Durability => pragma::durability(&mut main()?.database, word()?).map(Answer::Text),
     }
 }

@@ -8,6 +8,7 @@
 //! and write transactions; `database` says how.
 
 mod api; // SQLite's functions
+mod checkpoint; // checkpoints, as SQL functions
 mod codes; // errors to result codes
 mod database; // one connection's view of a volume
 mod ffi; // declarations of sqlite3.h

@@ -1,11 +1,12 @@
 //! Merging and collecting while the volume is held.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use plimsoll_commitlog::forget_bygone;
+use plimsoll_commitlog::{PinnedObject, forget_bygone, sweep};
 use plimsoll_host::{
     Mono,
     crash::{self, Point},
@@ -204,10 +205,10 @@ async fn collect(
     if gone.is_empty() {
         return Ok(());
     }
-    let layout = shared.config.layout();
-    let keys: Vec<String> = gone.iter().flat_map(|id| [layout.key(id), id.sidecar_key()]).collect();
-    crash::here(Point::CollectDelete);
-    shared.config.store.delete(&keys).await?;
+    let gone: HashSet<FileId> = gone.into_iter().collect();
+    let gone = listing.files.iter().filter(|file| gone.contains(&file.id));
+    let gone = gone.map(|file| PinnedObject { id: file.id, bytes: file.size }).collect();
+    let gone = sweep(&shared.context(), writer.epoch, &writer.pins, gone).await?;
     writer.merger.forget(&gone);
     done.removed += gone.len() as u64;
     Ok(())

@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use plimsoll_host::Host;
 use plimsoll_ltx::{Frames, Layout};
 use plimsoll_metrics::VolumeMetrics;
-use plimsoll_model::Result;
+use plimsoll_model::{Error, ErrorKind, Result};
 use plimsoll_settings::Settings;
 use plimsoll_store::Store;
 
@@ -31,6 +31,8 @@ pub struct Config {
     pub metrics: VolumeMetrics,
     /// How it is made sure that the store has one winner per name, before the first write.
     pub fencing: Arc<dyn Fencing>,
+    /// Where other volumes are.
+    pub elsewhere: Arc<dyn Elsewhere>,
 }
 
 /// Makes sure that the store keeps its side of the commit protocol.
@@ -40,6 +42,24 @@ pub trait Fencing: Send + Sync {
     /// # Errors
     /// `Unsupported`: it lets two writers create the same object.
     fn ensure(&self) -> BoxFuture<'_, Result<()>>;
+}
+
+/// Finds the stores of other volumes: those that a fork reads from, and forks of this one.
+pub trait Elsewhere: Send + Sync {
+    /// The store at a URL. Sends no request.
+    ///
+    /// # Errors
+    /// When the URL, the settings or the credentials there are for it cannot work.
+    fn store(&self, url: &str) -> Result<Arc<dyn Store>>;
+}
+
+/// There is nothing but the volume itself: a fork cannot be read.
+pub struct Nowhere;
+
+impl Elsewhere for Nowhere {
+    fn store(&self, url: &str) -> Result<Arc<dyn Store>> {
+        Err(Error::new(ErrorKind::Unsupported, "finding").object(url).why("no other volume can be reached from here"))
+    }
 }
 
 impl Config {

@@ -8,6 +8,7 @@
 //! Not here: what the pages mean, how an application speaks, where settings come from.
 
 mod accounts; // levels, load and cadences under one lock
+mod checkpoint; // states that stay restorable
 mod compactor; // merging and collecting while the volume is held
 mod config; // what a volume is opened with
 mod event; // waking whoever waits
@@ -30,13 +31,15 @@ mod stranded; // journals kept aside
 mod syncer; // syncing to the object store
 mod token;
 mod transaction;
+mod usage; // what is kept, and for whom
 mod volume;
 mod writer; // taking the volume, and letting it go
 
+pub use checkpoint::{checkpoint, checkpoint_name, remove_checkpoint};
 pub use compactor::Compacted;
-pub use config::{Config, Fencing};
+pub use config::{Config, Elsewhere, Fencing, Nowhere};
 pub use local::{Home, VolumeDir, homes};
-pub use open::{Located, Opening, Process, local_dir};
+pub use open::{Located, Neighbours, Opening, Process, local_dir};
 pub use past::objects;
 pub use receipt::Receipt;
 pub use reference::{Reference, split_reference};
@@ -48,4 +51,5 @@ pub use status::{LevelStatus, LoadStatus, Role, Status};
 pub use stranded::{Base, Stranded, StrandedCommit, StrandedJournal};
 pub use token::Token;
 pub use transaction::WriteTxn;
+pub use usage::{Holding, Usage, usage};
 pub use volume::Volume;

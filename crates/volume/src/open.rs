@@ -3,15 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
+use plimsoll_commitlog::Context;
 use plimsoll_host::Host;
 use plimsoll_metrics::{Metrics, RequestOutcome, Server, StoreOp};
 use plimsoll_model::{Error, ErrorKind, Result};
+use plimsoll_pages::compact::Retention;
 use plimsoll_settings::{Input, Override, Settings, Sourced, Watch, find};
 use plimsoll_store::{
-    Environment, Observer, ProbeMemory, Store, StoreOptions, VolumeUrl, ensure_fencing, open_observed,
+    Environment, Observer, ProbeMemory, Scheme, Store, StoreOptions, VolumeUrl, ensure_fencing, open_observed,
 };
 
-use crate::{Config, Fencing, Volume, VolumeDir};
+use crate::{Config, Elsewhere, Fencing, Volume, VolumeDir};
 
 /// How often it is looked whether the settings file has changed.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
@@ -54,6 +56,34 @@ pub struct Located {
     pub dir: VolumeDir,
     /// What the settings were made from.
     input: Input,
+}
+
+impl Located {
+    /// The URL for others to find the volume by: with server, region and account, and without secrets.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let mut address = self.store.url().to_owned();
+        let region = self.settings.settings.region.as_deref().filter(|_| self.url.scheme() == Scheme::S3);
+        let region = region.map(|region| ("region", region));
+        for (name, value) in self.url.param("account").map(|account| ("account", account)).into_iter().chain(region) {
+            address.push(if address.contains('?') { '&' } else { '?' });
+            address.push_str(&format!("{name}={value}"));
+        }
+        address
+    }
+
+    /// The commit-log view of it.
+    #[must_use]
+    pub fn context(&self, host: &Host) -> Context {
+        Context::new(host.clone(), Arc::clone(&self.store), self.settings.settings.l0_retention)
+    }
+
+    /// How long what is kept in it.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        let Settings { l0_retention, retention, .. } = &self.settings.settings;
+        Retention { level0: *l0_retention, snapshots: *retention }
+    }
 }
 
 /// The folder that a volume has on a host with these settings.
@@ -161,9 +191,19 @@ impl Process {
             settings: Arc::new(settings),
             metrics,
             fencing: Arc::new(fencing),
+            elsewhere: Arc::new(self.elsewhere(&opening.overrides)),
         })?;
         self.watch(&volume, input);
         Ok(volume)
+    }
+
+    /// Finds other volumes from here, with the same settings and credentials.
+    #[must_use]
+    pub fn elsewhere(&self, overrides: &[Override]) -> Neighbours {
+        // A URL that names another server says so itself.
+        let own = |name: &str| matches!(name, "endpoint" | "region");
+        let overrides = overrides.iter().filter(|setting| !own(&setting.name)).cloned().collect();
+        Neighbours { process: self.clone(), overrides }
     }
 
     /// Serves metrics where `metrics_listen` says, until the process ends; nothing if it is unset.
@@ -210,6 +250,19 @@ impl Fencing for Probing {
             }
             ensure_fencing(&self.url, &*self.store, &self.memory, &self.host).await
         })
+    }
+}
+
+/// See [`Process::elsewhere`].
+pub struct Neighbours {
+    process: Process,
+    overrides: Vec<Override>,
+}
+
+impl Elsewhere for Neighbours {
+    fn store(&self, url: &str) -> Result<Arc<dyn Store>> {
+        let opening = Opening { url: VolumeUrl::parse(url)?, overrides: self.overrides.clone(), read_only: true };
+        Ok(self.process.locate(&opening)?.store)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use plimsoll_commitlog::{PinnedObject, read_pin};
 use plimsoll_host::WallMs;
 use plimsoll_ltx::{HEADER_BYTES, Header, Layout, plan::Target};
 use plimsoll_model::{Error, ErrorKind, Result, Txid};
@@ -73,10 +74,17 @@ pub async fn objects(store: &Arc<dyn Store>, layout: Layout, reference: &Referen
                 .why("its objects are merged and collected faster than they can be looked at")
                 .hint("try again"))
         }
-        Reference::Checkpoint(name) => {
-            Err(Error::new(ErrorKind::NotFound, LOOKING).why(format!("no checkpoint {name}")))
-        }
+        Reference::Checkpoint(name) => match read_pin(&**store, name).await? {
+            Some(pin) => Ok(pin.objects.iter().map(listed).collect()),
+            None => Err(Error::new(ErrorKind::NotFound, LOOKING)
+                .why(format!("there is no checkpoint named {name}"))
+                .hint("plimsoll checkpoint ls <url> lists them")),
+        },
     }
+}
+
+fn listed(object: &PinnedObject) -> Listed {
+    Listed { id: object.id, size: object.bytes, modified: WallMs(0) }
 }
 
 /// The newest state that can be reproduced and is not younger than `time`; `None` if an object is gone meanwhile.

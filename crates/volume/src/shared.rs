@@ -10,7 +10,7 @@ use std::{
 
 use futures::future::{Either, select};
 use plimsoll_cache::Cache;
-use plimsoll_commitlog::{FenceInfo, Lease};
+use plimsoll_commitlog::{FenceInfo, Lease, Pins};
 use plimsoll_durability::{FlushReason, Outcome, Terminal};
 use plimsoll_host::{Lock, Mono};
 use plimsoll_journal::{Journal, Place};
@@ -123,6 +123,8 @@ pub(crate) struct Writer {
     /// A sync whose outcome is not known. Nothing else may be synced before it is.
     pub(crate) attempt: Mutex<Option<Arc<Attempt>>>,
     pub(crate) merger: Merger,
+    /// What collecting has to spare.
+    pub(crate) pins: Pins,
     /// Snapshots by the commit of the view under them.
     pub(crate) live: Mutex<BTreeMap<Lsn, usize>>,
     /// The commit up to which the cache has had its share of the journal.

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, RwLock, Weak, atomic::AtomicBool},
 };
 
+use plimsoll_commitlog::PinRecord;
 use plimsoll_metrics::Reading;
 use plimsoll_model::{Error, ErrorKind, Level, Lsn, PageSize, Result};
 use plimsoll_pages::{Fetcher, FetcherConfig, View};
@@ -12,6 +13,7 @@ use plimsoll_settings::{Adopted, Settings};
 
 use crate::{
     Config, Status,
+    checkpoint::checkpoint,
     compactor::{self, Compacted},
     local::VolumeDir,
     receipt,
@@ -251,6 +253,37 @@ impl Volume {
             let writer = shared.take().await?;
             compactor::everything(shared, &writer).await
         })
+    }
+
+    /// Names the newest state, and keeps it until the name is removed. Everything that was acknowledged before the
+    /// call is part of it, if this host has the volume: it is synced first. Otherwise it is the newest state in the
+    /// store. Works while others write. A sync and five round trips, whatever the size of the volume.
+    ///
+    /// # Errors
+    /// `Invalid`: no name for a checkpoint, or a volume that was opened read-only. As [`Volume::sync`] and
+    /// [`checkpoint`](crate::checkpoint()).
+    pub fn checkpoint(&self, name: &str, note: Option<&str>) -> Result<PinRecord> {
+        let shared = &self.shared;
+        if shared.config.read_only {
+            return Err(Error::new(ErrorKind::Invalid, "making a checkpoint of")
+                .object(shared.url().to_owned())
+                .why("it was opened read-only, and a checkpoint is written")
+                .hint("open it without mode=ro"));
+        }
+        self.sync()?;
+        let synced = {
+            let state = shared.state();
+            state.writer.is_some().then_some(state.view.txid).filter(|txid| !txid.is_zero())
+        };
+        shared.config.host.tasks.wait(checkpoint(&shared.context(), name, note, synced))
+    }
+
+    /// Every checkpoint and fork of the volume. A list, and a request for each.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn pins(&self) -> Result<Vec<(String, Result<PinRecord>)>> {
+        self.shared.config.host.tasks.wait(async { plimsoll_commitlog::pins(&self.shared.context()).await })
     }
 
     /// Reads whatever is newer, now.

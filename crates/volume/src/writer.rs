@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures::future::{Either, select};
-use plimsoll_commitlog::{Acquire, Head, Lease, StatusReport, acquire, aftermath, alone_since};
+use plimsoll_commitlog::{Acquire, Head, Lease, Pins, StatusReport, acquire, aftermath, alone_since};
 use plimsoll_durability::{FlushReason, Terminal};
 use plimsoll_host::{
     Lock,
@@ -241,6 +241,7 @@ impl Shared {
                 scratch: self.dir.scratch(),
                 known: Mutex::new(HashMap::new()),
             },
+            pins: Pins::default(),
             live: Mutex::new(BTreeMap::new()),
             floor: AtomicU64::new(view.lsn.0),
             stop: AtomicBool::new(false),

@@ -5,16 +5,22 @@ use std::io::{Write, stdout};
 use plimsoll_volume::Compacted;
 use serde_json::json;
 
-use super::copying::{PATIENCE, give_up};
+use super::{
+    checkpoint::used,
+    copying::{PATIENCE, give_up},
+};
 use crate::{
     exit::Result,
     progress,
-    setup::{Setup, no_volume},
+    setup::{Setup, layout, no_volume},
     table::{number, render, table},
     units,
 };
 
-pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
+pub(crate) fn run(setup: &Setup, typed: &str, dry_run: bool) -> Result<()> {
+    if dry_run {
+        return foretell(setup, typed);
+    }
     let bar = progress::waiting(setup, "compacting");
     let volume = setup.open(typed, PATIENCE)?;
     let url = volume.status().url;
@@ -30,6 +36,25 @@ pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
     volume.close()?;
     bar.finish_and_clear();
     tell(setup, &url, &done)
+}
+
+/// What would be removed as things are.
+fn foretell(setup: &Setup, typed: &str) -> Result<()> {
+    let located = setup.locate(typed)?;
+    let usage = setup.wait(used(setup, &located))?;
+    let layout = layout(&located);
+    let mut keys: Vec<String> = usage.objects.iter().map(|id| layout.key(id)).collect();
+    keys.sort_unstable();
+    let mut out = stdout().lock();
+    if setup.json {
+        let report = json!({ "url": located.store.url(), "garbage": keys, "bytes": usage.garbage });
+        return Ok(writeln!(out, "{report}")?);
+    }
+    for key in &keys {
+        writeln!(out, "{key}")?;
+    }
+    let objects = units::counted(keys.len() as u64, "object");
+    Ok(writeln!(out, "would remove {objects} ({})", units::bytes(usage.garbage))?)
 }
 
 fn tell(setup: &Setup, url: &str, done: &Compacted) -> Result<()> {

@@ -1,5 +1,6 @@
 //! The promises of an open volume, each as a test that fails when it is broken.
 
+mod checkpoints;
 mod followers; // readers on other hosts
 mod foreign; // replicas that something else writes
 mod levels; // what a commit has survived when it is acknowledged

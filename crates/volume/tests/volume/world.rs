@@ -21,8 +21,8 @@ use plimsoll_host::{Chance, Clock, Host, Mono, Tasks, WallMs, sim_disk::SimDisk}
 use plimsoll_metrics::Metrics;
 use plimsoll_model::{Level, PageCount, PageNo, Result};
 use plimsoll_settings::{Input, Override, Settings, Sourced};
-use plimsoll_store::MemoryStore;
-use plimsoll_volume::{Config, Fencing, Receipt, Snapshot, Volume};
+use plimsoll_store::{MemoryStore, Store as _};
+use plimsoll_volume::{Config, Fencing, Nowhere, Receipt, Snapshot, Volume};
 
 use crate::remote::Remote;
 
@@ -211,6 +211,12 @@ impl World {
         &self.shelf
     }
 
+    /// Keys in the object store below a folder.
+    pub(crate) fn keys(&self, folder: &str) -> Vec<String> {
+        let entries = self.wait(self.shelf.list(folder, None)).unwrap();
+        entries.into_iter().map(|entry| entry.key).collect()
+    }
+
     /// Random numbers.
     pub(crate) fn chance(&self) -> Arc<dyn Chance> {
         Arc::new(Dice(Arc::clone(&self.inner)))
@@ -277,6 +283,7 @@ impl Machine {
             settings: Arc::new(settings(values)),
             metrics: self.metrics.volume(&self.name),
             fencing: Arc::new(Trusted),
+            elsewhere: Arc::new(Nowhere),
         }
     }
 

@@ -1,0 +1,83 @@
+//! checkpoint, du, and what compacting would remove.
+
+mod support;
+
+use support::{Sandbox, kill};
+
+#[test]
+fn a_checkpoint_is_made_listed_and_removed() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 100);
+    let made = sandbox.run(&["--json", "checkpoint", "create", &url, "first", "--note", "before the upgrade"]).json();
+    assert_eq!((made["name"].as_str(), made["note"].as_str()), (Some("first"), Some("before the upgrade")));
+    assert!(made["bytes"].as_u64().unwrap() >= 8192);
+    sandbox.run(&["checkpoint", "create", &url, "first"]).fails(1);
+    sandbox.run(&["checkpoint", "create", &url, "a/b"]).fails(2);
+    sandbox.run(&["checkpoint", "create", &url]).ok();
+    let listed = sandbox.run(&["checkpoint", "ls", &url]).ok();
+    assert!(listed.contains("before the upgrade") && listed.contains("at-"), "{listed}");
+    sandbox.run(&["checkpoint", "rm", &url, "first"]).ok();
+    sandbox.run(&["checkpoint", "rm", &url, "first"]).fails(7);
+    let left = sandbox.run(&["--json", "checkpoint", "ls", &url]).ok();
+    assert!(left.starts_with("{\"alive\":null") && left.lines().count() == 1, "{left}");
+    sandbox.run(&["verify", &url]).ok();
+    sandbox.run(&["checkpoint", "create", &sandbox.url("nowhere"), "x"]).fails(7);
+    assert!(!sandbox.path("nowhere").exists(), "looking for a volume makes none");
+}
+
+#[test]
+fn a_checkpoint_takes_along_what_is_only_in_the_journal() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 10);
+    kill(sandbox.busy_writer("state", &url));
+    let made = sandbox.run(&["--json", "checkpoint", "create", &url, "all"]).json();
+    let txid = made["txid"].to_string();
+    sandbox.run(&["export", "--at", &txid, &url, "out.db"]).ok();
+    assert_eq!(support::rows(&sandbox.path("out.db")).len(), 11);
+}
+
+#[test]
+fn sql_makes_and_lists_checkpoints() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 10);
+    let sql = "INSERT INTO t(v) VALUES('x'); SELECT plimsoll_checkpoint('mine', 'why') > 1 AS made";
+    assert_eq!(sandbox.run(&["--json", "sql", &url, sql]).ok(), "{\"made\":1}\n");
+    let sql = "SELECT value->>'name' AS name, value->>'note' AS note FROM json_each(plimsoll_checkpoints())";
+    assert_eq!(sandbox.run(&["--json", "sql", &url, sql]).ok(), "{\"name\":\"mine\",\"note\":\"why\"}\n");
+}
+
+#[test]
+fn du_says_what_is_kept_for_whom_and_a_dry_run_what_would_go() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 100);
+    sandbox.run(&["checkpoint", "create", &url, "old"]).ok();
+    let short = ["--set", "l0_retention_ms=1", "--set", "retention_ms=1"];
+    let run = |args: &[&str]| sandbox.run(&[&short[..], args].concat());
+    run(&["sql", &url, "DELETE FROM t"]).ok();
+    run(&["compact", &url]).ok();
+    let report = run(&["--json", "du", &url]).json();
+    assert_eq!(report["pins"][0]["name"], "old");
+    assert!(report["pins"][0]["holds"].as_u64().unwrap() > 0, "{report}");
+    assert_eq!(report["pins"][0]["holds"], report["pinned"]);
+    assert!(report["live"].as_u64().unwrap() > 0);
+    run(&["checkpoint", "rm", &url, "old"]).ok();
+    let report = run(&["--json", "du", &url]).json();
+    assert!(report["garbage"].as_u64().unwrap() > 0, "{report}");
+    let dry = run(&["compact", "--dry-run", &url]).ok();
+    assert!(dry.contains("would remove") && dry.contains(".ltx"), "{dry}");
+    assert!(run(&["du", &url]).ok().contains("nothing: garbage"));
+}
+
+#[test]
+fn a_checkpoint_can_be_read_and_brought_back() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 10);
+    sandbox.run(&["checkpoint", "create", &url, "before"]).ok();
+    sandbox.run(&["sql", &url, "DROP TABLE t"]).ok();
+    sandbox.run(&["compact", &url]).ok();
+    let count = "SELECT count(*) AS n FROM t";
+    assert_eq!(sandbox.run(&["--json", "sql", &format!("{url}@before"), count]).ok(), "{\"n\":10}\n");
+    sandbox.run(&["restore", &format!("{url}@before")]).ok();
+    assert_eq!(sandbox.run(&["--json", "sql", &url, count]).ok(), "{\"n\":10}\n");
+    sandbox.run(&["restore", &format!("{url}@after")]).fails(7);
+}

@@ -1,0 +1,113 @@
+//! Checkpoints: names for states, which are kept until the names are removed.
+
+use plimsoll_commitlog::{Context, PinRecord, Pinned, PinnedObject, head_of, pin, read_pin, unpin};
+use plimsoll_ltx::plan::Target;
+use plimsoll_model::{Error, ErrorKind, Result, Txid};
+use plimsoll_pages::{Listed, list};
+
+use crate::Elsewhere;
+
+/// Listings in a row that may be outrun by merging and collecting.
+const LISTINGS_MAX: usize = 5;
+const PINNING: &str = "making a checkpoint of";
+
+/// Names a state, and keeps it until the name is removed: the newest in the store, or that after sync `at`.
+///
+/// What its writer has acknowledged and not synced is not part of it: [`Volume::checkpoint`](crate::Volume::checkpoint)
+/// syncs first. Five round trips, whatever the size of the volume and its history.
+///
+/// # Errors
+/// `Conflict`: there is one of this name. `Invalid`: it is no name for a checkpoint. `NotFound`: nothing was ever
+/// written, or the state at `at` was collected. Otherwise as the store says; there may or may not be a checkpoint then.
+pub async fn checkpoint(context: &Context, name: &str, note: Option<&str>, at: Option<Txid>) -> Result<PinRecord> {
+    for _ in 0..LISTINGS_MAX {
+        let state = made_of(context, at.map_or(Target::Latest, Target::Txid)).await?;
+        let Some(last) = state.last() else { return Err(nothing(context)) };
+        let Some(head) = head_of(context, &last.id).await? else { continue };
+        let record = PinRecord {
+            txid: last.id.max,
+            created_ms: context.host().clock.wall().0,
+            note: note.map(str::to_owned),
+            bytes: head.page_count.bytes(head.page_size),
+            fork: None,
+            inherited: false,
+            objects: state.iter().map(named).collect(),
+            nonce: context.host().chance.bits(),
+        };
+        if pin(context, name, &record).await? == Pinned::Kept {
+            return Ok(record);
+        }
+    }
+    Err(Error::new(ErrorKind::NotFound, PINNING)
+        .object(context.store().url())
+        .why("the objects of that state are being collected")
+        .hint("choose a newer state"))
+}
+
+/// A name for a checkpoint that was given none.
+#[must_use]
+pub fn checkpoint_name(context: &Context) -> String {
+    format!("at-{}", context.host().clock.wall())
+}
+
+/// Removes a checkpoint, or what a fork has left behind. What only it needed is garbage from now on.
+///
+/// # Errors
+/// `NotFound`: there is none of this name. `Held`: a fork reads from here, unless `force` says that it may lose
+/// what it has not copied. Otherwise as the store says.
+pub async fn remove_checkpoint(context: &Context, name: &str, force: bool, elsewhere: &dyn Elsewhere) -> Result<()> {
+    const REMOVING: &str = "removing a checkpoint of";
+    let absent = || {
+        Error::new(ErrorKind::NotFound, REMOVING)
+            .object(context.store().url())
+            .why(format!("it has none named {name}"))
+            .hint("plimsoll checkpoint ls <url> lists them")
+    };
+    if !force {
+        let record = read_pin(&**context.store(), name).await?.ok_or_else(absent)?;
+        if is_alive(context, &record, elsewhere).await? {
+            let fork = record.fork.map_or_else(String::new, |fork| fork.url);
+            return Err(Error::new(ErrorKind::Held, REMOVING)
+                .object(context.store().url())
+                .why(format!("the fork {fork} reads from it"))
+                .hint(
+                    "detach the fork first (plimsoll detach <url>), remove it, or force it: then the fork is broken",
+                ));
+        }
+    }
+    if unpin(context, name).await? { Ok(()) } else { Err(absent()) }
+}
+
+/// Whether a pin is that of a fork which exists. One request if it is a fork's at all.
+///
+/// # Errors
+/// When the fork cannot be asked for: then nobody knows.
+pub(crate) async fn is_alive(context: &Context, record: &PinRecord, elsewhere: &dyn Elsewhere) -> Result<bool> {
+    let Some(fork) = &record.fork else { return Ok(false) };
+    let there = context.elsewhere(elsewhere.store(&fork.url)?);
+    Ok(plimsoll_commitlog::identity(&there).await?.is_some_and(|volume| volume.uuid == fork.uuid))
+}
+
+/// The objects that make up a state, oldest first. Empty if nothing was ever written.
+pub(crate) async fn made_of(context: &Context, target: Target) -> Result<Vec<Listed>> {
+    let mut listings = 0;
+    loop {
+        listings += 1;
+        match list(context.store(), context.layout()).await?.restore(target) {
+            // Seen in the middle of merging and collecting, for a listing takes more than one request.
+            Err(error) if error.kind() == ErrorKind::Corrupt && listings < LISTINGS_MAX => {}
+            other => return other.map_err(|error| error.object(context.store().url())),
+        }
+    }
+}
+
+pub(crate) fn named(file: &Listed) -> PinnedObject {
+    PinnedObject { id: file.id, bytes: file.size }
+}
+
+fn nothing(context: &Context) -> Error {
+    Error::new(ErrorKind::NotFound, PINNING)
+        .object(context.store().url())
+        .why("nothing was ever synced to it")
+        .hint("check the URL, or make a volume: plimsoll create <url>")
+}

@@ -1,0 +1,92 @@
+//! What a volume's objects are kept for.
+
+use std::collections::{HashMap, HashSet};
+
+use futures::try_join;
+use plimsoll_commitlog::{Context, PinRecord, pins};
+use plimsoll_ltx::FileId;
+use plimsoll_model::Result;
+use plimsoll_pages::{
+    Listed,
+    compact::{Retention, garbage},
+    list,
+};
+
+use crate::{Elsewhere, checkpoint::is_alive};
+
+/// Bytes by what they are kept for. Sidecars and records are not counted.
+#[derive(Debug)]
+pub struct Usage {
+    /// What the newest state is made of.
+    pub live: u64,
+    /// What earlier states within the retention window need besides.
+    pub window: u64,
+    /// What nothing needs but pins.
+    pub pinned: u64,
+    /// What nothing needs: the next collection removes it.
+    pub garbage: u64,
+    /// Objects that are garbage.
+    pub objects: Vec<FileId>,
+    /// Each pin, by name.
+    pub pins: Vec<Holding>,
+}
+
+/// A pin, and what it keeps.
+#[derive(Debug)]
+pub struct Holding {
+    /// Its name.
+    pub name: String,
+    /// What it says, if that can be read.
+    pub record: Result<PinRecord>,
+    /// Bytes that would be garbage without any pin, and that this one names.
+    pub holds: u64,
+    /// Bytes that would be garbage without this pin alone.
+    pub alone: u64,
+    /// Whether everything that it names is there.
+    pub complete: bool,
+    /// For a fork's: whether the fork is there. `None` if nobody knows.
+    pub alive: Option<bool>,
+}
+
+/// Finds out what is kept for whom. A list of each level, one of the pins, and a request or two for each pin.
+///
+/// # Errors
+/// As the store says.
+pub async fn usage(context: &Context, keep: Retention, elsewhere: &dyn Elsewhere) -> Result<Usage> {
+    let (listing, pins) = try_join!(list(context.store(), context.layout()), pins(context))?;
+    let sizes: HashMap<FileId, u64> = listing.files.iter().map(|file| (file.id, file.size)).collect();
+    let live: HashSet<FileId> = listing.newest()?.iter().map(|file| file.id).collect();
+    let loose: HashSet<FileId> = garbage(&listing, keep, |_| false).into_iter().collect();
+    let mut holders: HashMap<FileId, u32> = HashMap::new();
+    for (_, record) in &pins {
+        for object in record.iter().flat_map(|record| &record.objects) {
+            *holders.entry(object.id).or_default() += 1;
+        }
+    }
+    let mut holdings = Vec::with_capacity(pins.len());
+    for (name, record) in pins {
+        let named: Vec<FileId> = record.iter().flat_map(|record| &record.objects).map(|object| object.id).collect();
+        let held = |only: bool| {
+            let counts = |id: &&FileId| loose.contains(*id) && (!only || holders.get(*id) == Some(&1));
+            named.iter().filter(counts).filter_map(|id| sizes.get(id)).sum()
+        };
+        let alive = match &record {
+            Ok(record) if record.fork.is_some() => is_alive(context, record, elsewhere).await.ok(),
+            _ => None,
+        };
+        let complete = record.is_ok() && named.iter().all(|id| sizes.contains_key(id));
+        holdings.push(Holding { holds: held(false), alone: held(true), complete, alive, name, record });
+    }
+    let total = |counts: &dyn Fn(&Listed) -> bool| -> u64 {
+        listing.files.iter().filter(|file| counts(file)).map(|file| file.size).sum()
+    };
+    let objects: Vec<FileId> = loose.iter().filter(|id| !holders.contains_key(*id)).copied().collect();
+    Ok(Usage {
+        live: total(&|file| live.contains(&file.id)),
+        window: total(&|file| !live.contains(&file.id) && !loose.contains(&file.id)),
+        pinned: total(&|file| loose.contains(&file.id) && holders.contains_key(&file.id)),
+        garbage: objects.iter().filter_map(|id| sizes.get(id)).sum(),
+        objects,
+        pins: holdings,
+    })
+}
