@@ -14,6 +14,7 @@ mod recovery; // crashes, full disks, old states
 mod remote; // the way to the store
 mod requests; // what reading costs
 mod sessions; // tokens, lag, what readers may do
+mod stranded; // journals kept aside
 mod takeover; // one writer at a time
 mod threads; // real threads on a real disk
 mod world; // time, machines, disks

@@ -1,0 +1,89 @@
+//! Journals that are kept aside: what they hold, what it stands on, and how long they stay.
+
+use plimsoll_commitlog::Context;
+use plimsoll_model::{Level, PageNo, Result, Txid};
+use plimsoll_volume::{Reference, StrandedJournal, Volume};
+
+use crate::world::{Machine, PAGE, World, get, marks, put};
+
+const LAZY: [(&str, &str); 2] = [("sync_interval_ms", "600000"), ("max_loss_window_ms", "600000")];
+const PUSHY: [(&str, &str); 1] = [("takeover", "true")];
+
+fn open_kept(world: &World, machine: &Machine, volume: &Volume) -> StrandedJournal {
+    let kept = volume.dir().stranded();
+    assert_eq!(kept.len(), 1);
+    let mut journal = StrandedJournal::open(&machine.disk, &kept[0]).unwrap();
+    let context = Context::new(machine.host(), std::sync::Arc::new(world.shelf().clone()), PAGE_RETENTION);
+    world.wait(journal.settle(&context)).unwrap();
+    journal
+}
+
+const PAGE_RETENTION: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// The state that the stranded commits would have led to.
+fn outcome(journal: &StrandedJournal, volume: &Volume) -> Result<Vec<u64>> {
+    let base = volume.at(&Reference::Txid(Txid(journal.base().expect("it stands on something").txid)))?;
+    let state: Vec<u64> = base.page_count().pages().map(|page| get(&base, page.get())).collect();
+    let state = std::cell::RefCell::new(state);
+    journal.apply(
+        |page: PageNo, data| {
+            let mut state = state.borrow_mut();
+            let length = state.len().max(page.index() + 1);
+            state.resize(length, 0);
+            state[page.index()] = u64::from_le_bytes(data[..8].try_into().unwrap());
+            assert_eq!(data.len(), PAGE);
+            Ok(())
+        },
+        |count, _| {
+            state.borrow_mut().resize(count.0 as usize, 0);
+            Ok(())
+        },
+    )?;
+    Ok(state.into_inner())
+}
+
+#[test]
+fn a_fenced_writer_keeps_its_tail_with_the_state_that_it_stands_on() {
+    let world = World::new(1);
+    let (first, second) = (world.machine("first"), world.machine("second"));
+    let old = first.open(&LAZY);
+    put(&old, &[(1, 1), (2, 2), (3, 3)], 3, Level::Durable).unwrap();
+    put(&old, &[(2, 20)], 2, Level::Buffered).unwrap();
+    put(&old, &[(5, 50)], 5, Level::Journaled).unwrap();
+    let new = second.open(&PUSHY);
+    put(&new, &[(1, 9)], 3, Level::Durable).unwrap();
+    assert!(old.sync().is_err());
+    world.run_for(100);
+
+    let journal = open_kept(&world, &first, &old);
+    let commits: Vec<_> = journal.commits().map(|commit| (commit.lsn, commit.pages, commit.page_count)).collect();
+    assert_eq!(commits, [(2, 1, 2), (3, 1, 5)]);
+    assert_eq!((journal.epoch(), journal.base().unwrap().lsn), (Some(1), 1));
+    assert_eq!(journal.pages().iter().map(|page| page.get()).collect::<Vec<_>>(), [2, 5]);
+    assert_eq!(outcome(&journal, &new).unwrap(), [1, 20, 0, 0, 50]);
+    assert_eq!(marks(&new), [9, 2, 3]);
+}
+
+#[test]
+fn a_host_that_comes_back_keeps_what_it_had_acknowledged_and_reads_the_new_history() {
+    let world = World::new(2);
+    let (mut first, second) = (world.machine("first"), world.machine("second"));
+    let old = first.open(&LAZY);
+    put(&old, &[(1, 1), (2, 2)], 2, Level::Durable).unwrap();
+    put(&old, &[(2, 20)], 2, Level::Journaled).unwrap();
+    first.kill();
+    let new = second.open(&PUSHY);
+    put(&new, &[(1, 9)], 2, Level::Durable).unwrap();
+    new.release().unwrap();
+
+    let back = first.open(&[]);
+    assert_eq!(marks(&back), [9, 2]);
+    let journal = open_kept(&world, &first, &back);
+    assert_eq!(outcome(&journal, &back).unwrap(), [1, 20]);
+    put(&back, &[(1, 10)], 2, Level::Durable).unwrap();
+    assert_eq!(back.dir().stranded().len(), 1, "it stays");
+    let kept = back.dir().stranded().remove(0);
+    back.dir().discard(&kept).unwrap();
+    assert_eq!(back.dir().stranded(), []);
+    assert_eq!(back.status().stranded.len(), 0);
+}
