@@ -107,6 +107,9 @@ pub(crate) enum Command {
         /// The newest state that is not younger: 2026-05-01T12:00:00Z, or '5 minutes ago'
         #[arg(long, value_name = "TIME")]
         time: Option<String>,
+        /// Does not make a checkpoint of the state before, which then can be had again only for a while
+        #[arg(long)]
+        no_checkpoint: bool,
     },
     /// Makes everything of this host durable and lets the volume go, so that another host may open it at once
     ///

@@ -35,8 +35,8 @@ pub(crate) fn run(setup: &Setup, command: Command) -> Result<()> {
             sql::run(setup, &url, statement.as_deref(), durability, read_only)
         }
         Command::Sync { url } => sync::run(setup, &url),
-        Command::Restore { url, checkpoint, txid, time } => {
-            restore::run(setup, &url, restore::Wanted { checkpoint, txid, time })
+        Command::Restore { url, checkpoint, txid, time, no_checkpoint } => {
+            restore::run(setup, &url, restore::Wanted { checkpoint, txid, time, keep: !no_checkpoint })
         }
         Command::Stranded { command } => stranded::run(setup, command),
         Command::Release { url } => release::run(setup, &url),

@@ -40,11 +40,32 @@ fn a_restore_brings_a_state_back_and_is_undone_in_the_same_way() {
     assert!(restored["pages"].as_u64() > Some(0));
     assert_eq!(sandbox.run(&["--json", "sql", &url, "PRAGMA integrity_check"]).ok(), "{\"integrity_check\":\"ok\"}\n");
     assert_eq!(sandbox.run(&["--json", "sql", &url, COUNT]).ok(), "{\"n\":3}\n");
-    let words = sandbox.run(&["restore", &format!("{url}@{}", restored["from_txid"])]).ok();
+    let before = restored["checkpoint"].as_str().unwrap();
+    let words = sandbox.run(&["restore", "--no-checkpoint", &url, before]).ok();
     assert!(words.contains("to undo it: plimsoll restore"), "{words}");
     assert_eq!(sandbox.run(&["--json", "sql", &url, "SELECT count(w) AS n FROM t"]).ok(), "{\"n\":0}\n");
     let at_newest = sandbox.run(&["--json", "status", &url]).json()["txid"].to_string();
     assert!(sandbox.run(&["restore", &url, "--txid", &at_newest]).ok().contains("nothing to restore"));
+}
+
+#[test]
+fn a_checkpoint_is_a_state_to_look_at_export_and_restore_also_when_everything_else_of_its_time_is_gone() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    sandbox.run(&["checkpoint", "create", &url, "three"]).ok();
+    sandbox.run(&["sql", &url, "DELETE FROM t"]).ok();
+    let brief = ["--set", "l0_retention_ms=1", "--set", "retention_ms=1", "compact", &url];
+    for _ in 0..2 {
+        sandbox.run(&brief).ok();
+    }
+    let past = format!("{url}@three");
+    assert_eq!(sandbox.run(&["--json", "sql", &past, COUNT]).ok(), "{\"n\":3}\n");
+    let file = sandbox.path("three.db");
+    sandbox.run(&["export", &past, file.to_str().unwrap()]).ok();
+    assert_eq!(rows(&file).len(), 3);
+    let restored = sandbox.run(&["--json", "restore", "--no-checkpoint", &url, "three"]).json();
+    assert!(restored["checkpoint"].is_null(), "{restored}");
+    assert_eq!(sandbox.run(&["--json", "sql", &url, COUNT]).ok(), "{\"n\":3}\n");
 }
 
 #[test]

@@ -46,13 +46,16 @@ fn a_stranded_journal_stays_until_it_is_discarded_by_name() {
     sandbox.run(&["sql", &url, "INSERT INTO t(v) VALUES('later')"]).ok();
     sandbox.run(&["stranded", "discard", &url, "another"]).fails(7);
     assert!(sandbox.run(&["stranded", "ls", &url]).ok().contains(&name));
+    let kept = |pins: String| pins.contains("stranded-");
+    assert!(kept(sandbox.run(&["checkpoint", "ls", &url]).ok()), "what it stands on is kept");
     sandbox.run(&["stranded", "discard", &url, &name]).ok();
+    assert!(!kept(sandbox.run(&["checkpoint", "ls", &url]).ok()), "and not longer than it");
     assert!(sandbox.run(&["stranded", "ls", &url]).ok().contains("nothing is stranded"));
     sandbox.run(&["stranded", "show", &url]).fails(7);
 }
 
 #[test]
-fn an_export_whose_base_is_gone_says_so_and_leaves_no_file() {
+fn an_export_works_as_long_as_the_state_below_is_kept_and_otherwise_says_so_and_leaves_no_file() {
     let sandbox = Sandbox::new();
     let url = stranded(&sandbox);
     // What the commits were made on is merged away.
@@ -61,6 +64,15 @@ fn an_export_whose_base_is_gone_says_so_and_leaves_no_file() {
         answer(&mut sandbox.on("elsewhere", &now)).ok();
     }
     let file = sandbox.path("stranded.db");
+    sandbox.run(&["stranded", "export", &url, file.to_str().unwrap()]).ok();
+    std::fs::remove_file(&file).unwrap();
+    let pins = sandbox.run(&["--json", "checkpoint", "ls", &url]).ok();
+    let pin: serde_json::Value = serde_json::from_str(pins.lines().next().unwrap()).unwrap();
+    let pin = pin["name"].as_str().unwrap();
+    sandbox.run(&["checkpoint", "rm", &url, pin]).ok();
+    for _ in 0..2 {
+        answer(&mut sandbox.on("elsewhere", &now)).ok();
+    }
     let words = sandbox.run(&["stranded", "export", &url, file.to_str().unwrap()]).fails(7);
     assert!(words.contains("the state that the commits were made on cannot be had"), "{words}");
     assert!(!file.exists());

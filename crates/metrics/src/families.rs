@@ -31,6 +31,8 @@ pub(crate) struct Families {
     pub(crate) load_bytes: Family<Labels, Whole>,
     pub(crate) load_pages: Family<Labels, Whole>,
     pub(crate) load_age: Family<Labels, Real>,
+    pub(crate) read_txid: Family<Labels, Whole>,
+    pub(crate) read_age: Family<Labels, Real>,
     pub(crate) sync: Counters,
     pub(crate) sync_seconds: Histograms,
     pub(crate) store_requests: Counters,
@@ -58,6 +60,8 @@ impl Families {
             load_bytes: add(r, "load_bytes", "Their bytes in the journal"),
             load_pages: add(r, "load_pages", "Distinct pages that the next sync carries"),
             load_age: add(r, "load_age_seconds", "Age of the oldest commit acknowledged and not yet durable"),
+            read_txid: add(r, "read_txid", "Newest sync in the state that is read"),
+            read_age: add(r, "read_age_seconds", "Time since that state was known to be the newest; 0 for the writer"),
             sync: add(r, "sync", "Syncs to the object store"),
             sync_seconds: histogram(r, "sync_seconds", "Duration of syncs to the object store"),
             store_requests: add(r, "store_requests", "Requests to object stores"),
@@ -76,10 +80,10 @@ impl Families {
     /// Forgets what a volume shows only while it is open.
     pub(crate) fn remove_gauges(&self, volume: &str) {
         let labels = vec![("volume", volume.to_owned())];
-        for family in [&self.load_commits, &self.load_bytes, &self.load_pages, &self.breaker] {
+        for family in [&self.load_commits, &self.load_bytes, &self.load_pages, &self.read_txid, &self.breaker] {
             family.remove(&labels);
         }
-        for family in [&self.load_age, &self.hydration] {
+        for family in [&self.load_age, &self.read_age, &self.hydration] {
             family.remove(&labels);
         }
         for level in crate::volume::LEVELS {

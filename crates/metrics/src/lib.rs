@@ -13,7 +13,7 @@ mod volume; // what one volume counts
 pub use label::{Breaker, RequestOutcome, StoreOp};
 pub use metrics::{Metrics, OTHER, VOLUMES_MAX};
 pub use serve::Server;
-pub use volume::{Reading, VolumeMetrics};
+pub use volume::{Position, Reading, VolumeMetrics};
 
 #[cfg(test)]
 mod tests;

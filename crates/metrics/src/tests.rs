@@ -8,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{Breaker, Metrics, Reading, RequestOutcome, Server, StoreOp, VOLUMES_MAX};
+use crate::{Breaker, Metrics, Position, Reading, RequestOutcome, Server, StoreOp, VOLUMES_MAX};
 
 /// The value of a series, labels in any order; `None` if it is not shown.
 fn value(text: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
@@ -86,6 +86,18 @@ fn everything_that_is_counted_is_shown_under_its_name() {
         assert_eq!(value(&text, &format!("plimsoll_{name}"), labels), Some(*expected), "{name} {labels:?}\n{text}");
     }
     assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn a_reader_shows_which_state_it_reads_and_since_when_that_is_the_newest_for_all_it_knows() {
+    let metrics = Metrics::new();
+    let volume = metrics.volume(V.1);
+    volume.follow_with(|| Some(Position { txid: 12, age: Duration::from_millis(1500) }));
+    let text = metrics.encode();
+    assert_eq!(value(&text, "plimsoll_read_txid", &[V]), Some(12.0));
+    assert_eq!(value(&text, "plimsoll_read_age_seconds", &[V]), Some(1.5));
+    drop(volume);
+    assert_eq!(value(&metrics.encode(), "plimsoll_read_txid", &[V]), None, "a closed volume is not read");
 }
 
 #[test]

@@ -30,6 +30,16 @@ pub struct Reading {
     pub marks: Watermarks,
 }
 
+/// Which state is read, whether or not the volume is held for writing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Position {
+    /// The newest sync in it. The difference to that of the writer is the lag in syncs.
+    pub txid: u64,
+    /// Since it was last known to be the newest: the lag in time, at most. Zero for the writer.
+    pub age: Duration,
+}
+
+type Positioner = Arc<dyn Fn() -> Option<Position> + Send + Sync>;
 type Reader = Arc<dyn Fn() -> Option<Reading> + Send + Sync>;
 
 /// What one volume counts. Cheap to clone; its gauges vanish with the last clone, its counters stay.
@@ -47,6 +57,11 @@ impl VolumeMetrics {
     /// `None` leaves what was shown before. It must not keep the volume open by itself.
     pub fn read_with(&self, reader: impl Fn() -> Option<Reading> + Send + Sync + 'static) {
         *self.0.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(reader));
+    }
+
+    /// Names the one who knows which state is read; as [`VolumeMetrics::read_with`].
+    pub fn follow_with(&self, reader: impl Fn() -> Option<Position> + Send + Sync + 'static) {
+        *self.0.positioner.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(reader));
     }
 
     /// A flush of the journal has ended.
@@ -106,6 +121,7 @@ pub(crate) struct Inner {
     shared: Arc<Shared>,
     name: String,
     reader: Mutex<Option<Reader>>,
+    positioner: Mutex<Option<Positioner>>,
     flushes: [[Counter; 2]; 4],
     journal_syncs: [Counter; 3],
     syncs: [[Counter; 2]; 5],
@@ -121,6 +137,8 @@ pub(crate) struct Inner {
     load_bytes: Whole,
     load_pages: Whole,
     load_age: Real,
+    read_txid: Whole,
+    read_age: Real,
     marks: [(Whole, Real); 3],
 }
 
@@ -147,6 +165,7 @@ impl Inner {
             shared: Arc::clone(shared),
             name: name.to_owned(),
             reader: Mutex::default(),
+            positioner: Mutex::default(),
             flushes: flush_labels(name)
                 .map(|outcomes| outcomes.map(|labels| families.journal_wal_flush.get_or_create_owned(&labels))),
             journal_syncs: policy_labels(name).map(|labels| families.journal_sync_count.get_or_create_owned(&labels)),
@@ -163,6 +182,8 @@ impl Inner {
             load_bytes: whole(&families.load_bytes, volume()),
             load_pages: whole(&families.load_pages, volume()),
             load_age: real(&families.load_age, volume()),
+            read_txid: whole(&families.read_txid, volume()),
+            read_age: real(&families.read_age, volume()),
             marks: LEVELS.map(|level| {
                 let labels = || vec![("volume", name.to_owned()), ("level", level.name().to_owned())];
                 (whole(&families.watermark_lsn, labels()), real(&families.watermark_seconds, labels()))
@@ -170,8 +191,13 @@ impl Inner {
         }
     }
 
-    /// Asks for load and watermarks.
+    /// Asks for position, load and watermarks.
     pub(crate) fn read(&self) {
+        let positioner = self.positioner.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(Position { txid, age }) = positioner.and_then(|read| read()) {
+            self.read_txid.set(txid);
+            self.read_age.set(age.as_secs_f64());
+        }
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(Reading { load, marks }) = reader.and_then(|read| read()) else { return };
         self.load_commits.set(load.commits);

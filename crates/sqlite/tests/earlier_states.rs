@@ -45,6 +45,10 @@ fn a_connection_is_opened_on_an_earlier_state_and_only_reads() {
     let past = open_with(&format!("file:{url}?txid={txid}"), flags).unwrap();
     assert_eq!((number(&past, COUNT), number(&connection, COUNT)), (0, 1));
     assert_eq!(error_code(past.execute("INSERT INTO t(v) VALUES(3)", [])).0, ErrorCode::ReadOnly);
+    text(&connection, "SELECT plimsoll_checkpoint('one')");
+    connection.execute_batch("INSERT INTO t(v) VALUES(2)").unwrap();
+    let named = open_with(&format!("file:{url}?checkpoint=one"), flags).unwrap();
+    assert_eq!((number(&named, COUNT), number(&connection, COUNT)), (1, 2));
     for wrong in ["txid=999", "time=tomorrow", "time=9%20hours%20ago", "txid=1&time=1%20s%20ago", "checkpoint=none"] {
         assert!(open_with(&format!("file:{url}?{wrong}"), flags).is_err(), "{wrong}");
     }

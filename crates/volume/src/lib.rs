@@ -48,7 +48,7 @@ pub use restore::Restored;
 pub use session::Lag;
 pub use snapshot::Snapshot;
 pub use status::{LevelStatus, LoadStatus, Role, Status};
-pub use stranded::{Base, Stranded, StrandedCommit, StrandedJournal};
+pub use stranded::{Base, Stranded, StrandedCommit, StrandedJournal, stranded_checkpoint};
 pub use token::Token;
 pub use transaction::WriteTxn;
 pub use usage::{Holding, Usage, usage};

@@ -176,6 +176,11 @@ impl Shared {
                 tracing::info!(url = self.url(), epoch, host, held, "took over; nothing that was advertised is lost");
             }
         }
+        if let (Ok(Some(loss)), Some(inherited)) = (&found, writer.lease.inherited())
+            && loss.commits() > 0
+        {
+            self.keep_base(loss.writer, loss.epoch, inherited.txid).await;
+        }
         self.state().loss = report;
     }
 }

@@ -12,10 +12,10 @@ use plimsoll_host::{
     crash::{self, Point},
 };
 use plimsoll_journal::{Journal, Place, Reader, Replay, ReplayedCommit};
-use plimsoll_model::{Epoch, Error, ErrorKind, Lsn, PageCount, PageNo, PageSize, Result, ResultExt, Txid};
+use plimsoll_model::{Epoch, Error, ErrorKind, Lsn, PageCount, PageNo, PageSize, Result, ResultExt, Txid, WriterId};
 use serde::{Deserialize, Serialize};
 
-use crate::{local::VolumeDir, replay::marked_epoch};
+use crate::{checkpoint::checkpoint, local::VolumeDir, replay::marked_epoch, shared::Shared};
 
 /// Acknowledged commits that could not be appended to the history any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +79,7 @@ pub struct StrandedCommit {
 pub struct StrandedJournal {
     reader: Reader,
     commits: Vec<ReplayedCommit>,
+    writer: WriterId,
     epoch: Option<Epoch>,
     base: Option<Base>,
 }
@@ -93,8 +94,8 @@ impl StrandedJournal {
         let noted = files.read(&kept.beside()).ok();
         let noted: Circumstances = noted.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let epoch = noted.epoch.map(Epoch).or_else(|| marked_epoch(&replay));
-        let Replay { commits, .. } = replay;
-        Ok(StrandedJournal { reader, commits, epoch, base: noted.base })
+        let Replay { writer, commits, .. } = replay;
+        Ok(StrandedJournal { reader, commits, writer, epoch, base: noted.base })
     }
 
     /// Finds out what it stands on, if that was not known when it was kept aside.
@@ -112,6 +113,12 @@ impl StrandedJournal {
     #[must_use]
     pub fn epoch(&self) -> Option<u32> {
         self.epoch.map(|epoch| epoch.0)
+    }
+
+    /// The name of the checkpoint that keeps what it stands on, if one was made.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<String> {
+        self.epoch.map(|epoch| stranded_checkpoint(self.writer, epoch))
     }
 
     /// The state that its commits were made on, if that is known.
@@ -190,6 +197,29 @@ impl StrandedJournal {
                 missing(format!("it begins with commit {}, the history ends with {}", first.lsn, base.lsn))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// The checkpoint that keeps what stranded commits of a writer stand on.
+#[must_use]
+pub fn stranded_checkpoint(writer: WriterId, epoch: Epoch) -> String {
+    format!("stranded-{writer}-{epoch}")
+}
+
+impl Shared {
+    /// Keeps the state that stranded commits stand on, so that a database can be made of them later. Both sides try:
+    /// the writer that takes over, while the state is certainly there, and the host that keeps the commits.
+    pub(crate) async fn keep_base(&self, writer: WriterId, epoch: Epoch, txid: Txid) {
+        if txid.is_zero() {
+            return;
+        }
+        let name = stranded_checkpoint(writer, epoch);
+        let note = format!("commits of epoch {epoch} that were not synced when another writer took over stand on this");
+        match checkpoint(&self.context(), &name, Some(&note), Some(txid)).await {
+            Ok(_) => tracing::info!(url = self.url(), name, "what stranded commits stand on is kept"),
+            Err(error) if error.kind() == ErrorKind::Conflict => {}
+            Err(error) => tracing::warn!(%error, "what stranded commits stand on could not be kept"),
         }
     }
 }
@@ -274,7 +304,7 @@ pub(crate) fn base_at(txid: Txid, lsn: Lsn, held: Lsn) -> Option<Base> {
 #[cfg(test)]
 mod tests {
     use plimsoll_commitlog::Inherited;
-    use plimsoll_model::{Stamp, WriterId};
+    use plimsoll_model::Stamp;
 
     use super::*;
 

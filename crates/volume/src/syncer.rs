@@ -311,7 +311,7 @@ pub(crate) async fn fence(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &Fen
 ///
 /// # Errors
 /// Says what is not in the history, and where it is.
-pub(crate) fn dispossess(shared: &Shared, writer: &Arc<Writer>, info: &FenceInfo) -> Result<()> {
+pub(crate) fn dispossess(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &FenceInfo) -> Result<()> {
     let appended = writer.accounts().progress.marks().mark(Level::Buffered).lsn;
     writer.stop();
     let lost = appended.0.saturating_sub(info.held.0);
@@ -319,18 +319,23 @@ pub(crate) fn dispossess(shared: &Shared, writer: &Arc<Writer>, info: &FenceInfo
         tracing::warn!(%error, "the journal that is kept aside could not be closed");
     }
     let complete = lost == 0 && info.settled;
+    let (txid, lsn) = {
+        let view = &shared.state().view;
+        (view.txid, view.lsn)
+    };
+    let found = base_of(info.settled, info.inherited.as_ref());
+    let base = found.or_else(|| base_at(txid, lsn, info.held).filter(|_| info.settled));
     let kept = if complete {
         shared.dir.drop_journal().map(|()| None)
     } else {
-        let (txid, lsn) = {
-            let view = &shared.state().view;
-            (view.txid, view.lsn)
-        };
-        let found = base_of(info.settled, info.inherited.as_ref());
-        let base = found.or_else(|| base_at(txid, lsn, info.held).filter(|_| info.settled));
         let circumstances = Circumstances { epoch: Some(writer.epoch.0), base };
         shared.dir.strand(&shared.config.host, circumstances).map(Some)
     };
+    if let (Ok(Some(_)), Some(base)) = (&kept, base) {
+        let (of, id, epoch) = (Arc::clone(shared), writer.id, writer.epoch);
+        // Nobody has to wait for that: what was acknowledged is safe where it is.
+        shared.config.host.tasks.spawn(Box::pin(async move { of.keep_base(id, epoch, Txid(base.txid)).await }));
+    }
     let error = Error::new(ErrorKind::Fenced, "syncing").object(shared.url().to_owned());
     let error = match &kept {
         Ok(None) => error.why("another writer has taken the volume; nothing of ours is missing in its history"),

@@ -3,10 +3,11 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, OnceLock, RwLock, Weak, atomic::AtomicBool},
+    time::Duration,
 };
 
 use plimsoll_commitlog::PinRecord;
-use plimsoll_metrics::Reading;
+use plimsoll_metrics::{Position, Reading};
 use plimsoll_model::{Error, ErrorKind, Level, Lsn, PageSize, Result};
 use plimsoll_pages::{Fetcher, FetcherConfig, View};
 use plimsoll_settings::{Adopted, Settings};
@@ -97,6 +98,16 @@ impl Volume {
             let writer = shared.state().writer.clone()?;
             let accounts = writer.accounts();
             Some(Reading { load: accounts.ledger.load(shared.now()), marks: *accounts.progress.marks() })
+        });
+        let weak = Arc::downgrade(&shared);
+        shared.config.metrics.follow_with(move || {
+            let shared = weak.upgrade()?;
+            let state = shared.state();
+            let age = match (&state.writer, state.looked) {
+                (Some(_), _) => Duration::ZERO,
+                (None, looked) => shared.now().since(looked?),
+            };
+            Some(Position { txid: state.view.txid.0, age })
         });
         let volume = Volume { shared };
         volume.shared.catch_up()?;

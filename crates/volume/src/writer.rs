@@ -19,7 +19,7 @@ use plimsoll_host::{
 };
 use plimsoll_journal::{Config as JournalConfig, Journal, Place, Replay, ReplayedCommit};
 use plimsoll_ltx::{Encoder, Header};
-use plimsoll_model::{Epoch, Error, ErrorKind, Level, Lsn, PageNo, Result, Stamp, WriterId};
+use plimsoll_model::{Epoch, Error, ErrorKind, Level, Lsn, PageNo, Result, Stamp, Txid, WriterId};
 use plimsoll_pages::{Overlay, compact::Merger};
 use plimsoll_store::Body;
 
@@ -339,6 +339,9 @@ impl Shared {
                 Fate::Strand => {
                     let epoch = replay.as_ref().and_then(|replay| self.written_under(replay)).map(|epoch| epoch.0);
                     let stranded = self.dir.strand(host, Circumstances { epoch, base })?;
+                    if let Some((epoch, base)) = epoch.zip(base) {
+                        self.keep_base(id, Epoch(epoch), Txid(base.txid)).await;
+                    }
                     let commits = replay.map_or(0, |replay| replay.commits.len() as u64);
                     self.config.metrics.stranded(commits);
                     let error = Error::new(ErrorKind::Fenced, "opening for writing").object(self.url().to_owned()).why(

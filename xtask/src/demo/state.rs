@@ -26,8 +26,8 @@ pub(super) fn play(stage: &Stage) -> Result<()> {
     let knows = "CREATE TABLE log(n INTEGER PRIMARY KEY, note TEXT); \
                  INSERT INTO log(note) VALUES ('met Ada'), ('met Grace'), ('met Edsger')";
     stage.show(&agent, &["sql", url, knows])?;
-    let good = stage.ask(&agent, &["status", url])?["txid"].to_string();
-    println!("That state is TXID {good}.");
+    say("Before it does anything bold, it gives that state a name, which keeps it.");
+    stage.show(&agent, &["checkpoint", "create", url, "before-cleanup", "--note", "three friends"])?;
 
     say("Then it makes a mistake.");
     stage.show(&agent, &["sql", url, "DROP TABLE log; CREATE TABLE log(n INTEGER PRIMARY KEY, note TEXT)"])?;
@@ -35,8 +35,8 @@ pub(super) fn play(stage: &Stage) -> Result<()> {
     println!("{now} rows");
     ensure!(now == 0, "the mistake left {now} rows");
 
-    say("The state before is still there: it can be looked at by number, or by time.");
-    let past = format!("{url}@{good}");
+    say("The state before can be looked at by its name, by the number of a sync, or by a time.");
+    let past = format!("{url}@before-cleanup");
     let seen = stage.rows(&agent, &past)?;
     println!("{seen} rows");
     ensure!(seen == 3, "{seen} rows of 3 are in the earlier state");

@@ -2,15 +2,15 @@
 
 use std::io::{Write, stdout};
 
-use plimsoll_model::{Error, ErrorKind};
-use plimsoll_volume::Reference;
+use plimsoll_model::{Error, ErrorKind, Txid};
+use plimsoll_volume::{Located, Reference, checkpoint};
 use serde_json::Value;
 
 use super::sql::{close, connect, failure};
 use crate::{
     exit::Result,
     progress,
-    setup::{Setup, no_volume},
+    setup::{Setup, context, no_volume},
     units,
 };
 
@@ -20,15 +20,17 @@ pub(crate) struct Wanted {
     pub(crate) checkpoint: Option<String>,
     pub(crate) txid: Option<u64>,
     pub(crate) time: Option<String>,
+    /// Whether the state before gets a name, so that it is kept.
+    pub(crate) keep: bool,
 }
 
 pub(crate) fn run(setup: &Setup, typed: &str, wanted: Wanted) -> Result<()> {
     let (typed, in_url) = plimsoll_volume::split_reference(typed);
-    let Wanted { checkpoint, txid, time } = wanted;
+    let Wanted { checkpoint: named, txid, time, keep } = wanted;
     if let Some(time) = &time {
         Reference::time(time, setup.process.host.clock.wall())?;
     }
-    let mut named = [in_url, checkpoint, txid.map(|txid| txid.to_string()), time].into_iter().flatten();
+    let mut named = [in_url, named, txid.map(|txid| txid.to_string()), time].into_iter().flatten();
     let (Some(reference), None) = (named.next(), named.next()) else {
         return Err(Error::new(ErrorKind::Invalid, "restoring")
             .object(typed)
@@ -47,11 +49,15 @@ pub(crate) fn run(setup: &Setup, typed: &str, wanted: Wanted) -> Result<()> {
     let restored = restored?;
     closed?;
     let answer: Value = serde_json::from_str(&restored).map_err(|_| no_volume("restoring", located.store.url()))?;
+    let number = |name: &str| answer[name].as_u64().unwrap_or_default();
+    let kept = (keep && number("pages") > 0).then(|| keep_before(setup, &located, Txid(number("from_txid"))));
+    let kept = kept.flatten();
     let mut out = stdout();
     if setup.json {
+        let mut answer = answer;
+        answer["checkpoint"] = kept.into();
         return Ok(writeln!(out, "{answer}")?);
     }
-    let number = |name: &str| answer[name].as_u64().unwrap_or_default();
     match number("pages") {
         0 => writeln!(out, "nothing to restore: the newest state is that of TXID {}", number("to_txid"))?,
         pages => writeln!(
@@ -59,8 +65,23 @@ pub(crate) fn run(setup: &Setup, typed: &str, wanted: Wanted) -> Result<()> {
             "restored the state of TXID {} as a new commit, {} differed; to undo it: plimsoll restore {typed}@{}",
             number("to_txid"),
             units::counted(pages, "page"),
-            number("from_txid")
+            kept.unwrap_or_else(|| number("from_txid").to_string())
         )?,
     }
     Ok(())
+}
+
+/// Names the state before, so that the restore can be undone for as long as the name is there. The restore stands
+/// without it, so a failure is said and no more.
+fn keep_before(setup: &Setup, located: &Located, before: Txid) -> Option<String> {
+    let name = format!("before-restore-{before}");
+    let note = "the state before a restore";
+    match setup.wait(checkpoint(&context(setup, located), &name, Some(note), Some(before))) {
+        Err(error) if error.kind() != ErrorKind::Conflict => {
+            eprintln!("plimsoll: the state before is kept only as long as any other of its age: {error}");
+            None
+        }
+        // If there is one of that name, it names the same state.
+        _ => Some(name),
+    }
 }

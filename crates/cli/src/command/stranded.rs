@@ -9,6 +9,7 @@ use std::{
     path::Path,
 };
 
+use plimsoll_commitlog::unpin;
 use plimsoll_model::{Error, ErrorKind};
 use plimsoll_volume::{Located, Stranded, StrandedJournal};
 
@@ -39,8 +40,7 @@ pub(crate) fn run(setup: &Setup, command: StrandedCommand) -> Result<()> {
         StrandedCommand::Discard { url, name } => {
             let located = setup.locate(&url)?;
             let kept = pick(&located, Some(&name))?;
-            located.dir.discard(&kept)?;
-            Ok(writeln!(stdout(), "discarded {name}")?)
+            discard(setup, &located, &kept)
         }
     }
 }
@@ -73,6 +73,19 @@ fn read(setup: &Setup, located: &Located, kept: &Stranded) -> Result<StrandedJou
         eprintln!("plimsoll: what {} stands on is not known: {error}", kept.name());
     }
     Ok(journal)
+}
+
+/// Removes a journal, and the checkpoint that keeps what it stands on.
+fn discard(setup: &Setup, located: &Located, kept: &Stranded) -> Result<()> {
+    let checkpoint =
+        StrandedJournal::open(&*setup.process.host.files, kept).ok().and_then(|journal| journal.checkpoint());
+    located.dir.discard(kept)?;
+    if let Some(checkpoint) = checkpoint
+        && let Err(error) = setup.wait(unpin(&context(setup, located), &checkpoint))
+    {
+        eprintln!("plimsoll: the checkpoint {checkpoint} was kept for it and is still there: {error}");
+    }
+    Ok(writeln!(stdout(), "discarded {}", kept.name())?)
 }
 
 fn export(setup: &Setup, located: &Located, kept: &Stranded, file: &Path, force: bool) -> Result<()> {

@@ -65,6 +65,32 @@ fn a_fenced_writer_keeps_its_tail_with_the_state_that_it_stands_on() {
 }
 
 #[test]
+fn what_stranded_commits_stand_on_outlives_its_retention() {
+    let world = World::new(3);
+    let (mut first, second) = (world.machine("first"), world.machine("second"));
+    let old = first.open(&[LAZY[0], LAZY[1], ("heartbeat_ms", "1000")]);
+    put(&old, &[(1, 1), (2, 2)], 2, Level::Durable).unwrap();
+    put(&old, &[(2, 20)], 2, Level::Journaled).unwrap();
+    world.run_for(2000);
+    first.kill();
+    let brief = [PUSHY[0], ("l0_retention_ms", "1000"), ("retention_ms", "2000"), ("compaction_levels_ms", "500")];
+    let new = second.open(&brief);
+    assert_eq!(new.take_over().unwrap().unwrap().commits, 1);
+    let names = |volume: &Volume| volume.pins().unwrap().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names(&new).len(), 1, "the one that takes over knows of the loss, and keeps what it stands on");
+    for mark in 3..8 {
+        put(&new, &[(1, mark)], 2, Level::Durable).unwrap();
+        world.run_for(4000);
+        new.compact().unwrap();
+    }
+    new.release().unwrap();
+    let back = first.open(&[]);
+    let journal = open_kept(&world, &first, &back);
+    assert_eq!(names(&back), [journal.checkpoint().unwrap()], "the host that comes back finds it");
+    assert_eq!(outcome(&journal, &back).unwrap(), [1, 20]);
+}
+
+#[test]
 fn a_host_that_comes_back_keeps_what_it_had_acknowledged_and_reads_the_new_history() {
     let world = World::new(2);
     let (mut first, second) = (world.machine("first"), world.machine("second"));
