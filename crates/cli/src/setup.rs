@@ -11,7 +11,7 @@ use plimsoll_metrics::Metrics;
 use plimsoll_model::{Error, ErrorKind, ResultExt};
 use plimsoll_settings::{Override, Settings, Source};
 use plimsoll_store::VolumeUrl;
-use plimsoll_volume::{Located, Opening, Process, Volume};
+use plimsoll_volume::{Located, Opening, Process, Volume, split_reference};
 
 use crate::{
     args::{Color, Global},
@@ -83,6 +83,15 @@ impl Setup {
     pub(crate) fn url(&self, typed: &str) -> Result<VolumeUrl> {
         let here = env::current_dir().doing("finding", "the current directory")?;
         Ok(VolumeUrl::parse_at(typed, &here)?)
+    }
+
+    /// Splits `URL@REFERENCE`. A directory that has a `@` in its own name is meant by that name.
+    pub(crate) fn split(&self, typed: &str) -> (String, Option<String>) {
+        let is_there = |url: VolumeUrl| url.dir().is_some_and(|dir| dir.is_dir());
+        if self.url(typed).is_ok_and(is_there) {
+            return (typed.to_owned(), None);
+        }
+        split_reference(typed)
     }
 
     /// The store and the settings of what was typed, without a request.

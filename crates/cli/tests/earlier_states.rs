@@ -69,6 +69,17 @@ fn a_checkpoint_is_a_state_to_look_at_export_and_restore_also_when_everything_el
 }
 
 #[test]
+fn a_directory_with_an_at_in_its_name_is_a_volume_like_any_other() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("me@home", 2);
+    let txid = sandbox.run(&["--json", "status", &url]).json()["txid"].as_u64().unwrap();
+    sandbox.run(&["sql", &url, "DELETE FROM t"]).ok();
+    assert_eq!(sandbox.run(&["--json", "sql", &url, COUNT]).ok(), "{\"n\":0}\n");
+    let past = format!("{}@{txid}", url.replace('@', "%40"));
+    assert_eq!(sandbox.run(&["--json", "sql", &past, COUNT]).ok(), "{\"n\":2}\n");
+}
+
+#[test]
 fn a_restore_takes_exactly_one_state() {
     let sandbox = Sandbox::new();
     let url = sandbox.volume("db", 1);

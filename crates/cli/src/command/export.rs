@@ -14,7 +14,7 @@ use indicatif::ProgressBar;
 use plimsoll_commitlog::{Levels, tail};
 use plimsoll_model::{Error, ErrorKind, PageCount, PageSize, ResultExt, Txid};
 use plimsoll_pages::{Listed, list};
-use plimsoll_volume::{Located, Reference, objects, split_reference};
+use plimsoll_volume::{Located, Reference, objects};
 use serde_json::json;
 use tempfile::NamedTempFile;
 
@@ -52,7 +52,7 @@ pub(crate) fn into_file<T>(file: &Path, force: bool, write: impl FnOnce(&File) -
 }
 
 pub(crate) fn run(setup: &Setup, typed: &str, file: &Path, force: bool, at: Option<u64>) -> Result<()> {
-    let (typed, in_url) = split_reference(typed);
+    let (typed, in_url) = setup.split(typed);
     let located = setup.locate(&typed)?;
     let wanted = match (in_url, at) {
         (None, None) => None,

@@ -25,7 +25,7 @@ pub(crate) struct Wanted {
 }
 
 pub(crate) fn run(setup: &Setup, typed: &str, wanted: Wanted) -> Result<()> {
-    let (typed, in_url) = plimsoll_volume::split_reference(typed);
+    let (typed, in_url) = setup.split(typed);
     let Wanted { checkpoint: named, txid, time, keep } = wanted;
     if let Some(time) = &time {
         Reference::time(time, setup.process.host.clock.wall())?;

@@ -29,7 +29,7 @@ pub(crate) fn run(
     durability: Option<Level>,
     read_only: bool,
 ) -> Result<()> {
-    let (typed, past) = plimsoll_volume::split_reference(typed);
+    let (typed, past) = setup.split(typed);
     let located = setup.locate(&typed)?;
     let connection = connect(setup, &located, read_only || past.is_some(), &[])?;
     let ready = set_durability(&connection, durability).and_then(|()| look_at(&connection, past.as_deref()));
