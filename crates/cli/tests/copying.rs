@@ -71,6 +71,35 @@ fn a_volume_is_replaced_only_when_asked() {
 }
 
 #[test]
+fn replacing_uploads_only_what_differs() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.path("a.db");
+    let source = plain_database(&file, "");
+    source.execute_batch("CREATE TABLE ballast(v); INSERT INTO ballast VALUES (randomblob(2000000))").unwrap();
+    let url = sandbox.url("db");
+    sandbox.run(&["import", file.to_str().unwrap(), &url]).ok();
+    let stored = || -> u64 {
+        let listed = sandbox.run(&["--json", "ls", "--objects", &url]).ok();
+        listed
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["bytes"].as_u64().unwrap())
+            .sum()
+    };
+    let before = stored();
+    source.execute_batch("CREATE TABLE another(v)").unwrap();
+    drop(source);
+    sandbox.run(&["import", "--replace", file.to_str().unwrap(), &url]).ok();
+    let grown = stored() - before;
+    assert!((1..100_000).contains(&grown), "{grown} bytes more");
+    let copy = sandbox.path("out.db");
+    sandbox.run(&["export", &url, copy.to_str().unwrap()]).ok();
+    assert_eq!(fs::read(&copy).unwrap(), fs::read(&file).unwrap());
+    // Once more: nothing differs.
+    sandbox.run(&["import", "--replace", file.to_str().unwrap(), &url]).ok();
+    sandbox.run(&["verify", &url]).ok();
+}
+
+#[test]
 fn pages_of_another_size_cannot_replace() {
     let sandbox = Sandbox::new();
     let file = sandbox.path("a.db");

@@ -16,8 +16,8 @@ use crate::{
     key::{epoch_key, volume_key},
     lease::Holder,
     record,
-    standing::look,
-    tail::{Levels, checksum_at_end, tail},
+    standing::{look, newest_epoch},
+    tail::{Levels, tail},
     verdict::{Whose, is_late},
 };
 
@@ -25,6 +25,8 @@ use crate::{
 const RACES_MAX: usize = 16;
 /// Fences whose name was taken, one after the other, before this open gives up.
 const FENCES_MAX: usize = 64;
+/// Set in every file checksum.
+const CHECKSUM_FLAG: u64 = 1 << 63;
 
 /// A writable open.
 #[derive(Clone, Debug)]
@@ -152,7 +154,7 @@ async fn fence(
         };
         let (head, txid, stamp) = match (tail.head, step) {
             (None, _) | (_, Step::Begin) => return Ok(None),
-            (Some(_), Step::GiveUp(newer)) => return Err(overtaken(context, epoch, newer)),
+            (Some(_), Step::GiveUp(newer)) => return Err(overtaken(context, epoch, newer).await),
             (Some(head), Step::Hold) => {
                 let inherited = placed.map(|(_, inherited)| inherited);
                 return Ok(inherited.map(|inherited| Fenced { inherited, head }));
@@ -188,7 +190,8 @@ fn checksum_of(body: &Body) -> Result<u64> {
     for byte in body.pieces.iter().rev().flat_map(|piece| piece.iter().rev()).take(8) {
         end.insert(0, *byte);
     }
-    checksum_at_end(&end).ok_or_else(|| {
+    let checksum = end.first_chunk().map(|bytes| u64::from_be_bytes(*bytes));
+    checksum.filter(|checksum| checksum & CHECKSUM_FLAG != 0).ok_or_else(|| {
         Error::new(ErrorKind::Invalid, "publishing a fence").why("its body does not end with a file checksum")
     })
 }
@@ -214,10 +217,24 @@ fn held(context: &Context, standing: &Standing, age: Duration) -> Error {
         .hint("close it there, wait until it has been silent for holder_ttl_ms, or set takeover to take the volume from it")
 }
 
-fn overtaken(context: &Context, epoch: Epoch, newer: Epoch) -> Error {
+/// Who has taken the volume from a writer of `epoch` that was just opening it: the error to give. `None`: nobody has.
+///
+/// # Errors
+/// Those of the store.
+pub async fn overtaken_since(context: &Context, epoch: Epoch) -> Result<Option<Error>> {
+    let newest = newest_epoch(context, Some(epoch)).await?.0;
+    Ok(if newest > epoch { Some(overtaken(context, epoch, newest).await) } else { None })
+}
+
+async fn overtaken(context: &Context, epoch: Epoch, newer: Epoch) -> Error {
+    // Its record is for the message only.
+    let by = match record::read::<EpochRecord>(context, &epoch_key(newer)).await {
+        Ok(Some(holder)) => format!("process {} on host {} (epoch {newer})", holder.pid, holder.host),
+        Ok(None) | Err(_) => format!("epoch {newer}"),
+    };
     Error::new(ErrorKind::Held, "opening for writing")
         .object(context.store.url())
-        .why(format!("while epoch {epoch} was being opened, epoch {newer} became the writer"))
+        .why(format!("while epoch {epoch} was being opened, {by} took the volume"))
         .hint("another host opened the volume at the same time; open again to find out whether it still holds it")
 }
 

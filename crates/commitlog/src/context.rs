@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use plimsoll_host::{Host, Mono};
 use plimsoll_ltx::Layout;
+use plimsoll_proof::Prover;
 use plimsoll_store::Store;
 
 /// A volume's prefix and the machine that works on it. Cheap to clone.
@@ -11,6 +12,7 @@ use plimsoll_store::Store;
 pub struct Context {
     pub(crate) host: Host,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) prover: Prover,
     retention: Duration,
     #[cfg(feature = "mutate")]
     steps: Steps,
@@ -60,12 +62,20 @@ impl Context {
     #[must_use]
     pub fn new(host: Host, store: Arc<dyn Store>, retention: Duration) -> Self {
         Context {
+            prover: Prover::new(Arc::clone(&store), host.clone(), None),
             host,
             store,
             retention,
             #[cfg(feature = "mutate")]
             steps: Steps::default(),
         }
+    }
+
+    /// The same, with what is known already of the volume's objects.
+    #[must_use]
+    pub fn with_prover(mut self, prover: Prover) -> Self {
+        self.prover = prover;
+        self
     }
 
     /// The same, taking only some steps of the protocol.

@@ -10,7 +10,7 @@ use plimsoll_store::{Body, Created};
 use crate::{
     Context,
     context::step,
-    tail::read_head,
+    tail::{looks_like, read_head},
     verdict::{Whose, whose},
 };
 
@@ -32,6 +32,8 @@ pub(crate) async fn create_ltx(
     match context.store.create(&context.layout().key(id), body).await? {
         Created::New => Ok(Whose::Ours),
         Created::Exists if !step!(context, compare) => Ok(Whose::Ours),
+        // A large one is read whole only if it is not the one that we sent.
+        Created::Exists if looks_like(context, id, stamp, checksum).await? => Ok(Whose::Ours),
         Created::Exists => Ok(whose(read_head(context, id).await?.as_ref(), stamp, checksum)),
     }
 }

@@ -5,7 +5,7 @@
 //! creates one object per sync. Whoever finds a name taken by somebody else is fenced.
 //!
 //! Decisions are pure functions of what was read; the rest asks the store and acts. Bodies are
-//! made by the caller: this crate reads of a sync no more than its header and its checksum.
+//! made by the caller: this crate uses of a sync no more than its header and its checksum.
 
 mod acquire; // becoming the writer
 mod aftermath; // what the history holds of a fenced or dead writer
@@ -25,7 +25,7 @@ mod sweep; // removing garbage beside those who pin
 mod tail; // the newest sync
 mod verdict; // pure: what an answer means
 
-pub use acquire::{Acquire, acquire};
+pub use acquire::{Acquire, acquire, overtaken_since};
 pub use aftermath::{FenceInfo, Loss, aftermath, loss, losses};
 pub use bygone::forget_bygone;
 pub use context::Context;

@@ -1,19 +1,18 @@
 //! The newest sync.
 
-use futures::future::try_join_all;
+use futures::future::{try_join, try_join_all};
 use plimsoll_host::{Mono, WallMs};
-use plimsoll_ltx::{FileId, HEADER_BYTES, Header, SNAPSHOT_LEVEL, decode::verify_whole};
+use plimsoll_ltx::{FileId, HEADER_BYTES, Header, SNAPSHOT_LEVEL};
 use plimsoll_model::{Error, ErrorKind, PageCount, PageSize, Result, Stamp, Txid};
+use plimsoll_proof::Proved;
 
 use crate::Context;
 
 /// How often a listing is repeated when what it names has vanished meanwhile. A collector never
 /// removes the newest object, so once is plenty, unless syncs and merges outrun us.
 const LISTINGS_MAX: usize = 5;
-/// Objects up to this size are read whole: nothing less than all of an object says whether its header is right.
-const WHOLE_BYTES_MAX: u64 = 512 << 10;
-/// Set in every file checksum.
-const CHECKSUM_FLAG: u64 = 1 << 63;
+/// A file checksum, at the very end of an object.
+const CHECKSUM_BYTES: u64 = 8;
 
 /// The newest object: what the next sync continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,9 +93,21 @@ async fn list(context: &Context, levels: &[u8]) -> Result<Vec<LtxObject>> {
         async move { context.store.list(&folder, None).await }
     }));
     let object = |entry: plimsoll_store::Entry| {
-        Some(LtxObject { id: layout.parse(&entry.key)?, size: entry.size, modified: entry.modified })
+        let id = layout.parse(&entry.key)?;
+        Some(sound(context, id).map(|id| LtxObject { id, size: entry.size, modified: entry.modified }))
     };
-    Ok(lists.await?.into_iter().flatten().filter_map(object).collect())
+    lists.await?.into_iter().flatten().filter_map(object).collect()
+}
+
+/// Refuses a TXID that could not be counted on from.
+fn sound(context: &Context, id: FileId) -> Result<FileId> {
+    if id.max.is_sound() {
+        return Ok(id);
+    }
+    Err(Error::new(ErrorKind::Corrupt, "listing")
+        .object(context.object(&context.layout().key(&id)))
+        .why("its name has a TXID beyond what any volume reaches")
+        .hint("nothing of ours writes that; remove the object if it is not needed"))
 }
 
 /// The object that ends the history, by TXID; of several the one of the lowest level, which has the stamp.
@@ -112,40 +123,30 @@ pub async fn head_of(context: &Context, id: &FileId) -> Result<Option<Head>> {
     read_head(context, id).await
 }
 
-/// Reads what the next sync must know of an object; `None` if it is gone. One request unless it is large.
+/// Reads what the next sync must know of an object; `None` if it is gone. What it says is right: a writer goes on from
+/// it. One request unless it is large; of a large one that nobody has described all is read.
 ///
 /// # Errors
-/// Those of the store; `Corrupt` when the object is damaged, as far as what is read of it shows.
+/// Those of the store; `Corrupt` when the object is damaged.
 pub(crate) async fn read_head(context: &Context, id: &FileId) -> Result<Option<Head>> {
-    let key = context.layout().key(id);
-    let named = |error: Error| error.object(context.object(&key));
-    let Some(tail) = context.store.get_tail(&key, WHOLE_BYTES_MAX).await? else { return Ok(None) };
-    let (header, checksum) = if tail.size == tail.bytes.len() as u64 {
-        let whole = verify_whole(&tail.bytes).map_err(named)?;
-        (whole.header, Some(whole.checksum))
-    } else {
-        let Some(header) = context.store.get_range(&key, 0..HEADER_BYTES as u64).await? else { return Ok(None) };
-        (Header::decode(&header).map_err(named)?, checksum_at_end(&tail.bytes))
-    };
-    let why = match checksum {
-        None => "it does not end with a file checksum".to_owned(),
-        Some(_) if (header.min, header.max) != (id.min, id.max) => {
-            format!("its header says TXIDs {} to {}", header.min, header.max)
-        }
-        Some(checksum) => {
-            let (page_count, page_size) = (header.commit, header.page_size);
-            return Ok(Some(Head { txid: id.max, stamp: header.stamp, checksum, page_count, page_size }));
-        }
-    };
-    Err(named(Error::new(ErrorKind::Corrupt, "reading LTX object"))
-        .why(why)
-        .hint("keep the object; it is damaged or was not written as LTX"))
+    let proved = context.prover.prove(id, None, true).await?;
+    Ok(proved.map(|Proved { header, checksum, .. }| head(id, &header, checksum)))
 }
 
-/// The file checksum of an LTX file, from the bytes at its end.
-pub(crate) fn checksum_at_end(bytes: &[u8]) -> Option<u64> {
-    let checksum = u64::from_be_bytes(*bytes.last_chunk()?);
-    (checksum & CHECKSUM_FLAG != 0).then_some(checksum)
+/// Whether an object is the one with this stamp and checksum, as far as its ends tell. `false` means nothing: the
+/// object may be damaged.
+pub(crate) async fn looks_like(context: &Context, id: &FileId, stamp: Stamp, checksum: u64) -> Result<bool> {
+    let key = context.layout().key(id);
+    let ends =
+        try_join(context.store.get_range(&key, 0..HEADER_BYTES as u64), context.store.get_tail(&key, CHECKSUM_BYTES));
+    let (Some(header), Some(end)) = ends.await? else { return Ok(false) };
+    let stamped = Header::decode(&header).is_ok_and(|header| header.stamp == Some(stamp));
+    Ok(stamped && end.bytes[..] == checksum.to_be_bytes()[..])
+}
+
+fn head(id: &FileId, header: &Header, checksum: u64) -> Head {
+    let (page_count, page_size) = (header.commit, header.page_size);
+    Head { txid: id.max, stamp: header.stamp, checksum, page_count, page_size }
 }
 
 /// The newest TXID at level 0 from `from` on; `None` if there is none.
@@ -153,7 +154,8 @@ pub(crate) async fn newest_since(context: &Context, from: Txid) -> Result<Option
     let layout = context.layout();
     let before = layout.key(&FileId::sync(from.prev()));
     let entries = context.store.list(&layout.folder(0), Some(&before)).await?;
-    Ok(entries.iter().filter_map(|entry| layout.parse(&entry.key)).map(|id| id.max).max())
+    let ids = entries.iter().filter_map(|entry| layout.parse(&entry.key)).map(|id| sound(context, id));
+    Ok(ids.collect::<Result<Vec<FileId>>>()?.iter().map(|id| id.max).max())
 }
 
 #[cfg(test)]
@@ -170,12 +172,5 @@ mod tests {
         assert_eq!(newest(&files), Some(files[1].id));
         assert_eq!(newest(&files[2..]), Some(files[2].id));
         assert_eq!(newest(&[]), None);
-    }
-
-    #[test]
-    fn an_end_without_the_flag_is_no_checksum() {
-        assert_eq!(checksum_at_end(&[0, 0x80, 0, 0, 0, 0, 0, 0, 1]), Some(1 << 63 | 1));
-        assert_eq!(checksum_at_end(&[0, 0, 0, 0, 0, 0, 0, 1]), None);
-        assert_eq!(checksum_at_end(&[0x80; 7]), None);
     }
 }

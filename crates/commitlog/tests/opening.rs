@@ -238,7 +238,7 @@ fn an_open_gives_up_when_a_newer_epoch_is_at_the_head() {
         let (slow, fast) = join(world.open(takeover(2)), beside).await;
         let error = slow.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Held);
-        assert!(error.to_string().contains("epoch 3 became the writer"), "{error}");
+        assert!(error.to_string().contains("process 103 on host h3 (epoch 3) took the volume"), "{error}");
         assert_eq!(fast.create_next(sync(&fast, 3, 2)).await.unwrap(), Outcome::Durable);
     });
 }

@@ -1,6 +1,6 @@
 //! Commits that are not durable yet, and the load they are.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, ops::RangeInclusive, time::Duration};
 
 use plimsoll_host::Mono;
 use plimsoll_model::Lsn;
@@ -26,7 +26,8 @@ pub struct Load {
 pub enum Promise {
     /// That it is done. It is part of the load until durable.
     Acknowledged,
-    /// Nothing until it is durable. Losing it breaks no promise, so it is no load.
+    /// Nothing until it is durable. Losing it breaks no promise, so it is no load, unless less is
+    /// promised for it later: see [`Ledger::acknowledge`].
     Held,
 }
 
@@ -69,10 +70,26 @@ impl Ledger {
     pub fn note(&mut self, lsn: Lsn, bytes: u64, dirtied: Mono, promise: Promise) {
         assert!(lsn > self.last, "BUG: commit {lsn} is noted after commit {}", self.last);
         self.last = lsn;
-        let run = Run { last: lsn, commits: 1, bytes, oldest: dirtied };
+        let run = Run { first: lsn, last: lsn, commits: 1, bytes, dirtied, oldest: dirtied };
         match promise {
             Promise::Acknowledged => self.acknowledged.push(run),
             Promise::Held => self.held.push(run),
+        }
+    }
+
+    /// What is held of the commits in `lsns`; `None`: nothing.
+    #[must_use]
+    pub fn held(&self, lsns: &RangeInclusive<Lsn>) -> Option<Pending> {
+        let held = || self.held.runs.iter().filter(|run| run.overlaps(lsns));
+        let (last, oldest) = (held().next_back()?.last, held().map(|run| run.dirtied).min()?);
+        Some(Pending { last, bytes: held().map(|run| run.bytes).sum(), oldest })
+    }
+
+    /// Less than that they are durable is promised for the commits in `lsns`: those that were held are load from now
+    /// on. [`LoadLine::allows_less`](crate::LoadLine::allows_less) says whether there is room for that.
+    pub fn acknowledge(&mut self, lsns: &RangeInclusive<Lsn>) {
+        for run in self.held.take(lsns) {
+            self.acknowledged.insert(run);
         }
     }
 
@@ -114,11 +131,20 @@ impl Ledger {
 /// Neighbouring commits.
 #[derive(Clone, Copy, Debug)]
 struct Run {
+    first: Lsn,
     last: Lsn,
     commits: u64,
     bytes: u64,
+    /// When the oldest commit of this run was first dirtied.
+    dirtied: Mono,
     /// When the oldest commit of this *and every later* run was first dirtied.
     oldest: Mono,
+}
+
+impl Run {
+    fn overlaps(&self, lsns: &RangeInclusive<Lsn>) -> bool {
+        self.first <= *lsns.end() && self.last >= *lsns.start()
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -148,14 +174,49 @@ impl Queue {
         let pairs = self.runs.make_contiguous().chunks(2);
         let mut merged: VecDeque<Run> = pairs
             .map(|pair| Run {
+                first: pair[0].first,
                 last: pair[pair.len() - 1].last,
                 commits: pair.iter().map(|run| run.commits).sum(),
                 bytes: pair.iter().map(|run| run.bytes).sum(),
+                dirtied: pair.iter().map(|run| run.dirtied).min().unwrap_or_default(),
                 oldest: pair[0].oldest,
             })
             .collect();
         merged.extend(newer);
         self.runs = merged;
+    }
+
+    /// Puts a run of another queue where it belongs.
+    fn insert(&mut self, run: Run) {
+        self.commits += run.commits;
+        self.bytes += run.bytes;
+        let at = self.runs.partition_point(|earlier| earlier.last < run.last);
+        self.runs.insert(at, run);
+        self.age_again();
+        if self.runs.len() > RUNS_MAX {
+            self.merge_older_half();
+        }
+    }
+
+    /// Takes out whatever overlaps `lsns`. Of merged runs that is more than was asked for.
+    fn take(&mut self, lsns: &RangeInclusive<Lsn>) -> Vec<Run> {
+        let (taken, left): (Vec<Run>, Vec<Run>) = self.runs.iter().partition(|run| run.overlaps(lsns));
+        self.runs = left.into();
+        for run in &taken {
+            self.commits -= run.commits;
+            self.bytes -= run.bytes;
+        }
+        self.age_again();
+        taken
+    }
+
+    /// Finds out anew how old each run and those after it are.
+    fn age_again(&mut self) {
+        let mut oldest = None;
+        for run in self.runs.iter_mut().rev() {
+            run.oldest = oldest.map_or(run.dirtied, |oldest: Mono| oldest.min(run.dirtied));
+            oldest = Some(run.oldest);
+        }
     }
 
     fn settle(&mut self, durable: Lsn) {
@@ -213,6 +274,27 @@ mod tests {
         assert_eq!(ledger.pending(), Some(Pending { last: Lsn(2), bytes: 75, oldest: secs(1) }));
         ledger.settle(Lsn(2));
         assert!(ledger.is_empty() && ledger.pending().is_none());
+    }
+
+    #[test]
+    fn a_held_commit_that_less_is_promised_for_is_load_until_it_is_durable() {
+        let mut ledger = Ledger::default();
+        for (lsn, dirtied, promise) in
+            [(1, 4, Promise::Held), (2, 5, Promise::Acknowledged), (3, 2, Promise::Held), (4, 6, Promise::Held)]
+        {
+            ledger.note(Lsn(lsn), 10 * lsn, secs(dirtied), promise);
+        }
+        let three = Lsn(3)..=Lsn(3);
+        assert_eq!(ledger.held(&three), Some(Pending { last: Lsn(3), bytes: 30, oldest: secs(2) }));
+        ledger.acknowledge(&three);
+        assert_eq!(ledger.held(&three), None);
+        assert_eq!(ledger.load(secs(9)), Load { commits: 2, bytes: 50, pages: 0, age: Duration::from_secs(7) });
+        assert_eq!(ledger.pending(), Some(Pending { last: Lsn(4), bytes: 100, oldest: secs(2) }));
+        ledger.acknowledge(&(Lsn::ZERO..=Lsn(3)));
+        assert_eq!(ledger.load(secs(9)).bytes, 60);
+        ledger.settle(Lsn(3));
+        assert_eq!(ledger.load(secs(9)), Load::default());
+        assert_eq!(ledger.pending(), Some(Pending { last: Lsn(4), bytes: 40, oldest: secs(6) }));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! How much load is allowed, and what happens at the limit.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use plimsoll_host::Mono;
-use plimsoll_model::{Error, ErrorKind};
+use plimsoll_model::{Error, ErrorKind, Lsn};
 
 use crate::ledger::{Ledger, Load};
 
@@ -140,6 +140,17 @@ impl LoadLine {
         }
     }
 
+    /// Whether less than `durable` may be promised for the commits in `lsns`: whether the load stays under the line
+    /// with what is held of them. If so, [`acknowledge`](Ledger::acknowledge) them first; if not, they have to become
+    /// durable.
+    #[must_use]
+    pub fn allows_less(&self, ledger: &Ledger, lsns: &RangeInclusive<Lsn>, now: Mono) -> bool {
+        let Some(held) = ledger.held(lsns) else { return true };
+        let load = ledger.load(now);
+        let age = load.age.max(now.since(held.oldest));
+        self.reached(&Load { age, ..load }, held.bytes).is_none()
+    }
+
     fn reached(&self, load: &Load, bytes: u64) -> Option<Limit> {
         if load.bytes.saturating_add(bytes) > self.max_dirty_bytes {
             Some(Limit::Bytes)
@@ -153,8 +164,6 @@ impl LoadLine {
 
 #[cfg(test)]
 mod tests {
-    use plimsoll_model::Lsn;
-
     use super::*;
     use crate::ledger::Promise;
 
@@ -211,6 +220,19 @@ mod tests {
         ] {
             assert_eq!(line.admit(&Ledger::default(), 1, secs(0)), Admission::GoWaitDurable);
         }
+    }
+
+    #[test]
+    fn less_is_promised_for_a_held_commit_only_where_it_has_room_as_load() {
+        let mut ledger = loaded(60);
+        ledger.note(Lsn(2), 40, secs(3), Promise::Held);
+        ledger.note(Lsn(3), 1, secs(4), Promise::Held);
+        let line = line(OnLoadLine::Block);
+        let allows = |lsns, now| line.allows_less(&ledger, &lsns, secs(now));
+        assert!(allows(Lsn(2)..=Lsn(2), 5));
+        assert!(!allows(Lsn::ZERO..=Lsn(3), 5), "one byte too many");
+        assert!(!allows(Lsn(2)..=Lsn(2), 30), "too old");
+        assert!(allows(Lsn(1)..=Lsn(1), 30), "it was acknowledged before");
     }
 
     #[test]

@@ -21,6 +21,8 @@ enum Op {
     SyncDone,
     SyncFailed(u64),
     Request,
+    /// Somebody waits for less than `durable`: for one commit that is not durable, or for all up to it.
+    WaitForLess(prop::sample::Index, bool),
     Pass(u64),
     WallClock(u64),
     End(Terminal),
@@ -34,6 +36,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         3 => Just(Op::SyncDone),
         2 => (0..5000u64).prop_map(Op::SyncFailed),
         1 => Just(Op::Request),
+        3 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(which, all)| Op::WaitForLess(which, all)),
         4 => (0..2000u64).prop_map(Op::Pass),
         1 => (0..100_000u64).prop_map(Op::WallClock),
     ];
@@ -128,6 +131,7 @@ impl World {
                 }
             }
             Op::Request => self.sync.request(self.appended()),
+            Op::WaitForLess(which, all) => self.wait_for_less(which, all),
             Op::Pass(ms) => self.now = self.now + Duration::from_millis(ms),
             Op::WallClock(ms) => self.wall = WallMs(ms),
             Op::End(terminal) => self.progress.end(terminal),
@@ -168,6 +172,26 @@ impl World {
         self.progress.advance(Level::Buffered, lsn, self.wall);
         self.ledger.note(lsn, bytes, dirtied, promise);
         self.commits.push(Commit { lsn, bytes, dirtied, promise });
+    }
+
+    fn wait_for_less(&mut self, which: prop::sample::Index, all: bool) {
+        let open: Vec<Lsn> = self.open().map(|commit| commit.lsn).collect();
+        if open.is_empty() {
+            return;
+        }
+        let lsn = *which.get(&open);
+        let lsns = if all { Lsn::ZERO..=lsn } else { lsn..=lsn };
+        if self.line.allows_less(&self.ledger, &lsns, self.now) {
+            let new = self.open().any(|commit| lsns.contains(&commit.lsn) && commit.promise == Promise::Held);
+            self.ledger.acknowledge(&lsns);
+            for commit in self.commits.iter_mut().filter(|commit| lsns.contains(&commit.lsn)) {
+                commit.promise = Promise::Acknowledged;
+            }
+            let load = self.ledger.load(self.now);
+            assert!(!new || load.age < self.line.max_loss_window, "acknowledged past the loss window");
+        } else {
+            self.sync.request(lsn);
+        }
     }
 
     fn check(&mut self, before: &Progress) {

@@ -2,7 +2,8 @@
 //!
 //! [`SimDisk`] is a [`Files`]. Whatever was not synced may be lost when the power goes, in any
 //! combination: of a file's unsynced writes any subset of their sectors stays, of a directory's
-//! unsynced creations, renames and removals any subset that is possible. Directories themselves never get lost.
+//! unsynced creations, renames and removals any subset that is possible. Directories themselves never get lost;
+//! one that is removed may come back with some of its files, until the directory above it is synced.
 
 mod inode;
 mod names;
@@ -72,6 +73,8 @@ impl SimDisk {
             inode.power_loss(chance);
         }
         state.names.power_loss(chance);
+        let back: Vec<PathBuf> = state.names.all().filter_map(|(path, _)| Some(path.parent()?.to_owned())).collect();
+        state.dirs.extend(back.iter().flat_map(|dir| dir.ancestors().map(Path::to_owned)));
         state.restart();
     }
 
@@ -372,7 +375,7 @@ impl Files for SimDisk {
         let mut state = self.state();
         state.change()?;
         state.dirs.retain(|dir| !dir.starts_with(path));
-        state.names.forget_below(path);
+        state.names.unlink_below(path);
         Ok(())
     }
 
@@ -380,7 +383,8 @@ impl Files for SimDisk {
         let mut state = self.state();
         state.change()?;
         state.counts.dir_syncs += 1;
-        state.names.sync(path);
+        let State { names, dirs, .. } = &mut *state;
+        names.sync(path, |dir| dirs.contains(dir));
         Ok(())
     }
 

@@ -226,6 +226,9 @@ impl Chain {
                 if !self.last.is_zero() && frame.lsn.0.checked_sub(1) != Some(self.last.0) || frame.lsn.is_zero() {
                     return Err(format!("commit {} follows commit {}", frame.lsn, self.last));
                 }
+                if !frame.lsn.is_sound() {
+                    return Err(format!("commit {} is beyond what any volume reaches", frame.lsn));
+                }
                 let segment = self.needed_by.len() - 1;
                 let txn = self.open.remove(&frame.txn).unwrap_or(OpenTxn { first: segment, ..OpenTxn::default() });
                 if txn.frames > frames {

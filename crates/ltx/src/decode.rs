@@ -1,15 +1,17 @@
 //! Reading files: whole, as a stream, or by range.
 //!
-//! * [`verify_whole`] and [`stream`] check everything that can be checked.
+//! * [`verify_whole`], [`stream`] and [`Parts`] check everything that can be checked.
 //! * [`read_tail`] finds the page index from the end of a file, for reading single pages by range
 //!   with [`decode_frame`]. Both check what they see; only a hash from elsewhere can vouch for a page
 //!   that was read that way.
 
+mod parts;
 mod stream;
 mod tail;
 
 use plimsoll_model::Result;
 
+pub use parts::Parts;
 pub use stream::{Page, Summary, stream};
 pub use tail::{TailRead, read_tail};
 

@@ -100,6 +100,9 @@ impl Header {
         if min.is_zero() || min > max {
             return Err(corrupt(format!("transactions {min} to {max} are not a range from 1 on")));
         }
+        if !max.is_sound() {
+            return Err(corrupt(format!("transaction {max} is beyond what any volume reaches")));
+        }
         if commit.0 == 0 && flags & NO_CHECKSUM != 0 {
             return Err(corrupt("it leaves a database of no pages"));
         }
@@ -116,6 +119,9 @@ impl Header {
 
         let epoch = Epoch(u32_at(80));
         let stamp = (!epoch.is_zero()).then(|| Stamp { writer: WriterId(u64_at(72)), epoch, lsn: Lsn(u64_at(84)) });
+        if let Some(stamp) = stamp.filter(|stamp| !stamp.epoch.is_sound() || !stamp.lsn.is_sound()) {
+            return Err(corrupt(format!("its stamp ({stamp}) is beyond what any volume reaches")));
+        }
         Ok(Header {
             page_size,
             commit,

@@ -1,17 +1,20 @@
-//! A file's page index with a hash per page, so that pages read by range can be verified.
+//! A file's header and page index with a hash per page, so that what is read of it by range can be verified.
 //!
 //! ```text
-//!  0 "PLIX" | 4 version u32 = 1 | 8 page size u32 | 12 commit u32 | 16 min u64 | 24 max u64
-//! 32 file bytes u64 | 40 file checksum u64 | 48 pages u32
-//! 52 per page: distance from the page before, varint | bytes of its frame, varint | hash u64
+//!  0 "PLIX" | 4 version u32 = 2 | 8 page size u32 | 12 commit u32 | 16 min u64 | 24 max u64
+//! 32 timestamp u64 | 40 writer u64 | 48 epoch u32 | 52 lsn u64 | 60 link u64
+//! 68 file bytes u64 | 76 file checksum u64 | 84 pages u32
+//! 88 per page: distance from the page before, varint | bytes of its frame, varint | hash u64
 //!    xxh3 of everything before u64
 //! ```
 //!
-//! Integers are big-endian. Offsets follow from the lengths, since frames fill a file without gaps.
+//! Version 1 had no timestamp, stamp and link; such sidecars are passed over. Integers are big-endian. Offsets follow from the lengths, since frames fill a file without gaps.
 //! A sidecar is a speed-up and a check, never the truth: one that is missing or damaged is made again
-//! from its file, and one whose file checksum is not that of the file is for another file.
+//! from its file, and one whose file checksum is not that of the file is for another file. It is only ever made of
+//! a file of which everything was checked, or that was just written.
 
-use plimsoll_model::{Error, ErrorKind, PageCount, PageNo, PageSize, Result, Txid};
+use plimsoll_host::WallMs;
+use plimsoll_model::{Epoch, Error, ErrorKind, Lsn, PageCount, PageNo, PageSize, Result, Stamp, Txid, WriterId};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
@@ -23,23 +26,17 @@ use crate::{
 };
 
 const MAGIC: [u8; 4] = *b"PLIX";
-const VERSION: u32 = 1;
-const HEAD_BYTES: usize = 52;
+const VERSION: u32 = 2;
+const HEAD_BYTES: usize = 88;
 const HASH_BYTES: usize = 8;
 /// Two varints of one byte and a hash.
 const ENTRY_BYTES_MIN: usize = 2 + HASH_BYTES;
 
-/// What is known about a file's pages without reading them.
+/// What is known about a file without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sidecar {
-    /// Bytes per page.
-    pub page_size: PageSize,
-    /// Pages of the database after the file is applied.
-    pub commit: PageCount,
-    /// First transaction of the file.
-    pub min: Txid,
-    /// Last transaction of the file.
-    pub max: Txid,
+    /// Its header.
+    pub header: Header,
     /// Bytes of the file.
     pub file_bytes: u64,
     /// Its file checksum.
@@ -52,15 +49,7 @@ impl Sidecar {
     /// The sidecar of a file that was just written under `header`.
     #[must_use]
     pub fn of(header: &Header, file: Finished) -> Self {
-        Sidecar {
-            page_size: header.page_size,
-            commit: header.commit,
-            min: header.min,
-            max: header.max,
-            file_bytes: file.size,
-            file_checksum: file.checksum,
-            entries: file.index,
-        }
+        Sidecar { header: *header, file_bytes: file.size, file_checksum: file.checksum, entries: file.index }
     }
 
     /// The bytes: some 11 per page.
@@ -73,10 +62,17 @@ impl Sidecar {
         let mut out = Vec::with_capacity(HEAD_BYTES + self.entries.len() * (ENTRY_BYTES_MIN + 2) + HASH_BYTES);
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&VERSION.to_be_bytes());
-        out.extend_from_slice(&self.page_size.get().to_be_bytes());
-        out.extend_from_slice(&self.commit.0.to_be_bytes());
-        out.extend_from_slice(&self.min.0.to_be_bytes());
-        out.extend_from_slice(&self.max.0.to_be_bytes());
+        let Header { page_size, commit, min, max, timestamp, stamp, link } = self.header;
+        let stamp = stamp.unwrap_or(Stamp { writer: WriterId(0), epoch: Epoch::ZERO, lsn: Lsn::ZERO });
+        out.extend_from_slice(&page_size.get().to_be_bytes());
+        out.extend_from_slice(&commit.0.to_be_bytes());
+        out.extend_from_slice(&min.0.to_be_bytes());
+        out.extend_from_slice(&max.0.to_be_bytes());
+        out.extend_from_slice(&timestamp.0.to_be_bytes());
+        out.extend_from_slice(&stamp.writer.0.to_be_bytes());
+        out.extend_from_slice(&stamp.epoch.0.to_be_bytes());
+        out.extend_from_slice(&stamp.lsn.0.to_be_bytes());
+        out.extend_from_slice(&link.to_be_bytes());
         out.extend_from_slice(&self.file_bytes.to_be_bytes());
         out.extend_from_slice(&self.file_checksum.to_be_bytes());
         let count = u32::try_from(self.entries.len()).expect("BUG: page numbers are distinct and 32 bits long");
@@ -100,8 +96,8 @@ impl Sidecar {
     /// [`Corrupt`](ErrorKind::Corrupt) if anything is wrong;
     /// [`Unsupported`](ErrorKind::Unsupported) for a version that this build does not know.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        let Some((body, hash)) = bytes.split_last_chunk::<HASH_BYTES>().filter(|(body, _)| body.len() >= HEAD_BYTES)
-        else {
+        // Enough for magic and version; the rest of the head is asked for once the version is known.
+        let Some((body, hash)) = bytes.split_last_chunk::<HASH_BYTES>().filter(|(body, _)| body.len() >= 8) else {
             return Err(damaged("it ends too early"));
         };
         if body[..4] != MAGIC {
@@ -114,17 +110,30 @@ impl Sidecar {
         let u64_at = |at: usize| u64::from(u32_at(at)) << 32 | u64::from(u32_at(at + 4));
         if u32_at(4) != VERSION {
             return Err(Error::new(ErrorKind::Unsupported, READING)
-                .why(format!("version {} is newer than this build knows", u32_at(4)))
+                .why(format!("version {} is not the one that this build knows, {VERSION}", u32_at(4)))
                 .hint("the LTX object itself can still be read"));
         }
+        if body.len() < HEAD_BYTES {
+            return Err(damaged("it ends too early"));
+        }
         let page_size = PageSize::new(u32_at(8)).ok_or_else(|| damaged("its page size is none"))?;
-        let (commit, file_bytes) = (PageCount(u32_at(12)), u64_at(32));
-        let entries = decode_entries(&body[HEAD_BYTES..], u32_at(48), commit, page_size, file_bytes)?;
-        let (min, max, file_checksum) = (Txid(u64_at(16)), Txid(u64_at(24)), u64_at(40));
-        if min.is_zero() || min > max || file_checksum & FLAG == 0 {
+        let (commit, file_bytes) = (PageCount(u32_at(12)), u64_at(68));
+        let entries = decode_entries(&body[HEAD_BYTES..], u32_at(84), commit, page_size, file_bytes)?;
+        let (min, max, file_checksum) = (Txid(u64_at(16)), Txid(u64_at(24)), u64_at(76));
+        if min.is_zero() || min > max || !max.is_sound() || file_checksum & FLAG == 0 {
             return Err(damaged("it names no LTX file"));
         }
-        Ok(Sidecar { page_size, commit, min, max, file_bytes, file_checksum, entries })
+        let epoch = Epoch(u32_at(48));
+        let stamp = (!epoch.is_zero()).then(|| Stamp { writer: WriterId(u64_at(40)), epoch, lsn: Lsn(u64_at(52)) });
+        let link = u64_at(60);
+        if stamp.is_some_and(|stamp| !stamp.epoch.is_sound() || !stamp.lsn.is_sound()) {
+            return Err(damaged("its stamp is beyond what any volume reaches"));
+        }
+        if stamp.is_none() && (u64_at(40), u64_at(52), link) != (0, 0, 0) {
+            return Err(damaged("it has a stamp without epoch"));
+        }
+        let header = Header { page_size, commit, min, max, timestamp: WallMs(u64_at(32)), stamp, link };
+        Ok(Sidecar { header, file_bytes, file_checksum, entries })
     }
 }
 

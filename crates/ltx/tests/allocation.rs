@@ -75,8 +75,8 @@ fn a_lying_length_does_not_make_a_reader_allocate_much() {
         }
     }
 
-    let mut sidecar = b"PLIX\0\0\0\x01\0\x01\0\0\xff\xff\xff\xff".to_vec();
-    sidecar.resize(48, 1);
+    let mut sidecar = b"PLIX\0\0\0\x02\0\x01\0\0\xff\xff\xff\xff".to_vec();
+    sidecar.resize(84, 1);
     sidecar.extend_from_slice(&u32::MAX.to_be_bytes());
     sidecar.extend_from_slice(&[1; 100]);
     sidecar.extend_from_slice(&xxh3_64(&sidecar).to_be_bytes());

@@ -12,11 +12,21 @@ macro_rules! counter {
             /// "None yet": smaller than every number that was given out.
             pub const ZERO: Self = Self(0);
 
+            /// No volume counts further than this. A greater number that comes from outside is damage, and below it
+            /// counting on cannot overflow.
+            pub const CEILING: Self = Self(<$repr>::MAX / 2);
+
+            /// Whether a number that comes from outside can be one that was given out.
+            #[must_use]
+            pub fn is_sound(self) -> bool {
+                self <= Self::CEILING
+            }
+
             /// The number after this one.
             ///
             /// # Panics
             /// When the counter is exhausted, which at a million steps a second takes longer than
-            /// any volume lives (for [`Epoch`], 2³² writable opens).
+            /// any volume lives. What comes from outside is held against the ceiling before it is counted on.
             #[must_use]
             pub fn next(self) -> Self {
                 Self(self.0.checked_add(1).expect("BUG: counter exhausted"))

@@ -21,12 +21,11 @@ use plimsoll_ltx::{
     page_hash,
 };
 use plimsoll_model::{Error, ErrorKind, PageNo, PageSize, Result};
+use plimsoll_proof::WHOLE_BYTES_MAX;
 use plimsoll_store::Store;
 
 use crate::{Object, Slot, View, load::frame, readahead::ReadAhead};
 
-/// Objects up to this size are fetched whole: one request verifies and caches all they hold.
-const WHOLE_BYTES_MAX: u64 = 512 << 10;
 /// Bytes between two wanted frames that are fetched rather than skipped by a second request.
 const GAP_BYTES_MAX: u64 = 64 << 10;
 /// Hydration fetches this much at a time, so that a foreground read never waits long behind it.

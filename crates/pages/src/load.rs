@@ -7,22 +7,17 @@ use plimsoll_cache::Cache;
 use plimsoll_host::WallMs;
 use plimsoll_ltx::{
     FileId, HEADER_BYTES, Header, IndexEntry, Layout,
-    decode::{Decoded, TailRead, decode_frame, read_tail, verify_whole},
+    decode::{TailRead, decode_frame, read_tail},
     plan::{Target, plan},
-    sidecar::Sidecar,
 };
 use plimsoll_model::{Error, ErrorKind, Lsn, PageCount, PageSize, Result, Txid};
+use plimsoll_proof::{Proved, Prover, WHOLE_BYTES_MAX};
 use plimsoll_store::{Entry, Store};
 
 use crate::{Object, Placed, View};
 
 /// Levels that the layout knows: 0 for syncs, 9 for snapshots, merges between them.
 pub(crate) const LEVELS: std::ops::RangeInclusive<u8> = 0..=9;
-/// Objects up to this size are read whole, which verifies them and fills the cache.
-const WHOLE_BYTES_MAX: u64 = 512 << 10;
-/// Objects of ours up to this size that have no usable sidecar are fetched and verified whole: a page of them has
-/// no check of its own. Larger ones, and those of other writers, are read by page with no check but their format's.
-const UNDESCRIBED_BYTES_MAX: u64 = 64 << 20;
 /// First guess at how much of an object's end holds its index.
 const TAIL_BYTES: u64 = 256 << 10;
 /// Indexes that are read at once.
@@ -84,7 +79,7 @@ impl Listing {
 pub async fn list(store: &Arc<dyn Store>, layout: Layout) -> Result<Listing> {
     let folders: Vec<String> = LEVELS.map(|level| layout.folder(level)).collect();
     let levels = try_join_all(folders.iter().map(|folder| store.list(folder, None))).await?;
-    let mut files: Vec<Listed> = levels.iter().flatten().filter_map(|entry| listed(layout, entry)).collect();
+    let mut files = levels.iter().map(|entries| listed(store, layout, entries)).collect::<Result<Vec<_>>>()?.concat();
     files.sort_unstable_by_key(|file| (file.id.level, file.id.min, file.id.max));
     Ok(Listing { files })
 }
@@ -95,15 +90,37 @@ pub async fn list(store: &Arc<dyn Store>, layout: Layout) -> Result<Listing> {
 /// As the store says.
 pub async fn list_level(store: &Arc<dyn Store>, layout: Layout, level: u8) -> Result<Vec<Listed>> {
     let entries = store.list(&layout.folder(level), None).await?;
-    let mut files: Vec<Listed> = entries.iter().filter_map(|entry| listed(layout, entry)).collect();
+    let mut files = listed(store, layout, &entries)?;
     files.sort_unstable_by_key(|file| (file.id.min, file.id.max));
     Ok(files)
 }
 
-fn listed(layout: Layout, entry: &Entry) -> Option<Listed> {
+fn listed(store: &Arc<dyn Store>, layout: Layout, entries: &[Entry]) -> Result<Vec<Listed>> {
     // Names of other shapes are somebody else's and ignored.
-    let id = layout.parse(&entry.key)?;
-    Some(Listed { id, size: entry.size, modified: entry.modified })
+    let named = entries.iter().filter_map(|entry| Some((layout.parse(&entry.key)?, entry)));
+    named
+        .map(|(id, entry)| {
+            if !id.max.is_sound() {
+                return Err(Error::new(ErrorKind::Corrupt, "listing")
+                    .object(format!("{}/{}", store.url(), entry.key))
+                    .why("its name has a TXID beyond what any volume reaches")
+                    .hint("nothing of ours writes that; remove the object if it is not needed"));
+            }
+            Ok(Listed { id, size: entry.size, modified: entry.modified })
+        })
+        .collect()
+}
+
+/// How objects are read.
+#[derive(Clone, Copy, Default)]
+pub struct Reading<'a> {
+    /// Whether the volume may have sidecars.
+    pub sidecars: bool,
+    /// Pages of large objects that nobody has described are read without a check but their format's, rather than
+    /// all of the object first. For reading only: what is merged is always proved.
+    pub unproved: bool,
+    /// Gets the pages of small objects.
+    pub cache: Option<&'a Arc<Cache>>,
 }
 
 /// What an object says of itself.
@@ -116,123 +133,84 @@ pub struct Index {
     pub page_size: PageSize,
     /// The commit it goes up to, if a stamp says so.
     pub lsn: Option<Lsn>,
+    /// When it was made, by its writer's clock.
+    pub timestamp: WallMs,
     /// Its pages, ascending.
     pub pages: Vec<Placed>,
 }
 
-/// Reads the index of one object: whole if small, from its sidecar if it has one, from its end otherwise.
+/// Reads the index of one object, which is right: see [`Prover::prove`]. Unless it is `unproved`.
 ///
 /// # Errors
 /// `NotFound`: the object was collected meanwhile. `Corrupt`, or as the store says.
-pub async fn index(
-    store: &Arc<dyn Store>,
-    layout: Layout,
-    file: Listed,
-    sidecars: bool,
-    cache: Option<&Arc<Cache>>,
-) -> Result<Index> {
-    let key = layout.key(&file.id);
-    let object = Arc::new(Object { id: file.id, size: file.size });
+pub async fn index(prover: &Prover, file: Listed, reading: Reading<'_>) -> Result<Index> {
+    let key = prover.layout().key(&file.id);
+    if reading.unproved && file.size > WHOLE_BYTES_MAX {
+        return unproved(prover, &key, file).await;
+    }
+    let proved = prover.prove(&file.id, Some(file.size), reading.sidecars).await?.ok_or_else(|| gone(&key))?;
+    described(prover, file.id, &proved, reading.cache)
+}
+
+/// Reads the index of an object from its end. Nothing vouches for it, nor for the pages that it leads to.
+async fn unproved(prover: &Prover, key: &str, file: Listed) -> Result<Index> {
+    let store = prover.store();
     let named = |error: Error| error.object(format!("{}/{key}", store.url()));
-    if file.size <= WHOLE_BYTES_MAX {
-        let bytes = store.get(&key).await?.ok_or_else(|| gone(&key))?.bytes;
-        return whole(object, &bytes, cache).map_err(named);
-    }
-    if sidecars && let Some(found) = store.get(&file.id.sidecar_key()).await? {
-        // A sidecar is a copy of what the object itself says: a bad or foreign one is passed over.
-        match Sidecar::decode(&found.bytes) {
-            Ok(sidecar) if sidecar.file_bytes == file.size => {
-                let lsn = if file.id.level == 0 { stamped(store, &key, &file.id).await? } else { None };
-                return Ok(Index { lsn, ..from_sidecar(object, &sidecar) });
-            }
-            Ok(_) => tracing::warn!(object = %key, "its sidecar belongs to another object of the same name"),
-            Err(error) => tracing::warn!(object = %key, %error, "its sidecar is unusable"),
-        }
-    }
-    if sidecars && file.size <= UNDESCRIBED_BYTES_MAX {
-        // Its writer died before it could describe it, or the description is damaged.
-        let bytes = store.get(&key).await?.ok_or_else(|| gone(&key))?.bytes;
-        return whole(object, &bytes, cache).map_err(named);
-    }
     let (head, tail) =
-        futures::try_join!(store.get_range(&key, 0..HEADER_BYTES as u64), store.get_tail(&key, TAIL_BYTES))?;
-    let (head, mut tail) = (head.ok_or_else(|| gone(&key))?, tail.ok_or_else(|| gone(&key))?);
+        futures::try_join!(store.get_range(key, 0..HEADER_BYTES as u64), store.get_tail(key, TAIL_BYTES))?;
+    let (head, mut tail) = (head.ok_or_else(|| gone(key))?, tail.ok_or_else(|| gone(key))?);
     let header = Header::decode(&head).map_err(named)?;
     let locations = loop {
         match read_tail(&tail.bytes, tail.size).map_err(named)? {
             TailRead::Index { entries, .. } => break entries,
-            TailRead::NeedMore(bytes) => tail = store.get_tail(&key, bytes).await?.ok_or_else(|| gone(&key))?,
+            TailRead::NeedMore(bytes) => tail = store.get_tail(key, bytes).await?.ok_or_else(|| gone(key))?,
         }
     };
+    if (header.min, header.max) != (file.id.min, file.id.max) {
+        return Err(named(
+            Error::new(ErrorKind::Corrupt, "reading the index of")
+                .why(format!("its header says TXIDs {} to {}", header.min, header.max)),
+        ));
+    }
     let pages = locations
         .iter()
         .map(|at| Placed { page: at.page, offset: at.offset, len: u64::from(at.len), hash: 0 })
         .collect();
-    described(object, &header, pages).map_err(named)
+    Ok(of(file.id, tail.size, &header, pages))
 }
 
 /// Reads the index of the sync after `txid`, if there is one. One request, unless it is large.
 ///
 /// # Errors
 /// As [`index`].
-pub async fn next(
-    store: &Arc<dyn Store>,
-    layout: Layout,
-    txid: Txid,
-    sidecars: bool,
-    cache: Option<&Arc<Cache>>,
-) -> Result<Option<Index>> {
+pub async fn next(prover: &Prover, txid: Txid, reading: Reading<'_>) -> Result<Option<Index>> {
     let id = FileId::sync(txid.next());
-    let key = layout.key(&id);
-    let Some(tail) = store.get_tail(&key, WHOLE_BYTES_MAX).await? else { return Ok(None) };
-    if tail.size <= WHOLE_BYTES_MAX {
-        let object = Arc::new(Object { id, size: tail.size });
-        let named = |error: Error| error.object(format!("{}/{key}", store.url()));
-        return whole(object, &tail.bytes, cache).map(Some).map_err(named);
+    if reading.unproved {
+        let Some(end) = prover.store().get_tail(&prover.layout().key(&id), 1).await? else { return Ok(None) };
+        return index(prover, Listed { id, size: end.size, modified: WallMs(0) }, reading).await.map(Some);
     }
-    index(store, layout, Listed { id, size: tail.size, modified: WallMs(0) }, sidecars, cache).await.map(Some)
+    let Some(proved) = prover.prove(&id, None, reading.sidecars).await? else { return Ok(None) };
+    described(prover, id, &proved, reading.cache).map(Some)
 }
 
-fn whole(object: Arc<Object>, bytes: &[u8], cache: Option<&Arc<Cache>>) -> Result<Index> {
-    let decoded = verify_whole(bytes)?;
-    if let Some(cache) = cache {
-        keep_all(bytes, &decoded, cache)?;
+/// The index of a proved object. If all of it is here, its pages go to the cache.
+pub(crate) fn described(prover: &Prover, id: FileId, proved: &Proved, cache: Option<&Arc<Cache>>) -> Result<Index> {
+    if let (Some(cache), Some(bytes)) = (cache, &proved.bytes) {
+        keep_all(bytes, proved, cache)
+            .map_err(|error| error.object(format!("{}/{}", prover.store().url(), prover.layout().key(&id))))?;
     }
-    let pages = decoded.index.iter().map(placed).collect();
-    described(object, &decoded.header, pages)
+    Ok(of(id, proved.size, &proved.header, proved.entries.iter().map(placed).collect()))
 }
 
-fn described(object: Arc<Object>, header: &Header, pages: Vec<Placed>) -> Result<Index> {
-    if (header.min, header.max) != (object.id.min, object.id.max) {
-        return Err(Error::new(ErrorKind::Corrupt, "reading the index of").why(format!(
-            "its header says TXIDs {} to {}, its name {} to {}",
-            header.min, header.max, object.id.min, object.id.max
-        )));
-    }
-    Ok(Index {
-        object,
+fn of(id: FileId, size: u64, header: &Header, pages: Vec<Placed>) -> Index {
+    Index {
+        object: Arc::new(Object { id, size }),
         count: header.commit,
         page_size: header.page_size,
         lsn: header.stamp.map(|stamp| stamp.lsn),
+        timestamp: header.timestamp,
         pages,
-    })
-}
-
-/// Up to which commit a sync goes: a sidecar does not say.
-async fn stamped(store: &Arc<dyn Store>, key: &str, id: &FileId) -> Result<Option<Lsn>> {
-    let named = |error: Error| error.object(format!("{}/{key}", store.url()));
-    let head = store.get_range(key, 0..HEADER_BYTES as u64).await?.ok_or_else(|| gone(key))?;
-    let header = Header::decode(&head).map_err(named)?;
-    if (header.min, header.max) != (id.min, id.max) {
-        return Err(named(Error::new(ErrorKind::Corrupt, "reading the header of"))
-            .why(format!("it says TXIDs {} to {}", header.min, header.max)));
     }
-    Ok(header.stamp.map(|stamp| stamp.lsn))
-}
-
-fn from_sidecar(object: Arc<Object>, sidecar: &Sidecar) -> Index {
-    let pages = sidecar.entries.iter().map(placed).collect();
-    Index { object, count: sidecar.commit, page_size: sidecar.page_size, lsn: None, pages }
 }
 
 pub(crate) fn placed(entry: &IndexEntry) -> Placed {
@@ -240,12 +218,12 @@ pub(crate) fn placed(entry: &IndexEntry) -> Placed {
 }
 
 /// Puts every page of a verified object into the cache.
-fn keep_all(bytes: &[u8], decoded: &Decoded, cache: &Cache) -> Result<()> {
-    let size = decoded.header.page_size;
+fn keep_all(bytes: &[u8], proved: &Proved, cache: &Cache) -> Result<()> {
+    let size = proved.header.page_size;
     let mut data = vec![0; size.bytes()];
-    for entry in &decoded.index {
+    for entry in &proved.entries {
         decode_frame(frame(bytes, 0, entry.offset, u64::from(entry.len)), entry.page, size, &mut data)?;
-        cache.put(entry.page, &data, entry.hash, decoded.header.max);
+        cache.put(entry.page, &data, entry.hash, proved.header.max);
     }
     Ok(())
 }
@@ -259,26 +237,14 @@ pub(crate) fn frame(part: &[u8], start: u64, offset: u64, len: u64) -> &[u8] {
 
 /// The state after `files` (oldest first, as a restore plan gives them) on top of `base`.
 ///
-/// `lsn` is what the stamp of the head says. `sidecars`: whether the volume may have them.
-///
 /// # Errors
 /// `NotFound`: an object was collected since the listing; list again. `Corrupt`, or as the store says.
-pub async fn load(
-    store: &Arc<dyn Store>,
-    layout: Layout,
-    base: &View,
-    files: Vec<Listed>,
-    sidecars: bool,
-    cache: Option<&Arc<Cache>>,
-) -> Result<View> {
-    let indexes: Vec<Index> = stream::iter(files)
-        .map(|file| index(store, layout, file, sidecars, cache))
-        .buffered(PARALLEL)
-        .try_collect()
-        .await?;
+pub async fn load(prover: &Prover, base: &View, files: Vec<Listed>, reading: Reading<'_>) -> Result<View> {
+    let indexes: Vec<Index> =
+        stream::iter(files).map(|file| index(prover, file, reading)).buffered(PARALLEL).try_collect().await?;
     let mut view = base.clone();
     for index in &indexes {
-        view = after(&view, index, store.url())?;
+        view = after(&view, index, prover.store().url())?;
     }
     Ok(view)
 }

@@ -118,7 +118,8 @@ table! {
     /// (acknowledged once durable).
     on_load_line: OnLoadLine = "on_load_line", "block", live: true;
 
-    /// Level at which commits are acknowledged. Unset follows the application (SQLite: `PRAGMA synchronous`).
+    /// Level at which commits are acknowledged where the application says nothing (SQLite: neither
+    /// `PRAGMA synchronous` nor `PRAGMA plimsoll_durability`). Unset is SQLite's default, `FULL`: `journaled`.
     durability: Option<Level> = "durability", "", live: true;
 
     /// Where journals and caches live, one folder per volume. Deleting it is losing the host.
@@ -178,6 +179,10 @@ table! {
 
     /// Writes to a store that does not honour create-if-absent. Safe only if exactly one writer ever runs.
     unsafe_no_fencing: bool = "unsafe_no_fencing", "false", live: false;
+
+    /// Reads pages of large objects that nobody has described, such as Litestream's, without first reading and
+    /// checking all of the object, once per host. Damage to them may then go unnoticed. What is merged is checked anyway.
+    unsafe_unproved_pages: bool = "unsafe_unproved_pages", "false", live: false;
 
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, `off`, or a filter such as
     /// `warn,plimsoll_volume=debug`.

@@ -49,19 +49,21 @@ pub(crate) struct Database {
     pub(crate) journal_mode: &'static str,
 }
 
-/// The level that a commit is acknowledged at.
+/// The level that a commit is acknowledged at, as far as the connection has said.
 #[derive(Clone, Copy)]
 pub(crate) struct Promise {
+    /// Of SQLite's compiled-in default.
+    compiled: Level,
     /// By `PRAGMA synchronous`.
-    pub(crate) synchronous: Level,
+    pub(crate) synchronous: Option<Level>,
     /// By `PRAGMA plimsoll_durability`, which goes first.
     pub(crate) durability: Option<Level>,
 }
 
 impl Promise {
-    /// The level in force.
-    pub(crate) fn level(self) -> Level {
-        self.durability.unwrap_or(self.synchronous)
+    /// The level in force. `setting` counts for a connection that has said nothing.
+    fn level(self, setting: Option<Level>) -> Level {
+        self.durability.or(self.synchronous).or(setting).unwrap_or(self.compiled)
     }
 }
 
@@ -78,11 +80,16 @@ impl Database {
             seen: None,
             first: FirstPage { version: None, bytes: Vec::new() },
             buffer: Vec::new(),
-            promise: Promise { synchronous, durability: None },
+            promise: Promise { compiled: synchronous, synchronous: None, durability: None },
             past: None,
             exclusive: false,
             journal_mode: "delete",
         }
+    }
+
+    /// The level that commits of this connection are acknowledged at.
+    pub(crate) fn level(&self) -> Level {
+        self.promise.level(self.shared.volume.settings().durability)
     }
 
     /// What the connections of the volume share.
@@ -304,7 +311,7 @@ impl Database {
         if let Some(name) = super_journal
             && let Some(writing) = self.writing.take()
         {
-            self.deposit = Some(registry().super_journals.deposit(name, writing, self.promise.level())?);
+            self.deposit = Some(registry().super_journals.deposit(name, writing, self.level())?);
         }
         Ok(())
     }
@@ -327,7 +334,7 @@ impl Database {
             }
         }
         let Some(writing) = self.writing.take() else { return Ok(()) };
-        let level = self.promise.level();
+        let level = self.level();
         let outcome = writing.outcome();
         if let Some(receipt) = writing.commit(level)? {
             self.committed(&receipt, outcome);

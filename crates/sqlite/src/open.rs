@@ -5,7 +5,7 @@ use std::{env, process};
 use plimsoll_host::os;
 use plimsoll_metrics::Metrics;
 use plimsoll_model::{Error, ErrorKind, Result, ResultExt};
-use plimsoll_settings::Override;
+use plimsoll_settings::{Override, key};
 use plimsoll_store::VolumeUrl;
 use plimsoll_volume::{Opening, Process, Volume};
 
@@ -63,7 +63,7 @@ pub(crate) fn open_volume(process: &Process, request: &Request) -> Result<Volume
     let (account, settings): (Vec<_>, Vec<_>) =
         request.settings.iter().cloned().partition(|(name, _)| name == "account");
     url.params.extend(account);
-    let overrides = settings.iter().map(|(name, value)| Override::new(name, value, "URL parameter")).collect();
+    let overrides = overrides(&settings);
     let volume = process.open(Opening { url, overrides, read_only: request.read_only })?;
     if !request.create && volume.page_size().is_none() {
         return Err(Error::new(ErrorKind::NotFound, "opening the volume")
@@ -72,4 +72,30 @@ pub(crate) fn open_volume(process: &Process, request: &Request) -> Result<Volume
             .hint("check the URL, or open it so that it may be created"));
     }
     Ok(volume)
+}
+
+fn overrides(settings: &[(String, String)]) -> Vec<Override> {
+    settings.iter().map(|(name, value)| Override::new(name, value, "URL parameter")).collect()
+}
+
+/// Whether the settings that a connection names are those of the volume that is open already.
+///
+/// # Errors
+/// `Invalid` naming one that is not, or that is none.
+pub(crate) fn agree(process: &Process, request: &Request, volume: &Volume) -> Result<()> {
+    let named: Vec<_> = request.settings.iter().filter(|(name, _)| name != "account").cloned().collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let (asked, has) = (process.settings(&overrides(&named))?.settings, volume.settings());
+    for key in named.iter().filter_map(|(name, _)| key(name)) {
+        let (asked, has) = (asked.show(key), has.show(key));
+        if asked != has {
+            return Err(Error::new(ErrorKind::Invalid, "opening another connection to")
+                .object(&request.url)
+                .why(format!("it asks for {} = {asked}, and the volume is open in this process with {has}", key.name))
+                .hint("give every connection of a process the same settings, or change them in plimsoll.toml"));
+        }
+    }
+    Ok(())
 }

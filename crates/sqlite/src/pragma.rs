@@ -37,7 +37,7 @@ pub(crate) fn run(database: &mut Database, name: &str, value: Option<&str>) -> R
     let value = value.map(str::trim);
     match (name.to_ascii_lowercase().as_str(), value) {
         ("synchronous", Some(value)) => {
-            database.promise.synchronous = synchronous_level(value);
+            database.promise.synchronous = Some(synchronous_level(value));
             Reply::Pass
         }
         ("locking_mode", Some(value)) => {
@@ -63,7 +63,7 @@ pub(crate) fn run(database: &mut Database, name: &str, value: Option<&str>) -> R
         ("plimsoll_time", Some(value)) => look_at(database, value).into(),
         ("plimsoll_time", None) => Reply::Text(looked_at(database)),
         ("plimsoll_durability", Some(value)) => durability(database, value).into(),
-        ("plimsoll_durability", None) => Reply::Text(database.promise.level().name().to_owned()),
+        ("plimsoll_durability", None) => Reply::Text(database.level().name().to_owned()),
         _ => Reply::Pass,
     }
 }
@@ -103,7 +103,8 @@ pub(crate) fn level(word: &str) -> Result<Level> {
     word.trim().parse().map_err(|error| Error::new(ErrorKind::Invalid, "reading a durability level").caused_by(error))
 }
 
-/// Sets the level of the connection's commits; `default` leaves it to `PRAGMA synchronous` again.
+/// Sets the level of the connection's commits; `default` leaves it to `PRAGMA synchronous`
+/// and the setting `durability` again.
 ///
 /// # Errors
 /// `Invalid` if it is no level, `Unsupported` if no volume offers it.
@@ -120,7 +121,7 @@ pub(crate) fn durability(database: &mut Database, word: &str) -> Result<String> 
             level => Some(level),
         }
     };
-    Ok(database.promise.level().name().to_owned())
+    Ok(database.level().name().to_owned())
 }
 
 /// Looks at an earlier state from the next transaction on; `latest` looks at the newest again.

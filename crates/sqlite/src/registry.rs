@@ -15,7 +15,7 @@ use plimsoll_volume::{Process, Volume};
 
 use crate::{
     header::Shown,
-    open::{Request, open_volume, start_process, start_reporting},
+    open::{Request, agree, open_volume, start_process, start_reporting},
     scratch::Buffers,
     superjournal::SuperJournals,
 };
@@ -115,13 +115,18 @@ pub(crate) fn registry() -> &'static Registry {
 impl Registry {
     /// Opens the volume of a request, or joins those who have it open in this process.
     ///
-    /// The settings of the first one count as long as it stays open.
+    /// # Errors
+    /// As opening a volume; `Invalid` for a setting in the URI that is not the one it was opened with: settings are
+    /// those of the volume, so one connection's must not be another's surprise.
     pub(crate) fn attach(&self, name: &str, request: &Request) -> Result<Attached> {
         let users = self.users(request);
         let shared = {
             let mut users = lock(&users);
             let shared = match &users.shared {
-                Some(shared) => Arc::clone(shared),
+                Some(shared) => {
+                    agree(self.process()?, request, &shared.volume)?;
+                    Arc::clone(shared)
+                }
                 None => {
                     let volume = open_volume(self.process()?, request)?;
                     let shared = Arc::new(Shared { volume, shown: Shown::default(), last_error: Mutex::default() });

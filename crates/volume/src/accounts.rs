@@ -1,5 +1,7 @@
 //! Levels, load and cadences of a volume that is held for writing.
 
+use std::ops::RangeInclusive;
+
 use plimsoll_durability::{
     Admission, FlushReason, JournalPolicy, Ledger, LoadLine, Mark, Next, Progress, Promise, SyncPolicy,
 };
@@ -85,6 +87,16 @@ impl Accounts {
             flusher: self.flush_now.is_some() || (!timed && self.flush.deadline().is_some()),
             syncer: before.is_none() || held || (backlog > 0 && pending < backlog && pending + bytes >= backlog),
         }
+    }
+
+    /// Somebody asks for less than `durable` for the commits in `lsns`. Whether that may be promised: what was held
+    /// of them is load from now on. Otherwise only `durable` will do.
+    pub(crate) fn promise_less(&mut self, lsns: &RangeInclusive<Lsn>, now: Mono) -> bool {
+        let allowed = self.line.allows_less(&self.ledger, lsns, now);
+        if allowed {
+            self.ledger.acknowledge(lsns);
+        }
+        allowed
     }
 
     /// What the syncer does now.

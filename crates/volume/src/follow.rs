@@ -10,7 +10,7 @@ use plimsoll_cache::{Cache, CacheId};
 use plimsoll_commitlog::{Context, identity};
 use plimsoll_ltx::plan::Target;
 use plimsoll_model::{Error, ErrorKind, Lsn, Result, Txid};
-use plimsoll_pages::{Listed, View, after, index, list, load, next};
+use plimsoll_pages::{Listed, Reading, View, after, index, list, load, next};
 
 use crate::shared::{Shared, Tip};
 
@@ -20,6 +20,11 @@ const LISTINGS_MAX: usize = 5;
 impl Shared {
     pub(crate) fn context(&self) -> Context {
         Context::new(self.config.host.clone(), Arc::clone(&self.config.store), self.settings().l0_retention)
+            .with_prover(self.prover.clone())
+    }
+
+    pub(crate) fn reading(&self, sidecars: bool) -> Reading<'_> {
+        Reading { sidecars, unproved: self.config.settings.unsafe_unproved_pages, cache: self.cache() }
     }
 
     /// Makes sure that what is read next is not much older than `follow_interval`. Returns at once if
@@ -92,7 +97,7 @@ impl Shared {
         }
         let mut newest = view;
         let store = &self.config.store;
-        while let Some(index) = next(store, self.config.layout(), newest.txid, ours, self.cache()).await? {
+        while let Some(index) = next(&self.prover, newest.txid, self.reading(ours)).await? {
             let answered = self.now();
             if !near(answered) {
                 return self.load(answered).await;
@@ -121,7 +126,7 @@ impl Shared {
         let (store, layout) = (&self.config.store, self.config.layout());
         let plan = list(store, layout).await?.restore(Target::Txid(txid))?;
         let ours = self.state().ours;
-        load(store, layout, &View::empty(), plan, ours, None).await
+        load(&self.prover, &View::empty(), plan, Reading { cache: None, ..self.reading(ours) }).await
     }
 
     /// Reads the whole index anew.
@@ -147,14 +152,17 @@ impl Shared {
             let stamped = async {
                 let Some(file) = newest_sync else { return Ok(None) };
                 // All of it if it is small, for its header alone has no check.
-                Ok(index(store, layout, file, volume.is_some(), None).await?.lsn)
+                let reading = Reading { cache: None, ..self.reading(volume.is_some()) };
+                Ok(index(&self.prover, file, reading).await?.lsn)
             };
             let base = View::empty();
-            let loaded = async { try_join!(load(store, layout, &base, plan, volume.is_some(), self.cache()), stamped) };
+            let reading = self.reading(volume.is_some());
+            let loaded = async { try_join!(load(&self.prover, &base, plan, reading), stamped) };
             match loaded.await {
                 Ok((mut view, stamp)) => {
                     view.lsn = stamp.unwrap_or(Lsn::ZERO);
                     let uuid = volume.as_ref().map(|volume| volume.uuid);
+                    self.prover.retain(listing.files.iter().map(|file| file.id).collect()).await;
                     return self.publish(Arc::new(view), volume.is_some(), uuid, sent);
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound && attempt < LISTINGS_MAX => {}

@@ -145,6 +145,11 @@ impl VolumeDir {
         self.path.join("scratch")
     }
 
+    /// Where descriptions of large objects are kept that nobody else has described.
+    pub(crate) fn proved(&self) -> PathBuf {
+        self.path.join("proved")
+    }
+
     pub(crate) fn create(&self) -> Result<()> {
         self.files.create_dir_all(&self.path).doing("creating the volume's local folder", self.path.display())
     }
@@ -276,6 +281,10 @@ impl VolumeDir {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use plimsoll_host::sim_disk::SimDisk;
+
     use super::*;
 
     #[test]
@@ -288,5 +297,42 @@ mod tests {
             assert!(read.is_none() || read == Some(Epoch(41)), "bit {bit}: {read:?}");
         }
         assert_eq!(EpochHeld::of(Epoch(41)).epoch(), Some(Epoch(41)));
+    }
+
+    struct Coins(AtomicU64);
+
+    impl plimsoll_host::Chance for Coins {
+        fn bits(&self) -> u64 {
+            xxh3_64(&self.0.fetch_add(1, Ordering::Relaxed).to_le_bytes())
+        }
+    }
+
+    /// Its segments were once removed one by one under its own name. Of those that power loss left some could be missing
+    /// in between, and the volume did not open any more.
+    #[test]
+    fn a_finished_journal_is_there_as_a_whole_or_not_at_all_whenever_the_power_fails() {
+        let mut kept = [0, 0];
+        for (dies_after, seed) in (0..12).flat_map(|dies_after| (0..16).map(move |seed| (dies_after, seed))) {
+            let disk = SimDisk::new();
+            let dir = VolumeDir::at("/state/volume".into(), Arc::new(disk.clone()));
+            let journal = dir.journal();
+            disk.create_dir_all(&journal).unwrap();
+            for name in ["1", "2", "3", "4"] {
+                disk.open(&journal.join(name), OpenMode::Create).unwrap().sync().unwrap();
+            }
+            disk.sync_dir(&journal).unwrap();
+            disk.die_after(dies_after);
+            let dropped = dir.drop_journal();
+            disk.power_loss(&Coins(AtomicU64::new(seed * 1000)));
+            let left = disk.list(&journal).map_or(0, |names| names.len());
+            assert!(
+                left == 0 || left == 4 && dropped.is_err(),
+                "{left} segments after {dies_after} changes, seed {seed}"
+            );
+            kept[usize::from(left == 0)] += 1;
+            dir.drop_journal().unwrap();
+            assert!(disk.list(&dir.finished()).is_err());
+        }
+        assert!(kept.iter().all(|count| *count > 0), "{kept:?}");
     }
 }

@@ -6,7 +6,7 @@ use plimsoll_commitlog::{PinnedObject, read_pin};
 use plimsoll_host::WallMs;
 use plimsoll_ltx::{HEADER_BYTES, Header, Layout, plan::Target};
 use plimsoll_model::{Error, ErrorKind, Result, Txid};
-use plimsoll_pages::{Listed, Listing, View, list, load};
+use plimsoll_pages::{Listed, Listing, Reading, View, list, load};
 use plimsoll_store::Store;
 
 use crate::{
@@ -40,7 +40,7 @@ impl Shared {
         for attempt in 1.. {
             let files = objects(store, layout, reference).await.map_err(|error| error.object(self.url().to_owned()))?;
             let ours = self.state().ours;
-            match load(store, layout, &View::empty(), files, ours, None).await {
+            match load(&self.prover, &View::empty(), files, Reading { cache: None, ..self.reading(ours) }).await {
                 Err(error) if error.kind() == ErrorKind::NotFound && attempt < LISTINGS_MAX => {}
                 other => return other,
             }

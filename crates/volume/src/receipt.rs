@@ -1,6 +1,6 @@
 //! What a commit is waited on with.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use plimsoll_model::{Error, ErrorKind, Level, Lsn, Result};
 
@@ -44,19 +44,24 @@ impl Receipt {
         self.state.again()
     }
 
-    /// Blocks until the commit has reached `level`, or `durable` where the load line demands that.
-    /// Triggers the flush or sync rather than sitting out a timer.
+    /// Blocks until the commit has reached `level`, or `durable` where the load line demands that: of a commit that
+    /// was made to be durable at once less may be asked for later, but from then on it is part of the load, and
+    /// where that has no room it has to become durable. Triggers the flush or sync rather than sitting out a timer.
     ///
     /// # Errors
     /// When the level will not be reached any more: `Fenced`, a failed journal (`Io`, `Full`), `Closed`.
     pub fn wait(&self, level: Level) -> Result<()> {
         let level = if self.held { Level::Durable } else { level };
-        wait(&self.shared, &self.writer, self.lsn, level)
+        wait(&self.shared, &self.writer, self.lsn..=self.lsn, level)
     }
 }
 
-/// Blocks until everything up to `lsn` has reached `level`.
-pub(crate) fn wait(shared: &Arc<Shared>, writer: &Arc<Writer>, lsn: Lsn, level: Level) -> Result<()> {
+/// Blocks until everything up to the last of `lsns` has reached `level`. `lsns` are the commits that are
+/// acknowledged by that.
+pub(crate) fn wait(shared: &Arc<Shared>, writer: &Arc<Writer>, lsns: RangeInclusive<Lsn>, level: Level) -> Result<()> {
+    let lsn = *lsns.end();
+    let less = matches!(level, Level::Buffered | Level::Journaled);
+    let level = if less && !writer.accounts().promise_less(&lsns, shared.now()) { Level::Durable } else { level };
     let answer = || writer.accounts().progress.answer(lsn, level);
     let answered = |result: Result<(), plimsoll_durability::Terminal>| {
         result.map_err(|terminal| terminal.error(lsn, level).object(shared.url().to_owned()))

@@ -20,6 +20,7 @@ use plimsoll_pages::{
     Fetcher, Overlay, View,
     compact::{Merger, Retention},
 };
+use plimsoll_proof::Prover;
 use plimsoll_settings::{Adopted, Settings};
 
 use crate::{
@@ -87,6 +88,8 @@ pub(crate) struct Shared {
     /// Views that somebody may still read.
     pub(crate) views: Mutex<Vec<Weak<View>>>,
     pub(crate) fetcher: Arc<Fetcher>,
+    /// Says which objects can be believed.
+    pub(crate) prover: Prover,
     pub(crate) cache: OnceLock<(Arc<Cache>, Box<dyn Lock>)>,
     /// Held while this process takes the volume or lets it go.
     pub(crate) turning: tokio::sync::Mutex<()>,

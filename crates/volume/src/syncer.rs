@@ -18,7 +18,7 @@ use plimsoll_host::{
     run_blocking,
 };
 use plimsoll_journal::Place;
-use plimsoll_ltx::{Encoder, FileId, Header, IndexEntry, sidecar::Sidecar};
+use plimsoll_ltx::{Encoder, FileId, Finished, Header, IndexEntry, sidecar::Sidecar};
 use plimsoll_model::{Error, ErrorKind, Level, Lsn, PageCount, PageNo, PageSize, Result, Stamp, Txid};
 use plimsoll_pages::{Index, Object, Placed, Sink, View};
 use plimsoll_store::Body;
@@ -42,6 +42,7 @@ const LEARNED_PAGES_MAX: usize = 16 << 10;
 /// A sync that was encoded. It is asked for again, unchanged, until its outcome is known.
 pub(crate) struct Attempt {
     sync: Sync,
+    header: Header,
     index: Vec<IndexEntry>,
     size: u64,
     places: Vec<(PageNo, Place)>,
@@ -144,8 +145,8 @@ fn cut(shared: &Shared, writer: &Writer) -> Option<Cut> {
     let known = overlay.lowest(view.lsn, tip.lsn).map_or(view.count, |lowest| view.count.min(lowest));
     let lock_page = page_size.lock_page();
     let carried = |page: &PageNo| places.binary_search_by_key(page, |(page, _)| *page).is_ok();
-    let zeros = (known.0 + 1..=tip.count.0)
-        .filter_map(PageNo::new)
+    let zeros = (known.0..tip.count.0)
+        .filter_map(|page| PageNo::new(page + 1))
         .filter(|page| *page != lock_page && !carried(page))
         .collect();
     let head = writer.lease.head();
@@ -199,7 +200,7 @@ fn encode(shared: &Shared, writer: &Writer, cut: Cut) -> Result<Attempt> {
         page_size: cut.page_size,
         body: Body { pieces, timestamp: Some(timestamp) },
     };
-    Ok(Attempt { sync, index: finished.index, size: finished.size, places: cut.places })
+    Ok(Attempt { sync, header, index: finished.index, size: finished.size, places: cut.places })
 }
 
 /// The sync is in the history: the view first, since the volume may be let go as soon as nothing is pending, then
@@ -245,24 +246,18 @@ async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>
     .await;
     drop(keeping);
     if placed.len() <= LEARNED_PAGES_MAX {
-        let index = Index { object, count: page_count, page_size, lsn: Some(stamp.lsn), pages: placed };
+        let (lsn, timestamp) = (Some(stamp.lsn), attempt.header.timestamp);
+        let index = Index { object, count: page_count, page_size, lsn, timestamp, pages: placed };
         writer.merger.learn(Arc::new(index));
     }
     writer.compactor.ring();
     if attempt.size >= SIDECAR_BYTES_MIN {
-        let sidecar = Sidecar {
-            page_size,
-            commit: page_count,
-            min: txid,
-            max: txid,
-            file_bytes: attempt.size,
-            file_checksum: checksum,
-            entries: attempt.index.clone(),
-        };
+        let (size, index) = (attempt.size, attempt.index.clone());
+        let sidecar = Sidecar::of(&attempt.header, Finished { checksum, size, index });
         let key = FileId::sync(txid).sidecar_key();
         crash::here(Point::SidecarPut);
         if let Err(error) = shared.config.store.put(&key, sidecar.encode().into()).await {
-            // Only a speed-up: readers fall back to the index in the object.
+            // Only a speed-up: each reader's host reads the object whole once instead.
             tracing::debug!(%error, "a sidecar could not be written");
         }
     }

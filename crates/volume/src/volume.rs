@@ -10,6 +10,7 @@ use plimsoll_commitlog::PinRecord;
 use plimsoll_metrics::{Position, Reading};
 use plimsoll_model::{Error, ErrorKind, Level, Lsn, PageSize, Result};
 use plimsoll_pages::{Fetcher, FetcherConfig, View};
+use plimsoll_proof::Prover;
 use plimsoll_settings::{Adopted, Settings};
 
 use crate::{
@@ -61,6 +62,7 @@ impl Volume {
             cache_bytes_max: config.settings.cache_bytes_max,
         }));
         let dir = VolumeDir::at(config.dir.clone(), Arc::clone(&config.host.files));
+        let prover = Prover::new(Arc::clone(&config.store), config.host.clone(), Some(dir.proved()));
         let state = State {
             tip: Tip { lsn: Lsn::ZERO, count: plimsoll_model::PageCount(0), page_size: None, version: 0 },
             view: Arc::new(View::empty()),
@@ -86,6 +88,7 @@ impl Volume {
             state: Mutex::new(state),
             views: Mutex::new(Vec::new()),
             fetcher,
+            prover,
             cache: OnceLock::new(),
             turning: tokio::sync::Mutex::new(()),
             following: tokio::sync::Mutex::new(()),
@@ -214,7 +217,7 @@ impl Volume {
     pub fn wait(&self, lsn: Lsn, level: Level) -> Result<()> {
         let writer = self.shared.state().writer.clone();
         match writer {
-            Some(writer) => receipt::wait(&self.shared, &writer, lsn, level),
+            Some(writer) => receipt::wait(&self.shared, &writer, Lsn::ZERO..=lsn, level),
             None => {
                 let (read, fenced) = {
                     let state = self.shared.state();

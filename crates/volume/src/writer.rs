@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures::future::{Either, select};
-use plimsoll_commitlog::{Acquire, Head, Lease, Pins, StatusReport, acquire, aftermath, alone_since};
+use plimsoll_commitlog::{Acquire, Head, Lease, Pins, StatusReport, acquire, aftermath, alone_since, overtaken_since};
 use plimsoll_durability::{FlushReason, Terminal};
 use plimsoll_host::{
     Lock,
@@ -99,19 +99,31 @@ impl Shared {
         self.config.fencing.ensure().await?;
         let id = self.dir.writer(&self.config.host)?;
         let lease = self.lease(id, takeover).await?;
-        let taken_from = lease.taken_from();
-        let error = match self.settle_in(id, &lease).await {
-            Ok((journal, tail)) => {
-                let writer = self.hold(id, lease, lock, journal, &tail)?;
-                self.account_for(taken_from, &writer).await;
-                return Ok(writer);
+        let (epoch, taken_from) = (lease.epoch(), lease.taken_from());
+        let held = match self.settle_in(id, &lease).await {
+            Ok((journal, tail)) => self.hold(id, lease, lock, journal, &tail),
+            Err(error) => {
+                // Nobody has to wait for a writer that never was.
+                say_goodbye(self, &lease, &StatusReport::default()).await;
+                Err(error)
             }
-            Err(error) => error,
         };
-        self.note_trouble(&error);
-        // Nobody has to wait for a writer that never was.
-        say_goodbye(self, &lease, &StatusReport::default()).await;
-        Err(error)
+        match held {
+            Ok(writer) => {
+                self.account_for(taken_from, &writer).await;
+                Ok(writer)
+            }
+            Err(error) if error.kind() == ErrorKind::Held => {
+                let named = overtaken_since(&self.context(), epoch).await;
+                let error = named.ok().flatten().unwrap_or(error);
+                self.note_trouble(&error);
+                Err(error)
+            }
+            Err(error) => {
+                self.note_trouble(&error);
+                Err(error)
+            }
+        }
     }
 
     pub(crate) fn others_turn(&self) -> Error {
@@ -204,6 +216,8 @@ impl Shared {
         let mut accounts = Accounts::new(&self.settings(), view.lsn, wall, now);
         let mut tip = Tip { lsn: view.lsn, count: view.count, page_size: view.page_size, version: 0 };
         for commit in tail {
+            // Nobody knows any more whether it was held until durable, so it counts: the load may be overstated
+            // after a replay, never understated.
             let pages =
                 commit.pages.iter().copied().filter(|(page, _): &(PageNo, Place)| commit.page_count.contains(*page));
             overlay.insert(commit.lsn, commit.page_count, pages);
@@ -233,8 +247,7 @@ impl Shared {
             lease,
             attempt: Mutex::new(None),
             merger: Merger {
-                store: Arc::clone(&self.config.store),
-                layout: self.config.layout(),
+                prover: self.prover.clone(),
                 host: host.clone(),
                 cache: self.cache().cloned(),
                 frames: self.config.frames(),
@@ -286,7 +299,9 @@ impl Shared {
         if txid == head.txid {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Unavailable, "opening for writing")
+        // Something on top of our fence is somebody else's.
+        let kind = if txid > head.txid { ErrorKind::Held } else { ErrorKind::Unavailable };
+        Err(Error::new(kind, "opening for writing")
             .object(self.url().to_owned())
             .why(format!("the newest sync that can be read is {txid}, the fence is {}", head.txid))
             .hint("open again"))

@@ -33,6 +33,10 @@ pub(crate) fn run(setup: &Setup, file: &Path, typed: &str, replace: bool) -> Res
     bar.finish_and_clear();
     let bar = progress::waiting(setup, "uploading");
     match copied {
+        Ok(txn) if txn.is_empty() && txn.base().page_count() == source.count => {
+            drop(txn);
+            volume.close()?;
+        }
         Ok(txn) => finish(volume, txn, source.count)?,
         Err(error) => return Err(give_up(volume, error).into()),
     }
@@ -128,13 +132,19 @@ impl Source {
         Ok(Source { file, name, size, count, _lock: lock, _copy: copy })
     }
 
-    /// Writes every page into a transaction.
+    /// Writes every page into a transaction that is not there as it is. Comparing costs reading what is there.
     fn copy(&self, txn: &mut WriteTxn, bar: &ProgressBar) -> plimsoll_model::Result<()> {
-        let mut data = vec![0; self.size.bytes()];
+        let (mut data, mut before) = (vec![0; self.size.bytes()], vec![0; self.size.bytes()]);
+        let there = if txn.base().page_size() == Some(self.size) { txn.base().page_count() } else { PageCount(0) };
         for page in self.count.pages().filter(|page| *page != self.size.lock_page()) {
             self.file.read_exact_at(&mut data, self.size.offset(page)).doing(IMPORTING, &self.name)?;
             without_wal(page, &mut data);
-            txn.write(page, &data)?;
+            if there.contains(page) {
+                txn.base().read(page, &mut before)?;
+            }
+            if !there.contains(page) || before != data {
+                txn.write(page, &data)?;
+            }
             bar.inc(u64::from(self.size.get()));
         }
         Ok(())

@@ -194,8 +194,11 @@ async fn describe(setup: &Setup, parent: &VolumeUrl, settings: &Settings, name: 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
     use plimsoll_host::WallMs;
-    use plimsoll_store::Entry;
+    use plimsoll_store::{Body, Created, Entry, MemoryStore, Object, Tail};
 
     use super::*;
 
@@ -215,5 +218,79 @@ mod tests {
         assert!(is_volume(Layout::Other, "a/", &folder(&["a/ltx/"], &[])));
         assert!(!is_volume(Layout::Other, "a/", &folder(&["a/0000/", "a/b/"], &["a/file"])));
         assert!(!is_volume(Layout::S3, "a/", &folder(&["a/ltx/"], &["a/x/volume.json"])));
+    }
+
+    /// Counts listings.
+    struct Counting {
+        inner: MemoryStore,
+        folders: AtomicUsize,
+        deep: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Store for Counting {
+        fn url(&self) -> &str {
+            self.inner.url()
+        }
+
+        async fn create(&self, key: &str, body: Body) -> EngineResult<Created> {
+            self.inner.create(key, body).await
+        }
+
+        async fn put(&self, key: &str, body: Body) -> EngineResult<()> {
+            self.inner.put(key, body).await
+        }
+
+        async fn get(&self, key: &str) -> EngineResult<Option<Object>> {
+            self.inner.get(key).await
+        }
+
+        async fn get_range(&self, key: &str, range: std::ops::Range<u64>) -> EngineResult<Option<bytes::Bytes>> {
+            self.inner.get_range(key, range).await
+        }
+
+        async fn get_tail(&self, key: &str, bytes: u64) -> EngineResult<Option<Tail>> {
+            self.inner.get_tail(key, bytes).await
+        }
+
+        async fn list(&self, folder: &str, after: Option<&str>) -> EngineResult<Vec<Entry>> {
+            self.deep.fetch_add(1, Ordering::Relaxed);
+            self.inner.list(folder, after).await
+        }
+
+        async fn list_folder(&self, folder: &str) -> EngineResult<Folder> {
+            self.folders.fetch_add(1, Ordering::Relaxed);
+            self.inner.list_folder(folder).await
+        }
+
+        async fn delete(&self, keys: &[String]) -> EngineResult<()> {
+            self.inner.delete(keys).await
+        }
+
+        fn s3_layout(&self) -> bool {
+            self.inner.s3_layout()
+        }
+    }
+
+    #[test]
+    fn ten_thousand_volumes_are_found_by_looking_into_each_folder_once_and_below_none() {
+        const VOLUMES: usize = 10_000;
+        let host = plimsoll_host::os::host().unwrap();
+        let inner = MemoryStore::private(Arc::clone(&host.clock));
+        let store = Arc::new(Counting { inner, folders: AtomicUsize::new(0), deep: AtomicUsize::new(0) });
+        let counted: Arc<dyn Store> = store.clone();
+        let names = host.tasks.wait(async {
+            for number in 0..VOLUMES {
+                // Some are a folder further down.
+                let name = if number % 100 == 0 { format!("deep/{number}") } else { number.to_string() };
+                store.put(&format!("{name}/volume.json"), Body::default()).await.unwrap();
+                store.put(&format!("{name}/ltx/0/a.ltx"), Body::default()).await.unwrap();
+            }
+            find(&counted).await.unwrap()
+        });
+        assert_eq!(names.len(), VOLUMES);
+        // The prefix, `deep`, and each volume.
+        assert_eq!(store.folders.load(Ordering::Relaxed), VOLUMES + 2);
+        assert_eq!(store.deep.load(Ordering::Relaxed), 0);
     }
 }

@@ -22,11 +22,13 @@ enum Change {
 }
 
 impl Change {
-    fn is_in(&self, dir: &Path) -> bool {
-        match self {
-            Change::Link(path, _) | Change::Unlink(path) => path.parent() == Some(dir),
-            Change::Rename(from, to, _) => from.parent() == Some(dir) || to.parent() == Some(dir),
-        }
+    /// The directories that it is a change of.
+    fn dirs(&self) -> impl Iterator<Item = &Path> {
+        let (one, other) = match self {
+            Change::Link(path, _) | Change::Unlink(path) => (path, None),
+            Change::Rename(from, to, _) => (from, Some(to)),
+        };
+        std::iter::once(one).chain(other).filter_map(|path| path.parent())
     }
 
     fn apply(self, names: &mut BTreeMap<PathBuf, usize>) {
@@ -78,8 +80,10 @@ impl Names {
         true
     }
 
-    pub(super) fn sync(&mut self, dir: &Path) {
-        for change in self.unsynced.extract_if(.., |change| change.is_in(dir)) {
+    /// Syncs a directory; with it those below that were removed, as `exists` tells.
+    pub(super) fn sync(&mut self, dir: &Path, exists: impl Fn(&Path) -> bool) {
+        let synced = |of: &Path| of == dir || of.starts_with(dir) && !exists(of);
+        for change in self.unsynced.extract_if(.., |change| change.dirs().any(synced)) {
             change.apply(&mut self.platter);
         }
     }
@@ -105,13 +109,9 @@ impl Names {
         }
     }
 
-    pub(super) fn forget_below(&mut self, dir: &Path) {
-        for names in [&mut self.live, &mut self.platter] {
-            names.retain(|path, _| !path.starts_with(dir));
+    pub(super) fn unlink_below(&mut self, dir: &Path) {
+        for (path, _) in self.live.extract_if(.., |path, _| path.starts_with(dir)) {
+            self.unsynced.push(Change::Unlink(path));
         }
-        self.unsynced.retain(|change| match change {
-            Change::Link(path, _) | Change::Unlink(path) => !path.starts_with(dir),
-            Change::Rename(_, to, _) => !to.starts_with(dir),
-        });
     }
 }

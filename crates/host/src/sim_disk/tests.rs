@@ -105,3 +105,33 @@ fn a_process_that_dies_between_two_changes_makes_neither_half() {
     disk.kill();
     assert_eq!(disk.read(Path::new(PATH)).unwrap(), b"one");
 }
+
+#[test]
+fn a_removed_directory_may_come_back_in_part_until_the_one_above_is_synced() {
+    let made = |synced: bool| {
+        let disk = SimDisk::new();
+        let dir = Path::new("/a/b");
+        disk.create_dir_all(dir).unwrap();
+        for name in ["1", "2", "3", "4"] {
+            disk.open(&dir.join(name), OpenMode::Create).unwrap().sync().unwrap();
+        }
+        disk.sync_dir(dir).unwrap();
+        disk.remove_dir_all(dir).unwrap();
+        assert!(disk.list(dir).is_err());
+        if synced {
+            disk.sync_dir(Path::new("/a")).unwrap();
+        }
+        disk
+    };
+    let left: Vec<usize> = (0..20)
+        .map(|seed| {
+            let disk = made(false);
+            disk.power_loss(&chance(seed));
+            disk.list(Path::new("/a/b")).map_or(0, |names| names.len())
+        })
+        .collect();
+    assert!(left.iter().any(|left| (1..4).contains(left)), "{left:?}");
+    let disk = made(true);
+    disk.power_loss(&chance(1));
+    assert!(disk.list(Path::new("/a/b")).is_err());
+}

@@ -24,7 +24,7 @@ fn with(changes: Changes<'_>) -> Result<Header, ErrorKind> {
 #[test]
 fn headers_come_back() {
     for bytes in [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536] {
-        let stamped = header(size(bytes), u32::MAX, 1, u64::MAX);
+        let stamped = header(size(bytes), u32::MAX, 1, Txid::CEILING.0);
         assert_eq!(Header::decode(&stamped.encode().unwrap()).unwrap(), stamped);
         let plain = Header { stamp: None, link: 0, ..stamped };
         assert_eq!(Header::decode(&plain.encode().unwrap()).unwrap(), plain);
@@ -102,4 +102,13 @@ fn a_whole_database_is_every_page_but_the_lock_page() {
     assert_eq!(header(size(4096), 262_144, 1, 1).pages_in_snapshot(), 262_144);
     assert_eq!(header(size(4096), 262_145, 1, 1).pages_in_snapshot(), 262_144);
     assert_eq!(header(size(65536), 16_386, 1, 1).pages_in_snapshot(), 16_385);
+}
+
+/// Whoever goes on from such a number would count beyond what fits.
+#[test]
+fn numbers_that_no_volume_reaches_are_reported() {
+    let beyond = (u64::MAX / 2 + 1).to_be_bytes();
+    assert_eq!(with(&[(24, &beyond)]), Err(ErrorKind::Corrupt), "transaction");
+    assert_eq!(with(&[(84, &u64::MAX.to_be_bytes())]), Err(ErrorKind::Corrupt), "commit");
+    assert_eq!(with(&[(80, &u32::MAX.to_be_bytes())]), Err(ErrorKind::Corrupt), "epoch");
 }

@@ -19,20 +19,24 @@ pub struct Retention {
 /// The objects of level `to - 1` that level `to` does not cover yet, and the name of their merge.
 /// `None`: nothing new.
 ///
-/// Only an unbroken run from the end of level `to` on is taken.
+/// Only an unbroken run from the end of level `to` on is taken. Where two writers have merged the same syncs into
+/// objects that overlap, the one that covers furthest goes on: it holds the newest content of all its pages, so what
+/// it repeats does no harm, and the merge is named after what is new in it, which keeps ranges aligned.
 #[must_use]
 pub fn merge_inputs(listing: &Listing, to: u8) -> Option<(FileId, Vec<Listed>)> {
     let covered = listing.level(to).map(|file| file.id.max).max().unwrap_or(Txid::ZERO);
     let mut inputs: Vec<Listed> = Vec::new();
     let mut end = covered;
-    for file in listing.level(to - 1) {
-        if file.id.max <= end {
-            continue;
+    let mut files = listing.level(to - 1).peekable();
+    loop {
+        let mut furthest: Option<&Listed> = None;
+        while let Some(file) = files.next_if(|file| file.id.min <= end.next()) {
+            // Of two that cover as far, the later one repeats less.
+            if file.id.max > end && furthest.is_none_or(|best| file.id.max >= best.id.max) {
+                furthest = Some(file);
+            }
         }
-        // An overlap with what is covered would make ranges that are not aligned.
-        if file.id.min != end.next() {
-            break;
-        }
+        let Some(file) = furthest else { break };
         end = file.id.max;
         inputs.push(*file);
     }
@@ -121,6 +125,22 @@ mod tests {
         let files = listing(vec![file(0, 1, 1, 0), file(0, 2, 2, 0), file(0, 4, 4, 0)]);
         assert_eq!(merge_inputs(&files, 1).unwrap().0.max, Txid(2));
         assert!(merge_inputs(&listing(vec![file(1, 1, 2, 0), file(0, 4, 4, 0)]), 1).is_none());
+    }
+
+    #[test]
+    fn merging_goes_on_from_what_covers_furthest_where_the_merges_of_two_writers_overlap() {
+        let level1 = [file(1, 1, 4, 0), file(1, 5, 8, 0), file(1, 5, 10, 0), file(1, 7, 10, 0), file(1, 11, 14, 0)];
+        let inputs = |mut files: Vec<Listed>| {
+            files.extend(level1);
+            let (id, inputs) = merge_inputs(&listing(files), 2)?;
+            let ids: Vec<FileId> = inputs.iter().map(|file| file.id).collect();
+            Some((ranges(&[id])[0], ranges(&ids)))
+        };
+        assert_eq!(inputs(vec![]), Some(((2, 1, 14), vec![(1, 1, 4), (1, 5, 10), (1, 11, 14)])));
+        // One of them was merged before the other was there.
+        assert_eq!(inputs(vec![file(2, 1, 8, 0)]), Some(((2, 9, 14), vec![(1, 7, 10), (1, 11, 14)])));
+        assert_eq!(inputs(vec![file(2, 1, 12, 0)]), Some(((2, 13, 14), vec![(1, 11, 14)])));
+        assert_eq!(inputs(vec![file(2, 1, 14, 0), file(2, 1, 8, 0)]), None);
     }
 
     #[test]

@@ -10,19 +10,18 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use plimsoll_cache::{Cache, Want};
 use plimsoll_host::{
-    Host, WallMs,
+    Host,
     crash::{self, Point},
     run_blocking,
 };
-use plimsoll_ltx::{
-    Encoder, FileId, Finished, Frames, HEADER_BYTES, Header, Layout, decode::decode_frame, page_hash, sidecar::Sidecar,
-};
+use plimsoll_ltx::{Encoder, FileId, Finished, Frames, Header, decode::decode_frame, page_hash, sidecar::Sidecar};
 use plimsoll_model::{Error, ErrorKind, PageNo, PageSize, Result};
-use plimsoll_store::{Body, Created, Store};
+use plimsoll_proof::Prover;
+use plimsoll_store::{Body, Created};
 
 use crate::{
     Object, Placed,
-    load::{Index, Listed, frame, index, placed},
+    load::{Index, Listed, Reading, described, frame, index, placed},
     sink::Sink,
 };
 
@@ -35,10 +34,8 @@ const PARALLEL: usize = 8;
 
 /// Merges objects of one volume. Reads pages from the cache where that has them.
 pub struct Merger {
-    /// Where the objects are.
-    pub store: Arc<dyn Store>,
-    /// How their keys look.
-    pub layout: Layout,
+    /// Where the objects are. What is merged is proved: a merge vouches for all it holds.
+    pub prover: Prover,
     /// Clock, files and tasks.
     pub host: Host,
     /// Pages by content hash.
@@ -84,8 +81,8 @@ impl Merger {
 
     /// Writes the merge of `inputs` (oldest first) as `id`, and its sidecar.
     ///
-    /// If the object is there already, from a merge that was interrupted or that somebody else
-    /// made, it is used as it is: merges of the same range have the same content.
+    /// If the object is there already, from a merge that was interrupted or that somebody else made, it is used once
+    /// all of it was read and checked: merges of the same range have the same content.
     ///
     /// # Errors
     /// `NotFound`: an input was collected meanwhile. `Corrupt`: an input fails its check, nothing is
@@ -96,7 +93,7 @@ impl Merger {
         let Some(newest) = indexes.last() else {
             return Err(Error::new(ErrorKind::Invalid, "merging").why("there is nothing to merge"));
         };
-        let timestamp = self.timestamp(&newest.object.id).await?;
+        let timestamp = newest.timestamp;
         let header = Header {
             page_size: newest.page_size,
             commit: newest.count,
@@ -108,61 +105,48 @@ impl Merger {
         };
         let picks = picks(&indexes);
         let expected: u64 = picks.iter().map(|pick| pick.placed.len).sum();
-        let key = self.layout.key(&id);
 
         let name = format!("merge-{}-{:016x}-{:016x}", id.level, id.min.0, id.max.0);
         let sink = Sink::new(&self.host, expected, &self.scratch, &name)?;
         let (finished, pieces) = self.build(header, sink, &indexes, &picks).await?;
-        self.publish(id, &key, newest, timestamp, finished, pieces).await
+        self.publish(id, &header, finished, pieces).await
     }
 
-    async fn publish(
-        &self,
-        id: FileId,
-        key: &str,
-        newest: &Index,
-        timestamp: WallMs,
-        finished: Finished,
-        pieces: Vec<Bytes>,
-    ) -> Result<Merged> {
+    async fn publish(&self, id: FileId, header: &Header, finished: Finished, pieces: Vec<Bytes>) -> Result<Merged> {
+        let (store, key) = (self.prover.store(), self.key(&id));
         crash::here(Point::MergeCreate);
-        let created = self.store.create(key, Body { pieces, timestamp: Some(timestamp) }).await?;
+        let created = store.create(&key, Body { pieces, timestamp: Some(header.timestamp) }).await?;
         crash::here(Point::MergeCreated);
         if created == Created::Exists {
-            let size = self.store.get_tail(key, 1).await?.map_or(0, |tail| tail.size);
-            let file = Listed { id, size, modified: WallMs(0) };
-            let index = index(&self.store, self.layout, file, false, None).await?;
+            // Its inputs go because of it, so nobody's word is taken for what is in it.
+            let proved = self.prover.prove_anew(&id).await?.ok_or_else(|| gone(&key))?;
+            let index = described(&self.prover, id, &proved, None)?;
+            let (checksum, size) = (proved.checksum, proved.size);
+            // Whoever made it may not have come to this.
+            let sidecar = Sidecar::of(&proved.header, Finished { checksum, size, index: proved.entries });
+            store.put(&id.sidecar_key(), sidecar.encode().into()).await?;
             return Ok(Merged { object: index.object, pages: index.pages, bytes: 0 });
         }
-        let sidecar = Sidecar {
-            page_size: newest.page_size,
-            commit: newest.count,
-            min: id.min,
-            max: id.max,
-            file_bytes: finished.size,
-            file_checksum: finished.checksum,
-            entries: finished.index,
-        };
-        self.store.put(&id.sidecar_key(), sidecar.encode().into()).await?;
+        let sidecar = Sidecar::of(header, finished);
+        store.put(&id.sidecar_key(), sidecar.encode().into()).await?;
         let pages = sidecar.entries.iter().map(placed).collect();
-        Ok(Merged { object: Arc::new(Object { id, size: finished.size }), pages, bytes: finished.size })
+        let size = sidecar.file_bytes;
+        Ok(Merged { object: Arc::new(Object { id, size }), pages, bytes: size })
     }
 
     async fn index(&self, file: Listed) -> Result<Arc<Index>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&file.id).cloned();
         match known {
             Some(index) => Ok(index),
-            None => Ok(Arc::new(index(&self.store, self.layout, file, true, None).await?)),
+            None => {
+                let reading = Reading { sidecars: true, ..Reading::default() };
+                Ok(Arc::new(index(&self.prover, file, reading).await?))
+            }
         }
     }
 
-    async fn timestamp(&self, id: &FileId) -> Result<WallMs> {
-        let key = self.layout.key(id);
-        let head = self.store.get_range(&key, 0..HEADER_BYTES as u64).await?;
-        let head = head.ok_or_else(|| gone(&key))?;
-        Header::decode(&head)
-            .map(|header| header.timestamp)
-            .map_err(|error| error.object(format!("{}/{key}", self.store.url())))
+    fn key(&self, id: &FileId) -> String {
+        self.prover.layout().key(id)
     }
 
     async fn build(
@@ -198,12 +182,11 @@ impl Merger {
         for (at, pick) in batch.iter().enumerate() {
             let mut data = vec![0; size.bytes()];
             let max = indexes[pick.source].object.id.max;
-            let hash = (pick.placed.hash != 0).then_some(pick.placed.hash);
+            let hash = Some(pick.placed.hash);
             // Only by content: what the cache holds may be newer than the state that is being merged.
-            let cached = hash.is_some()
-                && self.cache.as_ref().is_some_and(|cache| {
-                    cache.get(pick.placed.page, &Want { hash, changed: max, view: max }, &mut data).is_some()
-                });
+            let cached = self.cache.as_ref().is_some_and(|cache| {
+                cache.get(pick.placed.page, &Want { hash, changed: max, view: max }, &mut data).is_some()
+            });
             if !cached {
                 missing[pick.source].push((at, pick.placed));
             }
@@ -215,10 +198,10 @@ impl Merger {
             .flat_map(|(source, frames)| runs(frames).into_iter().map(move |run| (source, run)).collect::<Vec<_>>());
         let fetched: Vec<(usize, Wanted, Bytes)> = stream::iter(runs)
             .map(|(source, run)| async move {
-                let key = self.layout.key(&indexes[source].object.id);
+                let key = self.key(&indexes[source].object.id);
                 let start = run.first().map_or(0, |(_, placed)| placed.offset);
                 let end = run.last().map_or(0, |(_, placed)| placed.offset + placed.len);
-                let bytes = self.store.get_range(&key, start..end).await?.ok_or_else(|| gone(&key))?;
+                let bytes = self.prover.store().get_range(&key, start..end).await?.ok_or_else(|| gone(&key))?;
                 Ok::<_, Error>((source, run, bytes))
             })
             .buffered(PARALLEL)
@@ -226,7 +209,7 @@ impl Merger {
             .await?;
         for (source, run, bytes) in fetched {
             let named = |error: Error| {
-                error.object(format!("{}/{}", self.store.url(), self.layout.key(&indexes[source].object.id)))
+                error.object(format!("{}/{}", self.prover.store().url(), self.key(&indexes[source].object.id)))
             };
             let start = run.first().map_or(0, |(_, placed)| placed.offset);
             for (at, placed) in run {
@@ -234,7 +217,7 @@ impl Merger {
                 let data = &mut pages[at].1;
                 decode_frame(part, placed.page, size, data).map_err(named)?;
                 let hash = page_hash(data);
-                if placed.hash != 0 && placed.hash != hash {
+                if placed.hash != hash {
                     return Err(named(
                         Error::new(ErrorKind::Corrupt, "merging")
                             .why(format!("page {} does not have the content that its index names", placed.page)),

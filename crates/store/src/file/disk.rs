@@ -88,6 +88,7 @@ impl Disk {
         {
             file.set_modified(time)?;
         }
+        calls::note("sync file", temp);
         file.sync_all()?;
         if !self.swept.swap(true, Ordering::Relaxed) {
             // Ages are differences of the file system's own change times; no other clock takes part.
@@ -180,10 +181,17 @@ impl Disk {
     }
 
     /// Removes objects and syncs their folders. Fails with the key that could not be removed.
+    ///
+    /// Every name that is there now is synced first. Objects are removed because of others that replace them, and the
+    /// process that made those may have died between giving them their names and syncing that.
     pub(super) fn delete(&self, keys: &[String]) -> Result<(), (String, io::Error)> {
+        if let Some(first) = keys.first() {
+            sync_names(&self.root).map_err(|error| (first.clone(), error))?;
+        }
         let mut folders = BTreeSet::new();
         for key in keys {
             let path = self.path(key);
+            calls::note("remove", &path);
             match fs::remove_file(&path) {
                 Ok(()) => {
                     crash::here(Point::CollectHalf);
@@ -214,6 +222,7 @@ pub(super) fn modified(meta: &fs::Metadata) -> WallMs {
 /// Gives a synced temporary file its name.
 fn name(temp: &Path, target: &Path, folder: &Path, naming: Naming) -> Result<Created, WriteError> {
     let unnamed = |error| WriteError { error, named: false };
+    calls::note("name", target);
     let created = match naming {
         Naming::Replace => fs::rename(temp, target).map(|()| Created::New),
         Naming::New => link_new(temp, target),
@@ -221,6 +230,7 @@ fn name(temp: &Path, target: &Path, folder: &Path, naming: Naming) -> Result<Cre
     .map_err(unnamed)?;
     if created == Created::Exists {
         // Whoever made it may not have synced yet, and the caller will take it for durable.
+        calls::note("sync file", target);
         File::open(target).and_then(|file| file.sync_all()).map_err(|error| WriteError { error, named: true })?;
     }
     crash::here(Point::ObjectNamed);
@@ -250,7 +260,26 @@ fn rename_new(temp: &Path, target: &Path) -> io::Result<Created> {
     }
 }
 
+/// Syncs a folder and all below it.
+fn sync_names(folder: &Path) -> io::Result<()> {
+    let items = match fs::read_dir(folder) {
+        Ok(items) => items,
+        Err(error) if error.kind() == Io::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    sync_dir(folder)?;
+    for item in items {
+        let item = item?;
+        // What is hidden holds no objects.
+        if item.file_type()?.is_dir() && !item.file_name().as_encoded_bytes().starts_with(b".") {
+            sync_names(&item.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn sync_dir(dir: &Path) -> io::Result<()> {
+    calls::note("sync dir", dir);
     match File::open(dir)?.sync_all() {
         // This file system has nothing to sync in a directory.
         Err(error) if error.kind() == Io::InvalidInput => Ok(()),
@@ -270,9 +299,73 @@ fn sweep(temps: &Path, now: i64) {
     }
 }
 
+/// What was done in which order, which is what power loss is about. Recorded in tests.
+mod calls {
+    use std::path::Path;
+
+    #[cfg(test)]
+    thread_local! {
+        pub(super) static MADE: std::cell::RefCell<Vec<(&'static str, std::path::PathBuf)>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn note(what: &'static str, path: &Path) {
+        #[cfg(test)]
+        MADE.with_borrow_mut(|made| made.push((what, path.to_owned())));
+        #[cfg(not(test))]
+        let _ = (what, path);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The calls of a job, relative to a folder; temporary files all have one name.
+    fn calls(root: &Path, job: impl FnOnce()) -> Vec<String> {
+        calls::MADE.take();
+        job();
+        let relative = |path: PathBuf| match path.strip_prefix(root) {
+            Ok(path) if path.starts_with(TEMP_DIR) && path != Path::new(TEMP_DIR) => "temp".to_owned(),
+            Ok(path) => path.display().to_string(),
+            Err(_) => "above".to_owned(),
+        };
+        calls::MADE.take().into_iter().map(|(what, path)| format!("{what} {}", relative(path))).collect()
+    }
+
+    #[test]
+    fn an_object_and_its_name_are_synced_before_a_create_answers() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("store");
+        let disk = Disk::new(root.clone());
+        let write = |naming| {
+            let written = disk.write("a/b", &Body::default(), 7, naming);
+            assert!(written.is_ok());
+        };
+        let first = calls(&root, || write(Naming::New));
+        let above = ["sync dir above", "sync dir ", "sync dir "];
+        assert_eq!(first[..3], above, "the folders' own names");
+        let object = ["sync file temp", "name a/b", "sync dir a"];
+        assert_eq!(first[3..], object);
+        assert_eq!(calls(&root, || write(Naming::Replace)), object);
+        // Whoever made it may have died before it had synced.
+        let exists = ["sync file temp", "name a/b", "sync file a/b", "sync dir a"];
+        assert_eq!(calls(&root, || write(Naming::New)), exists);
+    }
+
+    #[test]
+    fn what_replaces_an_object_is_synced_before_it_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        // Named by a process that died before it synced the folder.
+        for key in ["old/a", "new/a"] {
+            fs::create_dir_all(root.join(key).parent().unwrap()).unwrap();
+            fs::write(root.join(key), b"1").unwrap();
+        }
+        let made = calls(root, || assert!(Disk::new(root.to_owned()).delete(&["old/a".to_owned()]).is_ok()));
+        let at = |what: &str| made.iter().position(|call| call == what);
+        assert!(at("sync dir new").unwrap() < at("remove old/a").unwrap(), "{made:?}");
+        assert_eq!(made.last().unwrap(), "sync dir old");
+    }
 
     #[test]
     fn only_temporary_files_that_nobody_writes_any_more_are_swept() {

@@ -120,3 +120,45 @@ fn a_backlog_of_dirty_bytes_brings_the_sync_forward() {
     world.run_for(300);
     assert!(volume.status().durable.lsn >= 5, "{:?}", volume.status());
 }
+
+#[test]
+fn a_commit_that_durable_was_asked_for_in_vain_is_load_once_less_is_promised_for_it() {
+    let world = World::new(9);
+    let machine = machine(&world);
+    let volume = machine.open(&[ROOM, ("on_load_line", "fail"), ("sync_timeout_ms", "5000")]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    machine.remote.set_down(true);
+    let late = put(&volume, &[(1, 2)], 1, Level::Durable).err().unwrap();
+    assert_eq!(late.kind(), ErrorKind::Unavailable);
+    assert_eq!(volume.status().load.commits, 0, "nothing was promised");
+    volume.wait(volume.head(), Level::Journaled).unwrap();
+    let load = volume.status().load;
+    assert_eq!(load.commits, 1);
+    assert!(load.bytes > 0);
+
+    // It takes up room from then on: as many fit as the line says, with it.
+    while put(&volume, &[(1, 3)], 1, Level::Buffered).is_ok() {}
+    let load = volume.status().load;
+    assert!(load.commits >= 2 && load.bytes <= load.max_dirty_bytes, "{load:?}");
+    assert_eq!(load.commits, volume.head().0 - 1);
+}
+
+#[test]
+fn a_commit_that_durable_was_asked_for_in_vain_has_to_become_so_where_the_line_has_no_room_for_it() {
+    let world = World::new(10);
+    let machine = machine(&world);
+    let volume = machine.open(&[ROOM, ("on_load_line", "fail"), ("sync_timeout_ms", "5000")]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    machine.remote.set_down(true);
+    assert!(put(&volume, &[(1, 2)], 1, Level::Durable).is_err());
+    let held = volume.head();
+    while put(&volume, &[(1, 3)], 1, Level::Buffered).is_ok() {}
+    let load = volume.status().load;
+    let waited = volume.wait(held, Level::Journaled);
+    assert_eq!(waited.unwrap_err().kind(), ErrorKind::Unavailable, "{load:?}");
+    assert!(volume.status().load.bytes <= load.max_dirty_bytes);
+    machine.remote.set_down(false);
+    world.run_for(20_000);
+    volume.wait(held, Level::Journaled).unwrap();
+    assert!(volume.status().durable.lsn >= held.0);
+}

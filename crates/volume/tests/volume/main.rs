@@ -10,6 +10,7 @@ mod model; // random histories against a model
 mod moving; // from host to host
 mod outages; // lost answers, a store that is away, closing
 mod past; // earlier states
+mod proofs; // bytes of large objects are checked
 mod recovery; // crashes, full disks, old states
 mod remote; // the way to the store
 mod requests; // what reading costs

@@ -145,8 +145,7 @@ impl Compare<'_> {
         if let Some(page) = self.differs {
             return Some(format!("it has page {page} of its object otherwise than it is"));
         }
-        let says = (sidecar.page_size, sidecar.commit, sidecar.min, sidecar.max, sidecar.entries.len());
-        let is = (header.page_size, header.commit, header.min, header.max, summary.pages as usize);
-        (says != is).then(|| "it disagrees with the header of its object".to_owned())
+        let says = (&sidecar.header, sidecar.entries.len());
+        (says != (header, summary.pages as usize)).then(|| "it disagrees with the header of its object".to_owned())
     }
 }

@@ -1,0 +1,43 @@
+//! Descriptions of objects that this host has made. Losing them costs reading the objects again.
+
+use std::{collections::HashSet, path::PathBuf, sync::Arc};
+
+use plimsoll_host::Files;
+use plimsoll_ltx::{FileId, sidecar::Sidecar};
+
+/// A folder of sidecars.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    pub(crate) files: Arc<dyn Files>,
+    pub(crate) dir: PathBuf,
+}
+
+impl Kept {
+    /// What was kept of an object of this name, if it is undamaged.
+    pub(crate) fn get(&self, id: &FileId) -> Option<Sidecar> {
+        Sidecar::decode(&self.files.read(&self.dir.join(name(id))).ok()?).ok()
+    }
+
+    pub(crate) fn put(&self, id: &FileId, sidecar: &Sidecar) {
+        let path = self.dir.join(name(id));
+        let kept = self.files.create_dir_all(&self.dir).and_then(|()| self.files.replace(&path, &sidecar.encode()));
+        if let Err(error) = kept {
+            tracing::warn!(%error, path = %path.display(), "an object was proved and will have to be read again");
+        }
+    }
+
+    /// Forgets objects that are not among `ids`.
+    pub(crate) fn retain(&self, ids: &HashSet<FileId>) {
+        let Ok(names) = self.files.list(&self.dir) else { return };
+        let wanted: HashSet<String> = ids.iter().map(name).collect();
+        for stale in names.iter().filter(|name| !wanted.contains(*name)) {
+            if let Err(error) = self.files.remove(&self.dir.join(stale)) {
+                tracing::debug!(%error, stale, "the description of an object that is gone stays");
+            }
+        }
+    }
+}
+
+fn name(id: &FileId) -> String {
+    id.sidecar_key().replace('/', "-")
+}

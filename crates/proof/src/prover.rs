@@ -1,0 +1,189 @@
+//! Asking for a proof.
+
+use std::{collections::HashSet, fmt, path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+use futures::{future::try_join, lock::Mutex};
+use plimsoll_host::{Host, run_blocking};
+use plimsoll_ltx::{
+    FileId, Header, IndexEntry, Layout,
+    decode::{Decoded, verify_whole},
+    sidecar::Sidecar,
+};
+use plimsoll_model::{Error, ErrorKind, Result};
+use plimsoll_store::Store;
+
+use crate::{kept::Kept, survey::survey};
+
+/// Objects up to this size are read whole: one request proves all they hold.
+pub const WHOLE_BYTES_MAX: u64 = 512 << 10;
+/// The file checksum, at the very end.
+const CHECKSUM_BYTES: u64 = 8;
+
+/// An object of which everything below is known to be right.
+#[derive(Clone, Debug)]
+pub struct Proved {
+    /// Its header.
+    pub header: Header,
+    /// Its file checksum.
+    pub checksum: u64,
+    /// Its bytes.
+    pub size: u64,
+    /// Where its pages are, each with the hash that says whether what is read there is right.
+    pub entries: Vec<IndexEntry>,
+    /// All of it, if it is small.
+    pub bytes: Option<Bytes>,
+}
+
+/// See the [crate](crate). Cheap to clone; clones share what they know, and read one large object at a time.
+#[derive(Clone)]
+pub struct Prover(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn Store>,
+    host: Host,
+    kept: Option<Kept>,
+    /// Held while an object is read from end to end: that is a lot of traffic, and others may want the same one.
+    surveying: Mutex<()>,
+}
+
+impl Prover {
+    /// For the objects of one volume. `dir`: where descriptions are kept; without it a large object without a
+    /// sidecar is read whole each time.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, host: Host, dir: Option<PathBuf>) -> Self {
+        let kept = dir.map(|dir| Kept { files: Arc::clone(&host.files), dir });
+        Prover(Arc::new(Inner { store, host, kept, surveying: Mutex::new(()) }))
+    }
+
+    /// The volume's prefix.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
+    }
+
+    /// How the keys of objects look.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        if self.0.store.s3_layout() { Layout::S3 } else { Layout::Other }
+    }
+
+    pub(crate) fn host(&self) -> &Host {
+        &self.0.host
+    }
+
+    /// The full URL of an object, for messages.
+    pub(crate) fn object(&self, id: &FileId) -> String {
+        format!("{}/{}", self.0.store.url(), self.layout().key(id))
+    }
+
+    /// Proves an object; `None` if there is none. `size` is what a listing says, if it is known. `sidecars`: whether
+    /// there may be any.
+    ///
+    /// One round trip, two if the size is not known. A large object that nobody has described is read whole, in
+    /// memory that does not grow with it, and described for the next time.
+    ///
+    /// # Errors
+    /// `Corrupt`: the object fails its check. Otherwise as the store says.
+    pub async fn prove(&self, id: &FileId, size: Option<u64>, sidecars: bool) -> Result<Option<Proved>> {
+        let (store, key) = (self.store(), self.layout().key(id));
+        if size.is_some_and(|size| size <= WHOLE_BYTES_MAX) {
+            let Some(found) = store.get(&key).await? else { return Ok(None) };
+            return self.whole(id, found.bytes).map(Some);
+        }
+        if size.is_none() {
+            let Some(tail) = store.get_tail(&key, WHOLE_BYTES_MAX).await? else { return Ok(None) };
+            if tail.size == tail.bytes.len() as u64 {
+                return self.whole(id, tail.bytes).map(Some);
+            }
+        }
+        let kept = self.kept(id).await;
+        let beside = async { if !sidecars || kept.is_some() { Ok(None) } else { store.get(&id.sidecar_key()).await } };
+        let (end, beside) = try_join(store.get_tail(&key, CHECKSUM_BYTES), beside).await?;
+        let Some(end) = end else { return Ok(None) };
+        let fits = |sidecar: &Sidecar| {
+            sidecar.file_bytes == end.size
+                && sidecar.file_checksum.to_be_bytes()[..] == end.bytes[..]
+                && (sidecar.header.min, sidecar.header.max) == (id.min, id.max)
+        };
+        if let Some(kept) = kept.filter(&fits) {
+            return Ok(Some(kept.into()));
+        }
+        if let Some(found) = beside {
+            match Sidecar::decode(&found.bytes) {
+                Ok(sidecar) if fits(&sidecar) => return Ok(Some(sidecar.into())),
+                Ok(_) => tracing::warn!(object = %self.object(id), "its sidecar belongs to another object"),
+                Err(error) => tracing::warn!(object = %self.object(id), %error, "its sidecar is unusable"),
+            }
+        }
+        let _surveying = self.0.surveying.lock().await;
+        if let Some(kept) = self.kept(id).await.filter(fits) {
+            return Ok(Some(kept.into()));
+        }
+        self.survey(id).await
+    }
+
+    /// Proves an object by reading all of it, whatever was said of it before; `None` if there is none.
+    ///
+    /// # Errors
+    /// As [`Prover::prove`].
+    pub async fn prove_anew(&self, id: &FileId) -> Result<Option<Proved>> {
+        let _surveying = self.0.surveying.lock().await;
+        self.survey(id).await
+    }
+
+    /// Forgets what was kept of objects that are not among `ids`.
+    pub async fn retain(&self, ids: HashSet<FileId>) {
+        if let Some(kept) = self.0.kept.clone() {
+            run_blocking(&self.0.host.tasks, move || kept.retain(&ids)).await;
+        }
+    }
+
+    async fn survey(&self, id: &FileId) -> Result<Option<Proved>> {
+        let Some(decoded) = survey(self, id).await? else { return Ok(None) };
+        self.name_fits(id, &decoded)?;
+        let sidecar = decoded.sidecar();
+        let Some(kept) = self.0.kept.clone() else { return Ok(Some(sidecar.into())) };
+        let id = *id;
+        let sidecar = run_blocking(&self.0.host.tasks, move || {
+            kept.put(&id, &sidecar);
+            sidecar
+        });
+        Ok(Some(sidecar.await.into()))
+    }
+
+    async fn kept(&self, id: &FileId) -> Option<Sidecar> {
+        let (kept, id) = (self.0.kept.clone()?, *id);
+        run_blocking(&self.0.host.tasks, move || kept.get(&id)).await
+    }
+
+    fn whole(&self, id: &FileId, bytes: Bytes) -> Result<Proved> {
+        let decoded = verify_whole(&bytes).map_err(|error| error.object(self.object(id)))?;
+        self.name_fits(id, &decoded)?;
+        let Decoded { header, checksum, size, index } = decoded;
+        Ok(Proved { header, checksum, size, entries: index, bytes: Some(bytes) })
+    }
+
+    fn name_fits(&self, id: &FileId, Decoded { header, .. }: &Decoded) -> Result<()> {
+        if (header.min, header.max) == (id.min, id.max) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Corrupt, "reading LTX object")
+            .object(self.object(id))
+            .why(format!("its header says TXIDs {} to {}, its name {} to {}", header.min, header.max, id.min, id.max))
+            .hint("keep the object; it is damaged or was copied to another name"))
+    }
+}
+
+impl fmt::Debug for Prover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Prover({})", self.0.store.url())
+    }
+}
+
+impl From<Sidecar> for Proved {
+    fn from(sidecar: Sidecar) -> Self {
+        let Sidecar { header, file_bytes, file_checksum, entries } = sidecar;
+        Proved { header, checksum: file_checksum, size: file_bytes, entries, bytes: None }
+    }
+}
