@@ -23,5 +23,6 @@ pub mod random; // a stream of numbers from a seed
 pub mod run; // a campaign on several threads, with its report
 pub mod server; // an S3 server
 pub mod speech; // what a worker says
+mod voyage; // the rounds on one volume
 pub mod work; // what transactions do
 pub mod worker; // the process that is killed
