@@ -11,7 +11,10 @@ use std::{
 };
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
-use plimsoll_host::{Mono, WallMs};
+use plimsoll_host::{
+    Mono, WallMs,
+    crash::{self, Point},
+};
 use plimsoll_ltx::FileId;
 use plimsoll_model::{Error, ErrorKind, Result};
 use plimsoll_store::Store;
@@ -71,9 +74,11 @@ pub async fn pin(context: &Context, name: &str, record: &PinRecord) -> Result<Pi
             .why("there is one of this name")
             .hint("choose another name, or remove that one: plimsoll checkpoint rm <url> <name>"));
     }
+    crash::here(Point::PinCreated);
     // In this order: what was announced and carried out before is found missing.
     let holds = !is_announced(context, record).await? && is_there(context, record).await?;
     if holds {
+        crash::here(Point::PinKept);
         return Ok(Pinned::Kept);
     }
     context.store.delete(&[key]).await?;

@@ -60,6 +60,7 @@ pub async fn sweep(context: &Context, epoch: Epoch, pins: &Pins, garbage: Vec<Pi
         if !insist(context, || create_record(context, &key, &bytes).boxed()).await? {
             return Err(Error::new(ErrorKind::Conflict, "announcing a collection").object(context.object(&key)));
         }
+        crash::here(Point::CollectAnnounced);
         let count = announced.objects.len();
         rest = unpinned(context, pins, announced.objects.clone()).await?;
         if rest.len() < count {
@@ -101,6 +102,7 @@ async fn carry_out(context: &Context, key: &str, objects: &[PinnedObject]) -> Re
         objects.iter().flat_map(|object| [layout.key(&object.id), object.id.sidecar_key()]).collect();
     crash::here(Point::CollectDelete);
     context.store.delete(&keys).await?;
+    crash::here(Point::CollectDone);
     context.store.delete(&[key.to_owned(), decision_key(key)]).await
 }
 
@@ -127,6 +129,7 @@ async fn settle(context: &Context, epoch: Epoch) -> Result<()> {
         if decided.is_some_and(|decided| decided.go) {
             carry_out(context, key, &sweep.objects).await?;
         } else {
+            crash::here(Point::CollectCancelled);
             // In this order: a decision without its announcement means nothing.
             context.store.delete(std::slice::from_ref(key)).await?;
             context.store.delete(&[decision]).await?;

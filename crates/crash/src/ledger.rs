@@ -99,7 +99,7 @@ impl Ledger {
                 self.durable = self.line.acked;
                 Ok(())
             }
-            Said::Found(_) => Ok(()),
+            Said::Found(_) | Said::Kept(..) => Ok(()),
             Said::Closed(Some(error)) => Err(format!("closing failed: {error}")),
             Said::Failed(n, error) => Err(format!("transaction {n} failed: {error}")),
         }

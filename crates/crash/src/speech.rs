@@ -78,6 +78,8 @@ pub enum Said {
     Begin(u64),
     /// COMMIT of this transaction returned.
     Committed(u64, Synchronous),
+    /// Made a checkpoint of this name after this transaction.
+    Kept(String, u64),
     /// Asked the volume.
     Status(Advertised),
     /// A statement failed, while doing this transaction. The engine's words follow SQLite's.

@@ -48,6 +48,9 @@ pub struct Job {
     /// Milliseconds between two transactions.
     #[arg(long, default_value_t = 0)]
     pub pause_ms: u64,
+    /// Makes a checkpoint after each so many transactions.
+    #[arg(long)]
+    pub checkpoint_every: Option<u64>,
     /// A named point at which it is killed, and at which passing of it, such as `sync-created:3`.
     #[arg(long, value_parser = passing)]
     pub crash_at: Option<(Point, u64)>,
@@ -292,6 +295,13 @@ pub fn work(job: &Job) {
             failed(n + 1, &error);
             if !job.stubborn {
                 return;
+            }
+        }
+        if job.checkpoint_every.is_some_and(|every| n % every == 0) {
+            let name = format!("after-{}-{n}", job.generation);
+            match connection.query_row("SELECT plimsoll_checkpoint(?)", [&name], |_| Ok(())) {
+                Ok(()) => say(&Said::Kept(name, n)),
+                Err(error) => return failed(n, &error),
             }
         }
         if n % 7 == 0 {

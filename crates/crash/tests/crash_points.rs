@@ -26,6 +26,8 @@ enum Way {
     Closing,
     /// A killed process left a journal, and its host opens the volume again.
     Reopening,
+    /// A process died that had announced what it was going to collect, and its host writes again.
+    AfterACollector,
     /// Another host went on, and the first one comes back with its journal.
     Returning,
 }
@@ -42,7 +44,10 @@ fn way(point: Point) -> (Way, u64) {
         Point::MergeCreate | Point::MergeCreated | Point::Merged => (Way::Writing, 2),
         Point::CollectHalf => (Way::Writing, 3),
         Point::ObjectWritten | Point::ObjectNamed => (Way::Writing, 12),
-        Point::SegmentRetired | Point::SidecarPut | Point::CollectDelete | Point::Collected => (Way::Writing, 1),
+        Point::SegmentRetired | Point::SidecarPut => (Way::Writing, 1),
+        Point::CollectAnnounced | Point::CollectDelete | Point::Collected | Point::CollectDone => (Way::Writing, 2),
+        Point::PinCreated | Point::PinKept => (Way::Writing, 3),
+        Point::CollectCancelled => (Way::AfterACollector, 1),
         Point::IdentityDrawn | Point::VolumeMade => (Way::Writing, 1),
         Point::EpochClose | Point::EpochClosed | Point::JournalDropped => (Way::Closing, 1),
         Point::JournalFound | Point::JournalMended | Point::EpochMarked | Point::Holding => (Way::Reopening, 1),
@@ -67,27 +72,45 @@ struct Scene {
     point: Point,
     way: Way,
     generation: u64,
+    /// Checkpoints, and the transactions that they are of.
+    kept: Vec<(String, u64)>,
 }
+
+/// Every writer makes checkpoints, which have to outlive it.
+const CHECKPOINTS: &str = "--checkpoint-every=25";
 
 impl Scene {
     fn at(point: Point) -> Scene {
         let (way, nth) = way(point);
-        let mut scene =
-            Scene { volume: Volume::in_directory(), ledger: Ledger::new(SEED, None), point, way, generation: 1 };
+        let mut scene = Scene {
+            volume: Volume::in_directory(),
+            ledger: Ledger::new(SEED, None),
+            point,
+            way,
+            generation: 1,
+            kept: Vec::new(),
+        };
+        if way == Way::AfterACollector {
+            scene.die_at(Point::CollectAnnounced, 1);
+        }
         if matches!(way, Way::Reopening | Way::Returning) {
             scene.leave_a_journal();
         }
         if way == Way::Returning {
             scene.take_over();
         }
-        let arm = format!("--crash-at={}:{nth}", point.name());
-        let child = scene.volume.start(&Worker {
-            takeover: way == Way::Returning,
-            arguments: &[&arm],
-            ..worker("one", scene.generation)
-        });
-        scene.die(child);
+        scene.die_at(point, nth);
         scene
+    }
+
+    fn die_at(&mut self, point: Point, nth: u64) {
+        let arm = format!("--crash-at={}:{nth}", point.name());
+        let child = self.volume.start(&Worker {
+            takeover: self.way == Way::Returning,
+            arguments: &[&arm, CHECKPOINTS],
+            ..worker("one", self.generation)
+        });
+        self.die(child);
     }
 
     fn leave_a_journal(&mut self) {
@@ -128,6 +151,7 @@ impl Scene {
                         child.tell_to_close();
                     }
                 }
+                Ok(Said::Kept(name, n)) => self.kept.push((name, n)),
                 Ok(said @ (Said::Closed(_) | Said::Failed(..))) => panic!("{point:?} was not passed: {said:?}"),
                 Ok(said) => self.ledger.hear(&said, generation).unwrap_or_else(|error| panic!("{point:?}: {error}")),
                 Err(Silence::Gone) => break,
@@ -157,6 +181,11 @@ impl Scene {
         let stored = self.volume.peek().unwrap_or_else(|error| wrong(error));
         ledger.check_stored(&stored).unwrap_or_else(|error| wrong(error));
         assert_eq!(stored.n, ledger.line().acked, "{point:?}, {loss:?}: it closed with everything in the store");
+        for (name, n) in self.kept.iter().rev().take(2) {
+            let past = self.volume.peek_at(name).unwrap_or_else(|error| wrong(error));
+            ledger.is_a_state(&past).unwrap_or_else(|error| wrong(error));
+            assert_eq!(past.n, *n, "{point:?}, {loss:?}: {name}");
+        }
     }
 }
 

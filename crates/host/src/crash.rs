@@ -87,12 +87,22 @@ points! {
     MergeCreated = "merge-created",
     /// A merge is complete and nobody reads it yet.
     Merged = "merged",
-    /// What is garbage is known, and all of it is there.
+    /// Garbage is announced and nothing decided: it stays until somebody else collects it.
+    CollectAnnounced = "collect-announced",
+    /// It is decided that garbage goes, and all of it is there.
     CollectDelete = "collect-delete",
     /// Some of the garbage is gone: what is left has to be a history still.
     CollectHalf = "collect-half",
     /// All of the garbage is gone, and the folders are not synced.
     Collected = "collected",
+    /// All of the garbage is gone, and its announcement still says that it is to go.
+    CollectDone = "collect-done",
+    /// What a dead collector announced is cancelled, and its announcement still there.
+    CollectCancelled = "collect-cancelled",
+    /// A checkpoint has its record, and whether it holds is not known yet.
+    PinCreated = "pin-created",
+    /// A checkpoint holds, and whoever asked for it has not been told.
+    PinKept = "pin-kept",
     /// Everything is durable, and the epoch not closed: this host goes on at once, others wait.
     EpochClose = "epoch-close",
     /// The epoch is closed, and the journal still there: all of it is in the history.

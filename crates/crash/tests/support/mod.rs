@@ -88,6 +88,14 @@ impl Volume {
         self.peek_from(state.path())
     }
 
+    /// What a checkpoint is of.
+    pub fn peek_at(&self, checkpoint: &str) -> Result<Found, String> {
+        let state = tempfile::tempdir().unwrap();
+        let database = format!("file:{}?checkpoint={checkpoint}", self.database);
+        let arguments = vec!["peek".to_owned(), format!("--database={database}")];
+        first_words(&Child::start(&self.launch(arguments, state.path(), &[], false)).unwrap())
+    }
+
     pub fn peek_from(&self, state: &Path) -> Result<Found, String> {
         let arguments = vec!["peek".to_owned(), format!("--database={}", self.database)];
         first_words(&Child::start(&self.launch(arguments, state, &[], false)).unwrap())
