@@ -133,6 +133,37 @@ class Reading(unittest.TestCase):
                 connection.close()
                 self.judge(volume)
 
+    def test_litestream_reads_a_fork_that_was_detached(self):
+        for kind in KINDS:
+            with self.subTest(store=kind):
+                parent, fork, rng = Volume(kind), Volume(kind), random.Random(5)
+                connection = connect(parent.uri())
+                change(connection, rng)
+                connection.close()
+                command(parent, "compact")
+                connection = connect(parent.uri())
+                change(connection, rng)
+                connection.close()
+                command(parent, "fork", fork.url)
+                connection = connect(fork.uri())
+                change(connection, rng)
+                sync(connection)
+                change(connection, rng)
+                connection.close()
+                command(fork, "detach")
+                command(parent, "rm")
+                self.judge(fork)
+                # Syncs, and merges, on top of what was copied.
+                for _ in range(2):
+                    connection = connect(fork.uri())
+                    change(connection, rng)
+                    sync(connection)
+                    self.judge(fork)
+                    change(connection, rng)
+                    connection.close()
+                    command(fork, "compact")
+                    self.judge(fork)
+
     def test_litestream_reads_while_merging_and_collecting_go_on(self):
         for kind in KINDS:
             with self.subTest(store=kind):

@@ -185,6 +185,32 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: CheckpointCommand,
     },
+    /// Makes a volume that starts as a state of another one, without copying its data
+    ///
+    /// The fork reads what it has not replaced from the other volume, which keeps it until the fork is removed or
+    /// detached. Takes as long for a large database as for a small one.
+    Fork {
+        /// A volume, or as URL@STATE a state of it: a checkpoint, a TXID or a time
+        url: String,
+        /// Where the fork is to be, which may be another bucket or store
+        new_url: String,
+        /// Copies everything at once, so that the fork stands by itself
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Copies what a fork still reads from other volumes, so that these need not keep it any more
+    Detach {
+        #[arg(help = URL_HELP)]
+        url: String,
+    },
+    /// Removes a volume, unless forks read from it or somebody holds it for writing
+    Rm {
+        #[arg(help = URL_HELP)]
+        url: String,
+        /// Also if forks read from it, which breaks them
+        #[arg(long)]
+        force: bool,
+    },
     /// Shows what a volume's objects are kept for, in bytes
     Du {
         #[arg(help = URL_HELP)]

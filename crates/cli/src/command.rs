@@ -6,14 +6,17 @@ mod completions;
 mod config;
 mod copying; // writing a whole database as one commit
 mod create;
+mod detach;
 mod drain;
 mod du;
 mod export;
+mod fork;
 mod import;
 mod ls;
 mod patience; // waiting for another process of this host
 mod release;
 mod restore;
+mod rm;
 mod sql;
 mod status;
 mod stranded;
@@ -46,6 +49,9 @@ pub(crate) fn run(setup: &Setup, command: Command) -> Result<()> {
         Command::Export { url, file, force, at } => export::run(setup, &url, &file, force, at),
         Command::Compact { url, dry_run } => compact::run(setup, &url, dry_run),
         Command::Checkpoint { command } => checkpoint::run(setup, command),
+        Command::Fork { url, new_url, detach } => fork::run(setup, &url, &new_url, detach),
+        Command::Detach { url } => detach::run(setup, &url),
+        Command::Rm { url, force } => rm::run(setup, &url, force),
         Command::Du { url } => du::run(setup, &url),
         Command::Verify { url } => verify::run(setup, &url),
         Command::Ls { prefix, objects } => ls::run(setup, &prefix, objects),

@@ -16,6 +16,12 @@ pub fn volume_key() -> &'static str {
     "volume.json"
 }
 
+/// There in a fork that does not read from other volumes any more.
+#[must_use]
+pub fn detached_key() -> &'static str {
+    "detached.json"
+}
+
 /// One writable open. Keys sort like epochs.
 #[must_use]
 pub fn epoch_key(epoch: Epoch) -> String {

@@ -17,7 +17,7 @@ pub use self::{
     epoch::EpochRecord,
     pin::{ForkName, PinRecord, PinnedObject},
     status::{Inherited, LoadRecord, Mark, StatusRecord, Watermarks},
-    volume::{Kind, VolumeRecord},
+    volume::{Kind, Origin, VolumeRecord},
 };
 pub(crate) use self::{
     pin::check_note,
@@ -25,7 +25,7 @@ pub(crate) use self::{
 };
 use crate::{
     Context,
-    key::{parse_epoch_key, parse_pin_key, parse_status_key, volume_key},
+    key::{SWEEPS, detached_key, parse_epoch_key, parse_pin_key, parse_status_key, volume_key},
 };
 
 /// What this version writes and the highest that it reads.
@@ -87,12 +87,33 @@ pub fn check_record(key: &str, bytes: &[u8]) -> Option<Result<()>> {
     };
     if key == volume_key() {
         Some(decode::<VolumeRecord>(bytes).map(drop))
+    } else if key == detached_key() || key.starts_with(SWEEPS) {
+        Some(decode::<serde::de::IgnoredAny>(bytes).map(drop))
     } else if let Some(epoch) = parse_epoch_key(key) {
         Some(decode::<EpochRecord>(bytes).and_then(|record| same(epoch, record.epoch)))
     } else if let Some(epoch) = parse_status_key(key) {
         Some(decode::<StatusRecord>(bytes).and_then(|record| same(epoch, record.epoch)))
     } else {
         parse_pin_key(key).map(|_| decode::<PinRecord>(bytes).map(drop))
+    }
+}
+
+/// Reads the bytes of `volume.json`.
+///
+/// # Errors
+/// `Corrupt` for what is no such record, `Unsupported` for a newer format. Without the object's name.
+pub fn decode_volume(bytes: &[u8]) -> Result<VolumeRecord> {
+    decode(bytes)
+}
+
+/// Reads the volume's identity; `None` if there is none.
+pub(crate) async fn read_volume(context: &Context) -> Result<Option<VolumeRecord>> {
+    match read::<VolumeRecord>(context, volume_key()).await? {
+        Some(volume) if volume.removed => Err(Error::new(ErrorKind::NotFound, "opening")
+            .object(context.store.url())
+            .why("the volume is being removed")
+            .hint("plimsoll rm <url> removes what is left of it")),
+        other => Ok(other),
     }
 }
 

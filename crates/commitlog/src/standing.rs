@@ -6,7 +6,7 @@ use plimsoll_model::{Epoch, Result};
 
 use crate::{
     Context, EpochRecord, StatusRecord, VolumeRecord,
-    key::{EPOCHS, epoch_key, parse_epoch_key, status_key, volume_key},
+    key::{EPOCHS, epoch_key, parse_epoch_key, status_key},
     record::{self, lenient},
 };
 
@@ -42,7 +42,7 @@ pub struct Seen {
 /// Those of the store; `Corrupt` for a damaged `volume.json`; `Unsupported` for records of a newer format.
 pub async fn look(context: &Context) -> Result<Standing> {
     let sent = context.now();
-    let volume = record::read::<VolumeRecord>(context, volume_key());
+    let volume = record::read_volume(context);
     let (volume, (epoch, epoch_made)) = try_join(volume, newest_epoch(context, None)).await?;
     if epoch.is_zero() {
         return Ok(Standing { volume, epoch, epoch_made, holder: None, status: None, sent });

@@ -99,7 +99,6 @@ fn record(nonce: u64) -> PinRecord {
         note: None,
         bytes: 1,
         fork: None,
-        inherited: false,
         objects: (1..=3).map(object).collect(),
         nonce,
     }

@@ -1,11 +1,13 @@
 //! Checkpoints: names for states, which are kept until the names are removed.
 
-use plimsoll_commitlog::{Context, PinRecord, Pinned, PinnedObject, head_of, pin, read_pin, unpin};
+use plimsoll_commitlog::{
+    Context, PinRecord, Pinned, PinnedObject, detached_key, head_of, identity, pin, read_pin, unpin,
+};
 use plimsoll_ltx::plan::Target;
 use plimsoll_model::{Error, ErrorKind, Result, Txid};
 use plimsoll_pages::{Listed, list};
 
-use crate::Elsewhere;
+use crate::{Elsewhere, origins::is_of};
 
 /// Listings in a row that may be outrun by merging and collecting.
 const LISTINGS_MAX: usize = 5;
@@ -30,18 +32,32 @@ pub async fn checkpoint(context: &Context, name: &str, note: Option<&str>, at: O
             note: note.map(str::to_owned),
             bytes: head.page_count.bytes(head.page_size),
             fork: None,
-            inherited: false,
             objects: state.iter().map(named).collect(),
             nonce: context.host().chance.bits(),
         };
         if pin(context, name, &record).await? == Pinned::Kept {
-            return Ok(record);
+            if !is_given_up(context, &record).await? {
+                return Ok(record);
+            }
+            unpin(context, name).await?;
+            return Err(collected(context));
         }
     }
-    Err(Error::new(ErrorKind::NotFound, PINNING)
+    Err(collected(context))
+}
+
+/// Whether a state is made of what a fork has stopped to read from other volumes.
+async fn is_given_up(context: &Context, record: &PinRecord) -> Result<bool> {
+    let origins = identity(context).await?.map(|volume| volume.origins).unwrap_or_default();
+    let elsewhere = record.objects.iter().any(|object| origins.iter().any(|origin| is_of(origin, object.id)));
+    Ok(elsewhere && context.store().get(detached_key()).await?.is_some())
+}
+
+fn collected(context: &Context) -> Error {
+    Error::new(ErrorKind::NotFound, PINNING)
         .object(context.store().url())
         .why("the objects of that state are being collected")
-        .hint("choose a newer state"))
+        .hint("choose a newer state")
 }
 
 /// A name for a checkpoint that was given none.

@@ -196,7 +196,9 @@ async fn collect(
     done: &mut Compacted,
 ) -> Result<()> {
     // Readers of this process may be pinned to an older state.
-    let needed = shared.in_use();
+    let mut needed = shared.in_use();
+    // What is in other volumes is theirs.
+    needed.extend(shared.origins.inherited());
     let mut gone = garbage(listing, shared.retention(), |id| needed.contains(id));
     if !deep {
         // Of the other levels only a part was listed.

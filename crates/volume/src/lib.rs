@@ -11,16 +11,20 @@ mod accounts; // levels, load and cadences under one lock
 mod checkpoint; // states that stay restorable
 mod compactor; // merging and collecting while the volume is held
 mod config; // what a volume is opened with
+mod detach; // a fork that has everything itself
 mod event; // waking whoever waits
 mod flusher; // syncing the journal to the local disk
 mod follow; // keeping up with the writer
+mod fork; // volumes that start as another one's state
 mod keeper; // signs of life, letting go
 mod local; // the volume's folder on this host
 mod open; // from a URL to a volume
+mod origins; // what a fork started with, as part of its store
 mod past; // earlier states
 mod receipt;
 mod reference; // pure: which state is meant
 mod release; // for another host, and from one
+mod remove; // removing a volume
 mod replay; // pure: what becomes of a journal's tail
 mod restore; // back to an earlier state, as a new commit
 mod session; // tokens waited for, and lag
@@ -38,12 +42,16 @@ mod writer; // taking the volume, and letting it go
 pub use checkpoint::{checkpoint, checkpoint_name, remove_checkpoint};
 pub use compactor::Compacted;
 pub use config::{Config, Elsewhere, Fencing, Nowhere};
+pub use detach::Detached;
+pub use fork::{Forked, Place, fork};
 pub use local::{Home, VolumeDir, homes};
 pub use open::{Located, Neighbours, Opening, Process, local_dir};
+pub use origins::OriginStore;
 pub use past::objects;
 pub use receipt::Receipt;
 pub use reference::{Reference, split_reference};
 pub use release::{LossReport, Released};
+pub use remove::remove;
 pub use restore::Restored;
 pub use session::Lag;
 pub use snapshot::Snapshot;

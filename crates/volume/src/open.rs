@@ -13,7 +13,7 @@ use plimsoll_store::{
     Environment, Observer, ProbeMemory, Scheme, Store, StoreOptions, VolumeUrl, ensure_fencing, open_observed,
 };
 
-use crate::{Config, Elsewhere, Fencing, Volume, VolumeDir};
+use crate::{Config, Elsewhere, Fencing, OriginStore, Place, Volume, VolumeDir};
 
 /// How often it is looked whether the settings file has changed.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
@@ -50,8 +50,12 @@ pub struct Located {
     pub url: VolumeUrl,
     /// Its settings, and where each came from.
     pub settings: Sourced,
-    /// Its prefix.
+    /// Its objects, with those that it started with if it is a fork.
     pub store: Arc<dyn Store>,
+    /// Its own objects alone.
+    pub own: Arc<dyn Store>,
+    /// Where other volumes are.
+    pub elsewhere: Arc<Neighbours>,
     /// Its folder here, which may not exist.
     pub dir: VolumeDir,
     /// What the settings were made from.
@@ -70,6 +74,12 @@ impl Located {
             address.push_str(&format!("{name}={value}"));
         }
         address
+    }
+
+    /// For forking it, or making a fork there.
+    #[must_use]
+    pub fn place(&self, host: &Host) -> Place {
+        Place { context: self.context(host), address: self.address() }
     }
 
     /// The commit-log view of it.
@@ -160,9 +170,11 @@ impl Process {
         let input = self.input(&overrides)?;
         let settings = Sourced::load(&input)?;
         refuse_plain_file(&url)?;
-        let store = self.store(&url, &settings.settings)?;
-        let dir = local_dir(&settings.settings, store.url(), &self.host);
-        Ok(Located { url, settings, store, dir, input })
+        let own = self.store(&url, &settings.settings)?;
+        let elsewhere = Arc::new(self.elsewhere(&overrides));
+        let store = Arc::new(OriginStore::new(Arc::clone(&own), Arc::clone(&elsewhere) as Arc<dyn Elsewhere>));
+        let dir = local_dir(&settings.settings, own.url(), &self.host);
+        Ok(Located { url, settings, store, own, elsewhere, dir, input })
     }
 
     /// Opens a volume.
@@ -170,7 +182,7 @@ impl Process {
     /// # Errors
     /// As [`Process::locate`] and [`Volume::open`].
     pub fn open(&self, opening: Opening) -> Result<Volume> {
-        let Located { url, settings, store, dir, input } = self.locate(&opening)?;
+        let Located { url, settings, own: store, elsewhere, dir, input, .. } = self.locate(&opening)?;
         let settings = settings.settings;
         let memory = ProbeMemory::new(settings.state_dir.join("stores"));
         let metrics = self.metrics.volume(store.url());
@@ -191,15 +203,14 @@ impl Process {
             settings: Arc::new(settings),
             metrics,
             fencing: Arc::new(fencing),
-            elsewhere: Arc::new(self.elsewhere(&opening.overrides)),
+            elsewhere,
         })?;
         self.watch(&volume, input);
         Ok(volume)
     }
 
     /// Finds other volumes from here, with the same settings and credentials.
-    #[must_use]
-    pub fn elsewhere(&self, overrides: &[Override]) -> Neighbours {
+    fn elsewhere(&self, overrides: &[Override]) -> Neighbours {
         // A URL that names another server says so itself.
         let own = |name: &str| matches!(name, "endpoint" | "region");
         let overrides = overrides.iter().filter(|setting| !own(&setting.name)).cloned().collect();
@@ -253,7 +264,7 @@ impl Fencing for Probing {
     }
 }
 
-/// See [`Process::elsewhere`].
+/// Other volumes, opened with the same settings and credentials as one that was located.
 pub struct Neighbours {
     process: Process,
     overrides: Vec<Override>,
@@ -262,7 +273,7 @@ pub struct Neighbours {
 impl Elsewhere for Neighbours {
     fn store(&self, url: &str) -> Result<Arc<dyn Store>> {
         let opening = Opening { url: VolumeUrl::parse(url)?, overrides: self.overrides.clone(), read_only: true };
-        Ok(self.process.locate(&opening)?.store)
+        Ok(self.process.locate(&opening)?.own)
     }
 }
 

@@ -28,6 +28,7 @@ use crate::{
     config::Config,
     event::{Alarm, Event},
     local::VolumeDir,
+    origins::OriginStore,
     release::LossReport,
     syncer::Attempt,
 };
@@ -81,6 +82,8 @@ pub(crate) struct State {
 /// See the [module](self).
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    /// The store of the configuration: what a fork started with is part of it.
+    pub(crate) origins: Arc<OriginStore>,
     /// The settings in force.
     pub(crate) settings: RwLock<Arc<Settings>>,
     pub(crate) dir: VolumeDir,

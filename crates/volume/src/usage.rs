@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use futures::try_join;
-use plimsoll_commitlog::{Context, PinRecord, pins};
+use plimsoll_commitlog::{Context, PinRecord, identity, pins};
 use plimsoll_ltx::FileId;
 use plimsoll_model::Result;
 use plimsoll_pages::{
@@ -12,13 +12,15 @@ use plimsoll_pages::{
     list,
 };
 
-use crate::{Elsewhere, checkpoint::is_alive};
+use crate::{Elsewhere, checkpoint::is_alive, origins::is_of};
 
 /// Bytes by what they are kept for. Sidecars and records are not counted.
 #[derive(Debug)]
 pub struct Usage {
-    /// What the newest state is made of.
+    /// What the newest state is made of, without what is in other volumes.
     pub live: u64,
+    /// What a fork reads from other volumes.
+    pub inherited: u64,
     /// What earlier states within the retention window need besides.
     pub window: u64,
     /// What nothing needs but pins.
@@ -53,10 +55,12 @@ pub struct Holding {
 /// # Errors
 /// As the store says.
 pub async fn usage(context: &Context, keep: Retention, elsewhere: &dyn Elsewhere) -> Result<Usage> {
-    let (listing, pins) = try_join!(list(context.store(), context.layout()), pins(context))?;
+    let (volume, listing, pins) = try_join!(identity(context), list(context.store(), context.layout()), pins(context))?;
+    let origins = volume.map(|volume| volume.origins).unwrap_or_default();
+    let elsewhere_is = |id: FileId| origins.iter().any(|origin| is_of(origin, id));
     let sizes: HashMap<FileId, u64> = listing.files.iter().map(|file| (file.id, file.size)).collect();
     let live: HashSet<FileId> = listing.newest()?.iter().map(|file| file.id).collect();
-    let loose: HashSet<FileId> = garbage(&listing, keep, |_| false).into_iter().collect();
+    let loose: HashSet<FileId> = garbage(&listing, keep, |id| elsewhere_is(*id)).into_iter().collect();
     let mut holders: HashMap<FileId, u32> = HashMap::new();
     for (_, record) in &pins {
         for object in record.iter().flat_map(|record| &record.objects) {
@@ -78,11 +82,12 @@ pub async fn usage(context: &Context, keep: Retention, elsewhere: &dyn Elsewhere
         holdings.push(Holding { holds: held(false), alone: held(true), complete, alive, name, record });
     }
     let total = |counts: &dyn Fn(&Listed) -> bool| -> u64 {
-        listing.files.iter().filter(|file| counts(file)).map(|file| file.size).sum()
+        listing.files.iter().filter(|file| !elsewhere_is(file.id) && counts(file)).map(|file| file.size).sum()
     };
     let objects: Vec<FileId> = loose.iter().filter(|id| !holders.contains_key(*id)).copied().collect();
     Ok(Usage {
         live: total(&|file| live.contains(&file.id)),
+        inherited: listing.files.iter().filter(|file| elsewhere_is(file.id)).map(|file| file.size).sum(),
         window: total(&|file| !live.contains(&file.id) && !loose.contains(&file.id)),
         pinned: total(&|file| loose.contains(&file.id) && holders.contains_key(&file.id)),
         garbage: objects.iter().filter_map(|id| sizes.get(id)).sum(),

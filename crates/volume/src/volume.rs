@@ -12,12 +12,14 @@ use plimsoll_model::{Error, ErrorKind, Level, Lsn, PageSize, Result};
 use plimsoll_pages::{Fetcher, FetcherConfig, View};
 use plimsoll_proof::Prover;
 use plimsoll_settings::{Adopted, Settings};
+use plimsoll_store::Store;
 
 use crate::{
     Config, Status,
     checkpoint::checkpoint,
     compactor::{self, Compacted},
     local::VolumeDir,
+    origins::OriginStore,
     receipt,
     shared::{Shared, State, Tip},
     snapshot::Snapshot,
@@ -54,6 +56,8 @@ impl Volume {
     /// # Errors
     /// As the store says; `Corrupt` if its objects do not make up a state, or the journal is damaged.
     pub fn open(config: Config) -> Result<Volume> {
+        let origins = Arc::new(OriginStore::new(Arc::clone(&config.store), Arc::clone(&config.elsewhere)));
+        let config = Config { store: Arc::clone(&origins) as Arc<dyn Store>, ..config };
         let fetcher = Arc::new(Fetcher::new(FetcherConfig {
             store: Arc::clone(&config.store),
             layout: config.layout(),
@@ -84,6 +88,7 @@ impl Volume {
         let shared = Arc::new(Shared {
             settings: RwLock::new(Arc::clone(&config.settings)),
             config,
+            origins,
             dir,
             state: Mutex::new(state),
             views: Mutex::new(Vec::new()),

@@ -89,8 +89,7 @@ fn list(setup: &Setup, typed: &str) -> Result<()> {
 }
 
 pub(super) async fn used(setup: &Setup, located: &Located) -> plimsoll_model::Result<plimsoll_volume::Usage> {
-    let elsewhere = setup.process.elsewhere(&setup.overrides);
-    usage(&context(setup, located), located.retention(), &elsewhere).await
+    usage(&context(setup, located), located.retention(), &*located.elsewhere).await
 }
 
 /// What a pin is for, in words.
@@ -128,8 +127,7 @@ pub(super) fn holding_json(holding: &Holding) -> serde_json::Value {
 
 fn remove(setup: &Setup, typed: &str, name: &str, force: bool) -> Result<()> {
     let located = setup.locate(typed)?;
-    let elsewhere = setup.process.elsewhere(&setup.overrides);
-    setup.wait(remove_checkpoint(&context(setup, &located), name, force, &elsewhere))?;
+    setup.wait(remove_checkpoint(&context(setup, &located), name, force, &*located.elsewhere))?;
     if !setup.json {
         writeln!(stdout(), "removed {name}")?;
     }

@@ -19,7 +19,7 @@ pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
     if setup.json {
         let pins: Vec<_> = usage.pins.iter().map(holding_json).collect();
         let report = json!({
-            "url": located.store.url(), "live": usage.live, "window": usage.window, "pinned": usage.pinned,
+            "url": located.store.url(), "live": usage.live, "inherited": usage.inherited, "window": usage.window, "pinned": usage.pinned,
             "garbage": usage.garbage, "pins": pins,
         });
         return Ok(writeln!(out, "{report}")?);
@@ -30,6 +30,12 @@ pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
         table.add_row([number(units::bytes(bytes)), what.into()]);
     };
     row(usage.live, "the newest state".to_owned());
+    if usage.inherited > 0 {
+        row(
+            usage.inherited,
+            "the newest state, in the volumes that this fork started with; not counted below".to_owned(),
+        );
+    }
     row(usage.window, "earlier states within the retention".to_owned());
     row(usage.pinned, "checkpoints and forks alone".to_owned());
     for holding in &usage.pins {

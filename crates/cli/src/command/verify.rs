@@ -8,7 +8,9 @@ mod records; // the JSON objects
 
 use std::io::{Write, stdout};
 
+use plimsoll_commitlog::identity;
 use plimsoll_ltx::FileId;
+use plimsoll_model::Txid;
 use plimsoll_pages::{Listed, Listing};
 use plimsoll_volume::Located;
 
@@ -16,7 +18,7 @@ use self::findings::{Finding, Findings};
 use crate::{
     exit::{Exit, Failure, Result},
     progress,
-    setup::{Setup, layout, no_volume},
+    setup::{Setup, context, layout, no_volume},
     units,
 };
 
@@ -37,7 +39,10 @@ pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
     let bar = progress::bytes(setup, total, "verifying");
     let checked = objects::check(setup, &located, &listing, &sidecars, &plan, &bar, &mut found)?;
     bar.finish_and_clear();
-    history::check(layout(&located), &listing, &checked, &mut found);
+    // What a fork started with has epochs of its own. A record that cannot be read was reported above.
+    let volume = setup.wait(identity(&context(setup, &located))).ok().flatten();
+    let base = volume.and_then(|volume| volume.origins.last().map(|origin| origin.txid)).unwrap_or(Txid::ZERO);
+    history::check(layout(&located), &listing, &checked, base, &mut found);
     if !plan.is_empty() && found.problems() == 0 {
         let bar = progress::waiting(setup, "checking the database");
         database::check(setup, &located, &mut found)?;

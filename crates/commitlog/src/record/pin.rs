@@ -22,9 +22,6 @@ pub struct PinRecord {
     /// The fork that reads from here; `None` for a checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fork: Option<ForkName>,
-    /// Whether the state also needs what the volume itself started with, being a fork.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub inherited: bool,
     /// The objects that make up the state, oldest first. They are kept as long as the pin is.
     pub objects: Vec<PinnedObject>,
     /// Drawn for this pin, so that its maker knows it from another one of the same name.
@@ -101,7 +98,6 @@ mod tests {
             note: Some("before".into()),
             bytes: 8192,
             fork: None,
-            inherited: false,
             objects: vec![object(9, 1, 7, 500), object(0, 8, 8, 300), object(0, 9, 9, 200)],
             nonce: 255,
         }
@@ -115,14 +111,13 @@ mod tests {
         let fork = PinRecord {
             note: None,
             fork: Some(ForkName { url: "s3://b/p".into(), uuid: *b"0123456789abcdef" }),
-            inherited: true,
             objects: Vec::new(),
             ..checkpoint()
         };
         let text = concat!(
             r#"{"format":1,"txid":9,"created_ms":1700000000000,"bytes":8192,"#,
-            r#""fork":{"url":"s3://b/p","uuid":"30313233343536373839616263646566"},"inherited":true,"#,
-            r#""objects":[],"nonce":"00000000000000ff","check":"8d77d723f9e88e46"}"#,
+            r#""fork":{"url":"s3://b/p","uuid":"30313233343536373839616263646566"},"#,
+            r#""objects":[],"nonce":"00000000000000ff","check":"46f9ec535b8de9a8"}"#,
             "\n"
         );
         assert_eq!(String::from_utf8(encode(&fork)).unwrap(), text);

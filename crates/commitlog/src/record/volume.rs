@@ -1,10 +1,10 @@
 //! `volume.json`: the identity of a volume. Created once, never changed.
 
 use plimsoll_host::{Chance, WallMs};
-use plimsoll_model::PageSize;
+use plimsoll_model::{PageSize, Txid};
 use serde::{Deserialize, Serialize};
 
-use super::wire;
+use super::{PinnedObject, wire};
 
 /// What a volume is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,33 @@ pub struct VolumeRecord {
     pub created_ms: u64,
     /// The volume and state that this one started as.
     pub parent: Option<String>,
+    /// Where the objects are that it started with, oldest first. They are read from there until they are replaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<Origin>,
+    /// It is being removed: nothing of it is to be relied upon.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
+}
+
+/// What a fork has of another volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The other volume, with server and region, and without secrets.
+    pub url: String,
+    /// Its identity.
+    #[serde(with = "wire::uuid")]
+    pub uuid: [u8; 16],
+    /// The last sync that is its own. The one after it is the fork's, and has no pages.
+    #[serde(with = "wire::txid")]
+    pub txid: Txid,
+    /// Pages after it.
+    pub page_count: u32,
+    /// Bytes per page.
+    pub page_size: u32,
+    /// When it was forked, by the forker's clock, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Its objects that are read.
+    pub objects: Vec<PinnedObject>,
 }
 
 /// What a volume's objects are.
@@ -42,6 +69,8 @@ impl VolumeRecord {
             uuid: uuid.to_be_bytes(),
             created_ms: now.0,
             parent: None,
+            origins: Vec::new(),
+            removed: false,
         }
     }
 }
@@ -59,6 +88,8 @@ mod tests {
             uuid: *b"0123456789abcdef",
             created_ms: 1_700_000_000_000,
             parent: None,
+            origins: Vec::new(),
+            removed: false,
         }
     }
 
@@ -72,6 +103,32 @@ mod tests {
     fn bytes_at_rest_do_not_change() {
         assert_eq!(String::from_utf8(encode(&record())).unwrap(), TEXT);
         assert_eq!(decode::<VolumeRecord>(TEXT.as_bytes()).unwrap(), record());
+    }
+
+    #[test]
+    fn bytes_at_rest_of_a_fork_do_not_change() {
+        let fork = VolumeRecord {
+            parent: Some("s3://b/p@9".into()),
+            origins: vec![Origin {
+                url: "s3://b/p".into(),
+                uuid: *b"fedcba9876543210",
+                txid: Txid(9),
+                page_count: 2,
+                page_size: 4096,
+                at_ms: 5,
+                objects: vec![PinnedObject::try_from((9, 1, 9, 500)).unwrap()],
+            }],
+            ..record()
+        };
+        let text = concat!(
+            r#"{"format":1,"kind":"sqlite","page_size":4096,"uuid":"30313233343536373839616263646566","#,
+            r#""created_ms":1700000000000,"parent":"s3://b/p@9","origins":[{"url":"s3://b/p","#,
+            r#""uuid":"66656463626139383736353433323130","txid":9,"page_count":2,"page_size":4096,"at_ms":5,"#,
+            r#""objects":[[9,1,9,500]]}],"check":"a17b714fc53f6849"}"#,
+            "\n"
+        );
+        assert_eq!(String::from_utf8(encode(&fork)).unwrap(), text);
+        assert_eq!(decode::<VolumeRecord>(text.as_bytes()).unwrap(), fork);
     }
 
     /// With a checksum that holds again.

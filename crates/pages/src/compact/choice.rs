@@ -24,7 +24,8 @@ pub struct Retention {
 /// it repeats does no harm, and the merge is named after what is new in it, which keeps ranges aligned.
 #[must_use]
 pub fn merge_inputs(listing: &Listing, to: u8) -> Option<(FileId, Vec<Listed>)> {
-    let covered = listing.level(to).map(|file| file.id.max).max().unwrap_or(Txid::ZERO);
+    let covered = listing.level(to).map(|file| file.id.max).max();
+    let covered = covered.unwrap_or_else(|| begins_behind_snapshot(listing, to - 1));
     let mut inputs: Vec<Listed> = Vec::new();
     let mut end = covered;
     let mut files = listing.level(to - 1).peekable();
@@ -41,6 +42,14 @@ pub fn merge_inputs(listing: &Listing, to: u8) -> Option<(FileId, Vec<Listed>)> 
         inputs.push(*file);
     }
     (!inputs.is_empty()).then_some((FileId { level: to, min: covered.next(), max: end }, inputs))
+}
+
+/// Where a level that has nothing yet begins: at the first transaction, or, in a fork and what became of one, behind
+/// the snapshot that stands for everything before the first object below.
+fn begins_behind_snapshot(listing: &Listing, below: u8) -> Txid {
+    let first = listing.level(below).next().map_or(Txid::ZERO, |file| file.id.min.prev());
+    let stands = listing.level(SNAPSHOT).any(|file| file.id.max >= first);
+    if stands { first } else { Txid::ZERO }
 }
 
 /// The objects that a new snapshot is made of, and its name. `None`: the newest snapshot is the newest state.

@@ -7,13 +7,14 @@ use plimsoll_pages::Listing;
 
 use super::{findings::Findings, objects::Checked};
 
-/// Checks the run of each level, and that syncs continue each other.
-pub(crate) fn check(layout: Layout, listing: &Listing, checked: &[Checked], found: &mut Findings) {
+/// Checks the run of each level, and that syncs continue each other. Those up to `base` are of other volumes.
+pub(crate) fn check(layout: Layout, listing: &Listing, checked: &[Checked], base: Txid, found: &mut Findings) {
     let ids: Vec<FileId> = listing.files.iter().map(|file| file.id).collect();
     for level in 0..SNAPSHOT_LEVEL {
         runs(layout, &ids, level, found);
     }
-    let syncs: Vec<Checked> = checked.iter().filter(|object| object.id.level == 0).copied().collect();
+    let syncs: Vec<Checked> =
+        checked.iter().filter(|object| object.id.level == 0 && object.id.min > base).copied().collect();
     links(layout, &ids, &syncs, found);
     stamps(layout, &syncs, found);
 }
@@ -124,7 +125,7 @@ mod tests {
         let mut files: Vec<Listed> = ids.map(|id| Listed { id, size: 1, modified: WallMs(0) }).collect();
         files.sort_unstable_by_key(|file| (file.id.level, file.id.min, file.id.max));
         let mut found = Findings::default();
-        check(Layout::Other, &Listing { files }, syncs, &mut found);
+        check(Layout::Other, &Listing { files }, syncs, Txid::ZERO, &mut found);
         found.all().iter().map(|finding| format!("{} {}", finding.severity.word(), finding.what)).collect()
     }
 

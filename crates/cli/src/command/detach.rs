@@ -1,0 +1,29 @@
+//! `plimsoll detach URL`: a fork gets everything itself.
+
+use std::io::{Write, stdout};
+
+use serde_json::json;
+
+use super::copying::{PATIENCE, give_up};
+use crate::{exit::Result, progress, setup::Setup, units};
+
+pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
+    let bar = progress::waiting(setup, "copying");
+    let volume = setup.open(typed, PATIENCE)?;
+    let url = volume.status().url;
+    let done = match volume.sync().and_then(|_| volume.detach()) {
+        Ok(done) => done,
+        Err(error) => return Err(give_up(volume, error).into()),
+    };
+    volume.close()?;
+    bar.finish_and_clear();
+    let mut out = stdout();
+    if setup.json {
+        writeln!(out, "{}", json!({ "url": url, "txid": done.txid.map(|txid| txid.0), "bytes": done.bytes }))?;
+    } else if let Some(txid) = done.txid {
+        writeln!(out, "{url} stands by itself at TXID {txid}, copied {}", units::bytes(done.bytes))?;
+    } else {
+        writeln!(out, "{url} reads from no other volume")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! Forks: a new volume that starts as a state of another one, without copying its data.
+
+use futures::future::{join_all, try_join, try_join_all};
+use plimsoll_commitlog::{
+    Context, ForkName, Kind, Origin, PinRecord, Pinned, VolumeRecord, create_volume, fork_pin_name, head_of, identity,
+    pin, unpin,
+};
+use plimsoll_ltx::plan::Target;
+use plimsoll_model::{Error, ErrorKind, Result, Txid};
+use plimsoll_pages::{Listed, list};
+
+use crate::{
+    Elsewhere, Reference,
+    checkpoint::{made_of, named},
+    objects,
+    origins::is_of,
+};
+
+/// Listings in a row that may be outrun by merging and collecting.
+const LISTINGS_MAX: usize = 5;
+const FORKING: &str = "forking";
+
+/// A volume, and the URL by which others find it.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Its objects, with those that it started with if it is a fork: see [`OriginStore`](crate::OriginStore).
+    pub context: Context,
+    /// Where it is, with server and region, and without secrets.
+    pub address: String,
+}
+
+/// A fork that was made.
+#[derive(Clone, Debug)]
+pub struct Forked {
+    /// The state that it starts as.
+    pub txid: Txid,
+    /// Its identity.
+    pub uuid: [u8; 16],
+    /// Bytes of the database.
+    pub bytes: u64,
+}
+
+/// Makes a volume at `child` that starts as a state of `parent`, the newest unless `at` says otherwise, and reads from there what it has not replaced. The
+/// parent keeps these objects until the fork is removed or [detached](crate::Volume::detach).
+///
+/// Six round trips, whatever the size of the volume and its history. If it dies half-way, pins may be left, which
+/// show as those of an unfinished fork.
+///
+/// # Errors
+/// `NotFound`: there is no volume, no such checkpoint, or the state was collected. `Conflict`: there is something at
+/// `child`. `Unsupported`: only Litestream has written the parent. Otherwise as the stores say.
+pub async fn fork(parent: &Place, at: Option<&Reference>, child: &Place, elsewhere: &dyn Elsewhere) -> Result<Forked> {
+    let (from, to) = (&parent.context, &child.context);
+    let (volume, found) = try_join(identity(from), list(to.store(), to.layout())).await?;
+    if !found.files.is_empty() {
+        return Err(occupied(child));
+    }
+    let Some(volume) = volume else {
+        let error = Error::new(ErrorKind::NotFound, FORKING).object(from.store().url());
+        return Err(error
+            .why("there is no volume of ours at this URL")
+            .hint("check the URL; what only Litestream has written must be opened for writing once"));
+    };
+    for _ in 0..LISTINGS_MAX {
+        let state = match at {
+            None => made_of(from, Target::Latest).await?,
+            Some(reference) => objects(from.store(), from.layout(), reference)
+                .await
+                .map_err(|error| error.object(from.store().url().to_owned()))?,
+        };
+        let Some(last) = state.last() else {
+            return Err(Error::new(ErrorKind::NotFound, FORKING)
+                .object(from.store().url())
+                .why("nothing was ever synced to it"));
+        };
+        let Some(head) = head_of(from, &last.id).await? else { continue };
+        let now = to.host().clock.wall();
+        let origin = Origin {
+            url: parent.address.clone(),
+            uuid: volume.uuid,
+            txid: last.id.max,
+            page_count: head.page_count.0,
+            page_size: head.page_size.get(),
+            at_ms: now.0,
+            objects: Vec::new(),
+        };
+        let mut record = VolumeRecord::new(Kind::Sqlite, Some(head.page_size), now, &*to.host().chance);
+        record.parent = Some(format!("{}@{}", parent.address, origin.txid));
+        record.origins = origins(&volume, origin, &state);
+        let (txid, bytes) = (last.id.max, head.page_count.bytes(head.page_size));
+        if !pin_all(from, &record, child, bytes, elsewhere).await? {
+            continue;
+        }
+        if create_volume(to, &record).await? {
+            return Ok(Forked { txid, uuid: record.uuid, bytes });
+        }
+        unpin_all(from, &record, elsewhere).await?;
+        return Err(occupied(child));
+    }
+    Err(Error::new(ErrorKind::NotFound, FORKING)
+        .object(from.store().url())
+        .why("the objects of that state are being collected")
+        .hint("choose a newer state"))
+}
+
+/// Which volumes the objects of a state are in: those that the parent itself started with, then its own.
+fn origins(parent: &VolumeRecord, mut own: Origin, state: &[Listed]) -> Vec<Origin> {
+    let mut origins: Vec<Origin> = Vec::new();
+    for origin in &parent.origins {
+        let used = |id| state.iter().any(|file| file.id == id);
+        let objects = origin.objects.iter().filter(|object| used(object.id)).copied().collect();
+        if state.iter().any(|file| is_of(origin, file.id)) {
+            origins.push(Origin { objects, ..origin.clone() });
+        }
+    }
+    let is_own = |file: &&Listed| !parent.origins.iter().any(|origin| is_of(origin, file.id));
+    own.objects = state.iter().filter(is_own).map(named).collect();
+    // A parent that has written nothing is only a name for what it started with.
+    if !own.objects.is_empty() || origins.is_empty() {
+        origins.push(own);
+    }
+    origins
+}
+
+fn place_of(context: &Context, origin: &Origin, elsewhere: &dyn Elsewhere) -> Result<Context> {
+    Ok(context.elsewhere(elsewhere.store(&origin.url)?))
+}
+
+/// Pins the fork's objects wherever they are; if one place has begun to collect them, nothing is pinned.
+async fn pin_all(
+    context: &Context,
+    fork: &VolumeRecord,
+    child: &Place,
+    bytes: u64,
+    elsewhere: &dyn Elsewhere,
+) -> Result<bool> {
+    let name = fork_pin_name(fork.uuid);
+    let pinned = try_join_all(fork.origins.iter().map(|origin| async {
+        let record = PinRecord {
+            txid: origin.txid,
+            created_ms: fork.created_ms,
+            note: None,
+            bytes,
+            fork: Some(ForkName { url: child.address.clone(), uuid: fork.uuid }),
+            objects: origin.objects.clone(),
+            nonce: context.host().chance.bits(),
+        };
+        pin(&place_of(context, origin, elsewhere)?, &name, &record).await
+    }))
+    .await?;
+    if pinned.iter().all(|pinned| *pinned == Pinned::Kept) {
+        return Ok(true);
+    }
+    unpin_all(context, fork, elsewhere).await?;
+    Ok(false)
+}
+
+/// Gives back what a fork has others keep. Two requests for each of the volumes.
+pub(crate) async fn unpin_all(context: &Context, fork: &VolumeRecord, elsewhere: &dyn Elsewhere) -> Result<()> {
+    let name = fork_pin_name(fork.uuid);
+    let unpinned = join_all(
+        fork.origins.iter().map(|origin| async { unpin(&place_of(context, origin, elsewhere)?, &name).await }),
+    );
+    unpinned.await.into_iter().collect::<Result<Vec<bool>>>().map(drop)
+}
+
+fn occupied(child: &Place) -> Error {
+    Error::new(ErrorKind::Conflict, FORKING)
+        .object(child.context.store().url())
+        .why("there is something at this URL already")
+        .hint("choose another URL for the fork")
+}
