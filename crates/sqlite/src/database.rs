@@ -151,8 +151,21 @@ impl Database {
     }
 
     /// The state that a transaction which begins now reads.
+    ///
+    /// # Errors
+    /// `Fenced`, since the state could contradict what SQLite has kept: the schema that it knows can be one that the
+    /// winner's history never had, under the same number.
     fn pin(&self) -> Result<Snapshot> {
-        self.past.as_ref().map_or_else(|| self.shared.volume.snapshot(), |past| Ok(past.again()))
+        let volume = &self.shared.volume;
+        let snapshot = self.past.as_ref().map_or_else(|| volume.snapshot(), |past| Ok(past.again()))?;
+        // In this order, since the winner's states are shown only once the fence is.
+        if !volume.is_fenced() {
+            return Ok(snapshot);
+        }
+        Err(Error::new(ErrorKind::Fenced, "reading")
+            .object(volume.url())
+            .why("another writer has taken the volume, and may know nothing of what this connection has seen")
+            .hint("open the database again"))
     }
 
     /// The earlier state that the connection looks at, if it does.

@@ -65,10 +65,10 @@ pub(crate) fn open_volume(process: &Process, request: &Request) -> Result<Volume
     url.params.extend(account);
     let overrides = overrides(&settings);
     let volume = process.open(Opening { url, overrides, read_only: request.read_only })?;
-    if !request.create && volume.page_size().is_none() {
+    if !request.create && !volume.exists() {
         return Err(Error::new(ErrorKind::NotFound, "opening the volume")
             .object(&request.url)
-            .why("nothing was ever written there")
+            .why("there is no volume")
             .hint("check the URL, or open it so that it may be created"));
     }
     Ok(volume)

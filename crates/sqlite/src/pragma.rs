@@ -50,8 +50,8 @@ pub(crate) fn run(database: &mut Database, name: &str, value: Option<&str>) -> R
         }
         ("journal_mode", Some(value)) => journal_mode(database, value),
         ("page_size", Some(value)) => match database.page_size() {
-            // The format fixes it, so VACUUM is not told to change it.
-            Some(size) if value.parse() != Ok(size.get()) => Reply::Text(size.to_string()),
+            // The format fixes it, so VACUUM is not told to change it. As SQLite, without a row.
+            Some(size) if value.parse() != Ok(size.get()) => Reply::Silence,
             _ => Reply::Pass,
         },
         ("plimsoll_status", None) => status(database.shared()).into(),

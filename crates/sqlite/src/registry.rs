@@ -119,10 +119,16 @@ impl Registry {
     /// As opening a volume; `Invalid` for a setting in the URI that is not the one it was opened with: settings are
     /// those of the volume, so one connection's must not be another's surprise.
     pub(crate) fn attach(&self, name: &str, request: &Request) -> Result<Attached> {
-        let users = self.users(request);
-        let shared = {
-            let mut users = lock(&users);
-            let shared = match &users.shared {
+        let (users, shared) = loop {
+            let users = self.users(request);
+            let mut held = lock(&users);
+            let shared = match &held.shared {
+                Some(shared) if shared.volume.is_fenced() => {
+                    // Who has it open is told so at every step. Who opens it now begins with the winner's state.
+                    drop(held);
+                    lock(&self.volumes).retain(|_, other| !Arc::ptr_eq(other, &users));
+                    continue;
+                }
                 Some(shared) => {
                     agree(self.process()?, request, &shared.volume)?;
                     Arc::clone(shared)
@@ -130,12 +136,13 @@ impl Registry {
                 None => {
                     let volume = open_volume(self.process()?, request)?;
                     let shared = Arc::new(Shared { volume, shown: Shown::default(), last_error: Mutex::default() });
-                    users.shared = Some(Arc::clone(&shared));
+                    held.shared = Some(Arc::clone(&shared));
                     shared
                 }
             };
-            users.count += 1;
-            shared
+            held.count += 1;
+            drop(held);
+            break (users, shared);
         };
         *lock(&self.names).entry(name.to_owned()).or_default() += 1;
         Ok(Attached { shared, users, name: name.to_owned() })

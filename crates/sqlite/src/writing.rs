@@ -33,6 +33,8 @@ impl Writing {
     /// # Errors
     /// As [`Volume::begin_write`].
     pub(crate) fn begin(volume: &Volume, base: &Snapshot) -> Result<Self> {
+        // Whoever has not set a busy timeout is not refused for the sake of a process that may have gone since it asked.
+        volume.after_you();
         let txn = volume.begin_write(base)?;
         Ok(Writing {
             txn,

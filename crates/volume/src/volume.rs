@@ -145,6 +145,20 @@ impl Volume {
         self.shared.state().tip.page_size
     }
 
+    /// Whether there is a volume at the URL: it was created or written, by whomever, as far as this handle knows.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        let state = self.shared.state();
+        state.uuid.is_some() || state.tip.page_size.is_some()
+    }
+
+    /// Whether another writer has taken the volume from this handle. It never writes again, and from then on its
+    /// snapshots are of the winner's history, which need not go on from what this handle has shown before.
+    #[must_use]
+    pub fn is_fenced(&self) -> bool {
+        self.shared.state().fenced
+    }
+
     /// The last commit that new snapshots see.
     #[must_use]
     pub fn head(&self) -> Lsn {
@@ -163,6 +177,20 @@ impl Volume {
             return Err(self.shared.closed_error());
         }
         Ok(Snapshot::pin(&self.shared, &state))
+    }
+
+    /// Waits, for a moment at most, while it is the turn of another process of this host that has asked for the volume.
+    /// [`Volume::begin_write`] answers `Held` until then, though maybe nobody holds it.
+    pub fn after_you(&self) {
+        let shared = &self.shared;
+        let rest = shared.others_have();
+        let over = {
+            let state = shared.state();
+            state.writer.is_some() || state.closed || state.fenced
+        };
+        if !over && !rest.is_zero() {
+            shared.config.host.tasks.wait(shared.config.host.clock.sleep(rest));
+        }
     }
 
     /// Starts the one write transaction of the volume, taking it for writing if need be.
@@ -341,6 +369,12 @@ impl Volume {
     #[must_use]
     pub fn status(&self) -> Status {
         Status::of(&self.shared)
+    }
+
+    /// The volume's URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.shared.url()
     }
 
     /// The volume's folder on this host.

@@ -91,8 +91,7 @@ impl Shared {
                 .why("it was opened read-only")
                 .hint("open it without mode=ro"));
         }
-        let yielded = self.state().yielded;
-        if yielded.is_some_and(|at| self.now().since(at) < AFTER_YOU) {
+        if !self.others_have().is_zero() {
             return Err(self.others_turn());
         }
         let lock = self.local_lock()?;
@@ -124,6 +123,12 @@ impl Shared {
                 Err(error)
             }
         }
+    }
+
+    /// How long it is still the turn of other processes of this host to take what was handed over to them.
+    pub(crate) fn others_have(&self) -> Duration {
+        let yielded = self.state().yielded;
+        yielded.map_or(Duration::ZERO, |at| AFTER_YOU.saturating_sub(self.now().since(at)))
     }
 
     pub(crate) fn others_turn(&self) -> Error {

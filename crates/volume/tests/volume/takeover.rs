@@ -120,6 +120,24 @@ fn a_second_process_of_the_host_gets_its_turn() {
 }
 
 #[test]
+fn what_was_handed_over_and_nobody_took_can_be_written_again_after_a_moment() {
+    let world = World::new(13);
+    let machine = world.machine("a");
+    let volume = machine.open(&[LAZY]);
+    put(&volume, &[(1, 1)], 1, Level::Buffered).unwrap();
+    let other = machine.beside().open(&[]);
+    assert_eq!(put(&other, &[(1, 2)], 1, Level::Buffered).err().unwrap().kind(), ErrorKind::Held);
+    while volume.status().role != Role::Follower {
+        world.run_for(10);
+    }
+    assert_eq!(put(&volume, &[(1, 3)], 1, Level::Buffered).err().unwrap().kind(), ErrorKind::Held);
+    let began = world.now();
+    volume.after_you();
+    put(&volume, &[(1, 3)], 1, Level::Buffered).unwrap();
+    assert!((world.now() - began).as_millis() <= 250, "a moment");
+}
+
+#[test]
 fn a_process_that_waits_gets_its_turn_from_one_that_never_stops_writing_and_the_other_way_round() {
     let world = World::new(7);
     let machine = world.machine("a");
