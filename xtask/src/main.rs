@@ -10,7 +10,7 @@ mod licences; // the licence policy, without other tools
 mod lint; // format, lints, policy
 mod process; // running programs
 mod sim; // the engine on simulated hosts
-mod suites; // foreign sources that are compiled, and never kept here
+mod suites; // foreign test suites
 mod test; // every test
 mod tools; // what the tests need
 mod totals; // counting results
@@ -42,6 +42,8 @@ enum Command {
     Test(test::Test),
     /// Installs what the tests need into .venv and target.
     Tools(tools::Tools),
+    /// Runs SQLite's own tests with volumes in place of files.
+    Suites(suites::Suites),
     /// Downloads and compiles foreign test programs into target/suites.
     SuitesFetch(suites::SuitesFetch),
 }
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Sim(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Tools(command) => command.run(),
+        Command::Suites(command) => command.run(),
         Command::SuitesFetch(command) => command.run(),
     };
     match result {

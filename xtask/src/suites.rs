@@ -1,78 +1,139 @@
-//! Foreign sources that are compiled, and never kept here: SQLite's `speedtest1`, from Debian's source package.
+//! Foreign test suites: SQLite's own tests with volumes in place of files.
+
+mod glob; // names with stars
+mod list; // which files run, and what may differ
+mod outcome; // what a run of one file said
+mod runner; // running one file
+mod source; // SQLite's sources
+mod speedtest; // SQLite's speed test
+mod testfixture; // SQLite's test program
+mod verdict; // what a run amounts to
 
 use std::{
     fs,
-    path::{Path, PathBuf},
     process::Command,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Instant,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
+pub(crate) use self::speedtest::SuitesFetch;
+use self::{
+    list::List,
+    runner::{Runner, Vfs},
+    verdict::Verdict,
+};
 use crate::{
     process::run,
-    workspace::{root, suites},
+    tools::Tools,
+    workspace::{cargo, root},
 };
 
 #[derive(Args)]
-pub(crate) struct SuitesFetch {}
+pub(crate) struct Suites {
+    /// Names of test files without `.test`; a star stands for anything. Without any, the selection for every day.
+    files: Vec<String>,
+    /// Every file that runs on volumes at all.
+    #[arg(long, conflicts_with = "files")]
+    all: bool,
+    /// On files, by SQLite's own VFS, to compare with.
+    #[arg(long)]
+    plain: bool,
+    /// How many files run at once.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Optimised build of the extension.
+    #[arg(long)]
+    release: bool,
+}
 
-impl SuitesFetch {
-    /// Leaves `speedtest1` in `target/suites`, unless it is there.
-    ///
+impl Suites {
     /// # Errors
-    /// When the source cannot be downloaded or compiled.
+    /// When a case differs that may not, or none of those that may; when a file does not run to its end.
     pub(crate) fn run(self) -> Result<()> {
-        let dir = suites();
-        let program = dir.join("speedtest1");
-        if program.exists() {
-            return Ok(());
-        }
-        fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-        let source = match find_source(&dir) {
-            Some(source) => source,
-            None => {
-                download(&dir)?;
-                find_source(&dir).ok_or_else(|| anyhow!("the source package has no test/speedtest1.c"))?
+        Tools {}.run()?;
+        let list = List::read(&root().join("tests/suites/sqlite.toml"))?;
+        let source = source::source()?;
+        let files = self.selection(&list, &source.join("test"))?;
+        let fixture = testfixture::build(&source)?;
+        let vfs = if self.plain { Vfs::Plain } else { Vfs::Volumes(self.library()?) };
+        let runner = Runner { fixture, tests: source.join("test"), vfs };
+        let jobs = self.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(2, usize::from)).max(1);
+
+        let (next, verdicts) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        thread::scope(|scope| {
+            for _ in 0..jobs.min(files.len()) {
+                scope.spawn(|| {
+                    while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let started = Instant::now();
+                        let verdict = runner
+                            .run(file)
+                            .map(|outcome| Verdict::of(file, &outcome, if self.plain { &[] } else { &list.differs }));
+                        let verdict = verdict.unwrap_or_else(|error| Verdict::broken(file, format!("{error:#}")));
+                        println!("{verdict} ({:.1} s)", started.elapsed().as_secs_f32());
+                        verdicts.lock().expect("BUG: a panic while a verdict was added").push(verdict);
+                    }
+                });
             }
-        };
-        run(Command::new("cc")
-            .args(["-O2", "-o"])
-            .arg(&program)
-            .arg(source)
-            .arg(root().join("tools/load_plimsoll.c"))
-            .arg("-lsqlite3"))
+        });
+        let verdicts = verdicts.into_inner().expect("BUG: a panic while a verdict was added");
+        report(&verdicts)
+    }
+
+    fn selection(&self, list: &List, tests: &std::path::Path) -> Result<Vec<String>> {
+        if self.files.is_empty() && !self.all {
+            return Ok(list.every_day.clone());
+        }
+        let mut names = Vec::new();
+        for entry in fs::read_dir(tests).with_context(|| format!("reading {}", tests.display()))? {
+            let name = entry.with_context(|| format!("reading {}", tests.display()))?.file_name();
+            if let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".test")) {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort();
+        names.retain(
+            |name| {
+                if self.all { list.reason_not_to_run(name).is_none() } else { glob::any(&self.files, name) }
+            },
+        );
+        if names.is_empty() {
+            bail!("no test file has such a name");
+        }
+        Ok(names)
+    }
+
+    /// The extension, built.
+    fn library(&self) -> Result<std::path::PathBuf> {
+        let mut build = Command::new(cargo());
+        // The same packages as for other tests: with others, cargo compiles what they depend on once more.
+        let packages = ["-p", "plimsoll-extension", "-p", "plimsoll-cli"];
+        build.args(["build", "--quiet", "--locked"]).args(packages).current_dir(root());
+        if self.release {
+            build.arg("--release");
+        }
+        run(&mut build)?;
+        let profile = if self.release { "release" } else { "debug" };
+        Ok(crate::workspace::target().join(profile).join("libplimsoll.so"))
     }
 }
 
-fn find_source(dir: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(dir).ok()?;
-    let sources = entries.flatten().map(|entry| entry.path().join("test/speedtest1.c"));
-    sources.into_iter().find(|path| path.is_file())
-}
-
-/// Debian's source package, by a list of sources of its own: those of the machine stay as they are.
-fn download(dir: &Path) -> Result<()> {
-    let release = fs::read_to_string("/etc/os-release").context("reading /etc/os-release")?;
-    let codename = release
-        .lines()
-        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
-        .ok_or_else(|| anyhow!("/etc/os-release names no Debian release"))?;
-    let lists = dir.join("lists");
-    fs::create_dir_all(lists.join("partial")).with_context(|| format!("creating {}", lists.display()))?;
-    let sources = dir.join("sources.list");
-    let line = format!("deb-src http://deb.debian.org/debian {codename} main\n");
-    fs::write(&sources, line).with_context(|| format!("writing {}", sources.display()))?;
-    let apt = |arguments: &[&str]| {
-        run(Command::new("apt-get")
-            .arg("-q")
-            .args(["-o".to_owned(), format!("Dir::Etc::SourceList={}", sources.display())])
-            .args(["-o", "Dir::Etc::SourceParts=/dev/null"])
-            .args(["-o".to_owned(), format!("Dir::State::Lists={}", lists.display())])
-            .args(["-o", "APT::Sandbox::User=root"])
-            .args(arguments)
-            .current_dir(dir))
-    };
-    apt(&["update"])?;
-    apt(&["source", "sqlite3"])
+/// The totals, in the words of other test programs.
+fn report(verdicts: &[Verdict]) -> Result<()> {
+    let failed = verdicts.iter().filter(|verdict| !verdict.is_good()).count();
+    let cases: u64 = verdicts.iter().map(|verdict| verdict.cases).sum();
+    let differ: usize = verdicts.iter().map(|verdict| verdict.expected).sum();
+    println!("{} files with {cases} cases, of which {differ} differ as listed", verdicts.len());
+    let word = if failed == 0 { "ok" } else { "FAILED" };
+    println!("test result: {word}. {} passed; {failed} failed", verdicts.len() - failed);
+    if failed > 0 {
+        bail!("{failed} files");
+    }
+    Ok(())
 }

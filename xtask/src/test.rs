@@ -1,12 +1,13 @@
 //! Every test: the workspace's own, then other programs that load the extension.
 
 use std::{
+    env,
     path::PathBuf,
     process::Command,
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::{
@@ -54,6 +55,9 @@ impl Test {
         if !self.own {
             SuitesFetch {}.run()?;
             self.foreign_tests(&mut suites)?;
+            if self.names.is_empty() {
+                self.tests_of_sqlite(&mut suites)?;
+            }
         }
         let mut all = Totals::default();
         println!();
@@ -95,6 +99,17 @@ impl Test {
         tests.arg(root().join("tests/foreign/run.py")).args(&self.names).current_dir(root());
         tests.envs(self.places());
         suites.push(suite("other programs", tests)?);
+        Ok(())
+    }
+
+    /// A program of its own, so that its totals are read as those of the others.
+    fn tests_of_sqlite(&self, suites: &mut Vec<Suite>) -> Result<()> {
+        let mut tests = Command::new(env::current_exe().context("finding this program")?);
+        tests.arg("suites");
+        if self.release {
+            tests.arg("--release");
+        }
+        suites.push(suite("SQLite's own tests", tests)?);
         Ok(())
     }
 

@@ -15,13 +15,14 @@ use crate::{
 };
 
 /// What is looked for, and the package that brings it.
-const PACKAGES: [(Sign, &str); 8] = [
+const PACKAGES: [(Sign, &str); 9] = [
     (Sign::Program("cc"), "build-essential"),
     (Sign::Program("make"), "build-essential"),
     (Sign::Program("/usr/bin/python3"), "python3"),
     (Sign::PythonModule("ensurepip"), "python3-venv"),
     (Sign::Program("/usr/bin/sqlite3"), "sqlite3"),
     (Sign::File("/usr/include/sqlite3.h"), "libsqlite3-dev"),
+    (Sign::File("/usr/lib/tcl8.6/tclConfig.sh"), "tcl-dev"),
     (Sign::Program("node"), "nodejs"),
     (Sign::Program("npm"), "npm"),
 ];
@@ -91,11 +92,15 @@ fn debian() -> Result<()> {
 }
 
 /// Whether `stamp` says what `wanted` says; then nothing is to be done.
-fn is_stamped(stamp: &Path, wanted: &str) -> bool {
+pub(crate) fn is_stamped(stamp: &Path, wanted: &str) -> bool {
     fs::read_to_string(stamp).is_ok_and(|text| text == wanted)
 }
 
-fn stamp(stamp: &Path, wanted: &str) -> Result<()> {
+/// Notes that what `wanted` says has been done.
+///
+/// # Errors
+/// When the stamp cannot be written.
+pub(crate) fn stamp(stamp: &Path, wanted: &str) -> Result<()> {
     fs::write(stamp, wanted).with_context(|| format!("writing {}", stamp.display()))
 }
 

@@ -1,0 +1,34 @@
+//! SQLite's `speedtest1`.
+
+use std::process::Command;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::source::source;
+use crate::{
+    process::run,
+    workspace::{root, suites},
+};
+
+#[derive(Args)]
+pub(crate) struct SuitesFetch {}
+
+impl SuitesFetch {
+    /// Leaves `speedtest1` in `target/suites`, unless it is there.
+    ///
+    /// # Errors
+    /// When the source cannot be downloaded or compiled.
+    pub(crate) fn run(self) -> Result<()> {
+        let program = suites().join("speedtest1");
+        if program.exists() {
+            return Ok(());
+        }
+        run(Command::new("cc")
+            .args(["-O2", "-o"])
+            .arg(&program)
+            .arg(source()?.join("test/speedtest1.c"))
+            .arg(root().join("tools/load_plimsoll.c"))
+            .arg("-lsqlite3"))
+    }
+}
