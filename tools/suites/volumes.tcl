@@ -31,6 +31,8 @@ proc file {option args} {
     }
     del* {
       if {[lindex $args 0] ne "-force"} { set args [linsert $args 0 -force] }
+      # What has the volume open may make a file in the directory while the others are being deleted.
+      for {set tries 0} {$tries < 500 && [catch {uplevel 1 [list plain_file delete {*}$args]}]} {incr tries} { after 20 }
     }
   }
   uplevel 1 [list plain_file $option {*}$args]
