@@ -1,7 +1,7 @@
 //! The map in memory: chunks of entries, loaded from the map file when they are first touched.
 
 use std::{
-    collections::{HashMap, hash_map::Entry as Slot},
+    collections::hash_map::Entry as Slot,
     io,
     ops::Range,
     sync::{
@@ -12,6 +12,7 @@ use std::{
 
 use plimsoll_host::File;
 use plimsoll_model::PageNo;
+use rustc_hash::FxHashMap;
 
 use crate::{
     census::Tally,
@@ -31,7 +32,7 @@ pub(crate) struct Table {
 #[derive(Default)]
 struct Shard {
     /// `None` is a chunk without entries.
-    chunks: RwLock<HashMap<u32, Option<Box<Chunk>>>>,
+    chunks: RwLock<FxHashMap<u32, Option<Box<Chunk>>>>,
     /// Held by whoever changes entries and the bytes they describe.
     writing: Mutex<()>,
 }

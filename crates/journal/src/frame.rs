@@ -2,7 +2,7 @@
 
 use plimsoll_host::WallMs;
 use plimsoll_model::{Lsn, PageCount, PageNo, PageSize, limits};
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use twox_hash::XxHash3_64;
 
 use crate::{Position, commit::TxnNo};
 
@@ -152,7 +152,7 @@ fn content(bytes: &[u8]) -> Result<Content<'_>, &'static str> {
 
 fn checksum(frame: &[u8], salt: u64, offset: u64) -> u64 {
     // The offset makes a frame valid in its place only.
-    xxh3_64_with_seed(&frame[CHECKSUM_BYTES..], salt.wrapping_add(offset))
+    XxHash3_64::oneshot_with_seed(salt.wrapping_add(offset), &frame[CHECKSUM_BYTES..])
 }
 
 fn salt_tag(salt: u64) -> [u8; 2] {

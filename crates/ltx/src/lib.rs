@@ -32,5 +32,5 @@ pub use key::{FileId, Layout, SNAPSHOT_LEVEL};
 /// The hash of a page's content that [`IndexEntry`] and [`sidecar`] carry: XXH3, 64 bits, seed 0.
 #[must_use]
 pub fn page_hash(data: &[u8]) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(data)
+    twox_hash::XxHash3_64::oneshot(data)
 }

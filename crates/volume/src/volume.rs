@@ -170,8 +170,13 @@ impl Volume {
     /// # Errors
     /// `Closed`; for a follower that never read anything, as the store says.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        self.shared.catch_up()?;
-        let state = self.shared.state();
+        let mut state = self.shared.state();
+        // Nothing newer than its own commits can be known to a writer.
+        if state.writer.is_none() {
+            drop(state);
+            self.shared.catch_up()?;
+            state = self.shared.state();
+        }
         if state.closed {
             drop(state);
             return Err(self.shared.closed_error());
