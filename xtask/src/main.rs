@@ -3,6 +3,7 @@
 // These commands are programs of their own; nothing simulates them.
 #![allow(clippy::disallowed_methods, reason = "the engine's clock and tasks are not for tools")]
 
+mod bench; // measuring, beside peers
 mod crash; // killing what writes
 mod demo; // what the project does, narrated
 mod dependencies; // what may be depended on, without other tools
@@ -30,6 +31,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measures Plimsoll beside what people would pick instead, in turns.
+    Bench(bench::Bench),
     /// Kills processes that write to a volume, again and again, and checks what is left.
     Crash(crash::Crash),
     /// Shows on a temporary store what a crash and a lost host leave of a database.
@@ -50,6 +53,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Bench(command) => command.run(),
         Command::Crash(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Lint(command) => command.run(),

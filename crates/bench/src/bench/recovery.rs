@@ -1,0 +1,102 @@
+//! How long it takes to go on: on the same host after a kill, and on another one.
+
+use anyhow::{Result, bail};
+use rusqlite::params;
+
+use crate::{
+    catalogue::{Bench, Case, Scale},
+    figures::Figures,
+    harness::run_beside,
+    job::{Job, Step},
+    measure::time_ms,
+    subject::{Subject, open},
+    workload::{Dice, create, point, text},
+};
+
+/// Nothing is synced, so all is in the journal; and the host stays the writer until it dies.
+const KEEP: [(&str, &str); 4] = [
+    ("sync_interval_ms", "3600000"),
+    ("sync_backlog_bytes", "0"),
+    ("max_loss_window_ms", "3600000"),
+    ("max_dirty_bytes", "4294967296"),
+];
+/// What a page costs in the journal.
+const PAGE_BYTES: u64 = 4096 + 48;
+/// Rows to a transaction, a few hundred pages.
+const ROWS: u64 = 5000;
+
+pub(crate) fn bench() -> Bench {
+    Bench {
+        name: "recovery",
+        about: "time to the first row and to the first commit after a kill, here and on another host",
+        headline: "first_row_ms",
+        cases,
+        rounds: |scale| scale.pick(1, 2, 5),
+        prepare: crate::catalogue::nothing,
+        measure,
+    }
+}
+
+fn cases(scale: Scale) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for mb in scale.pick(vec![1], vec![1, 100], vec![1, 100]) {
+        for latency in [0, 10] {
+            let subjects = [Subject::Plimsoll, Subject::Wal];
+            let name = format!("same host, {mb} MB of journal, {latency} ms a request");
+            cases.push(Case::new(name, &[("mb", mb)], &subjects).against(Subject::Wal).behind(latency));
+        }
+    }
+    for latency in scale.pick(vec![10], vec![10], vec![0, 10, 30]) {
+        let name = format!("another host takes over, {latency} ms a request");
+        cases.push(Case::new(name, &[("mb", 1), ("elsewhere", 1)], &[Subject::Plimsoll]).behind(latency));
+    }
+    cases
+}
+
+/// Fills the journal and dies.
+pub(crate) fn die(job: &Job) -> Result<()> {
+    let settings: &[(&str, &str)] = if job.subject == Subject::Plimsoll { &KEEP } else { &[] };
+    let connection = open(job.subject, &job.place, settings)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    create(&connection)?;
+    let mut dice = Dice(job.round);
+    let mut written = 0;
+    while written < job.number("mb") << 20 {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        {
+            let mut insert = connection.prepare_cached("INSERT INTO t(v) VALUES (?1)")?;
+            for _ in 0..ROWS {
+                insert.execute(params![text(&mut dice)])?;
+            }
+        }
+        connection.execute_batch("COMMIT")?;
+        written += ROWS * 110 / 4096 * PAGE_BYTES;
+    }
+    std::process::abort()
+}
+
+fn measure(job: &Job) -> Result<Figures> {
+    let job = &Job { place: job.place.named(format!("r{}", job.round)), ..job.clone() };
+    run_beside(&Job { step: Step::Die, ..job.clone() })?;
+    let (job, settings): (Job, &[(&str, &str)]) = match (job.subject, job.number("elsewhere")) {
+        (Subject::Plimsoll, 1) => (job.cold(), &[("takeover", "true")]),
+        _ => (job.clone(), &[]),
+    };
+    let before = job.counts()?;
+    let (connection, opened) = time_ms(|| job.open(settings))?;
+    let rows = "SELECT count(*) FROM sqlite_schema";
+    let (tables, first) = time_ms(|| Ok(connection.query_row(rows, [], |row| row.get::<_, i64>(0))?))?;
+    if tables == 0 && job.number("elsewhere") == 0 {
+        bail!("what was committed is gone");
+    }
+    if tables > 0 {
+        point(&connection, 1)?;
+    }
+    create(&connection)?;
+    let (_, commit) = time_ms(|| Ok(connection.execute("INSERT INTO t(v) VALUES ('first')", [])?))?;
+    Ok(Figures::from([
+        ("first_row_ms".to_owned(), opened + first),
+        ("first_commit_ms".to_owned(), opened + first + commit),
+        ("requests".to_owned(), job.counts()?.since(&before).requests() as f64),
+    ]))
+}

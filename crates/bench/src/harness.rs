@@ -1,0 +1,153 @@
+//! Runs jobs: the subjects of a case in turns, round after round.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    catalogue::{Bench, Case, Scale},
+    figures::Figures,
+    job::{self, Job, Step},
+    s3::Server,
+    subject::{Place, Subject},
+};
+
+/// What every round of a case found. A round in which the subject failed is `None`.
+pub struct Measured {
+    /// The case.
+    pub case: Case,
+    /// By subject, round by round.
+    pub rounds: BTreeMap<Subject, Vec<Option<Figures>>>,
+    /// Why subjects failed.
+    pub failures: Vec<String>,
+}
+
+/// A place to measure in.
+pub struct Lab {
+    server: Server,
+    dir: tempfile::TempDir,
+    program: PathBuf,
+    command: Option<PathBuf>,
+    places: u64,
+}
+
+impl Lab {
+    /// Starts the object store. `dir` is on the disk to be measured; `command` is the `plimsoll` command.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn new(dir: &Path, command: Option<PathBuf>) -> Result<Lab> {
+        std::fs::create_dir_all(dir)?;
+        let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(dir)?;
+        Ok(Lab { server: Server::start()?, dir, program: env::current_exe()?, command, places: 0 })
+    }
+
+    /// Measures every case of a bench.
+    ///
+    /// # Errors
+    /// When a job cannot be started. A subject that fails is a part of the result.
+    pub fn run(&mut self, bench: &Bench, scale: Scale, rounds: Option<u64>) -> Result<Vec<Measured>> {
+        let rounds = rounds.unwrap_or_else(|| (bench.rounds)(scale));
+        (bench.cases)(scale).into_iter().map(|case| self.measure(bench, case, rounds)).collect()
+    }
+
+    fn measure(&mut self, bench: &Bench, case: Case, rounds: u64) -> Result<Measured> {
+        eprintln!("{}: {}", bench.name, case.name);
+        let mut measured = Measured { rounds: BTreeMap::new(), failures: Vec::new(), case };
+        let mut ready = Vec::new();
+        for subject in measured.case.subjects.clone() {
+            if !subject.is_here() {
+                measured.failures.push(format!("{} is not installed here", subject.name()));
+                continue;
+            }
+            let job = self.job(bench, &measured.case, subject);
+            self.server.set_latency(Duration::ZERO);
+            match self.run_job(&job)? {
+                Ok(_) => ready.push(job),
+                Err(why) => measured.failures.push(format!("{}, preparing: {why}", subject.name())),
+            }
+        }
+        for round in 0..rounds {
+            for prepared in &ready {
+                self.server.set_latency(Duration::from_millis(measured.case.latency_ms));
+                let job = Job { step: Step::Measure, round, ..prepared.clone() };
+                let found = match self.run_job(&job)? {
+                    Ok(figures) => Some(figures),
+                    Err(why) => {
+                        measured.failures.push(format!("{}, round {round}: {why}", job.subject.name()));
+                        None
+                    }
+                };
+                measured.rounds.entry(job.subject).or_default().push(found);
+            }
+        }
+        for job in ready {
+            self.server.remove(&job.place.prefix);
+            let _ = std::fs::remove_dir_all(&job.place.dir);
+        }
+        Ok(measured)
+    }
+
+    fn job(&mut self, bench: &Bench, case: &Case, subject: Subject) -> Job {
+        self.places += 1;
+        let prefix = format!("p{}", self.places);
+        let dir = self.dir.path().join(&prefix);
+        Job {
+            bench: bench.name.to_owned(),
+            step: Step::Prepare,
+            subject,
+            place: Place { endpoint: self.server.endpoint(), prefix, dir, name: "db".to_owned() },
+            round: 0,
+            parameters: case.parameters.clone(),
+            command: self.command.clone(),
+        }
+    }
+
+    fn run_job(&self, job: &Job) -> Result<Result<Figures, String>> {
+        std::fs::create_dir_all(&job.place.dir)?;
+        let mut command = Command::new(&self.program);
+        // Names of plain files are relative for some subjects.
+        command.arg("job").arg(serde_json::to_string(job)?).current_dir(&job.place.dir);
+        Ok(start(&mut command))
+    }
+}
+
+/// Runs this program as another job.
+///
+/// # Errors
+/// It cannot be started.
+pub fn run_beside(job: &Job) -> Result<()> {
+    let mut command = Command::new(env::current_exe()?);
+    command.arg("job").arg(serde_json::to_string(job)?).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().context("starting a job")?;
+    Ok(())
+}
+
+fn start(command: &mut Command) -> Result<Figures, String> {
+    let clean = env::vars_os().map(|(name, _)| name).filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("PLIMSOLL_") || name.starts_with("AWS_") || name.starts_with("LITESTREAM_")
+    });
+    for name in clean.filter(|name| name != "PLIMSOLL_BENCH_LITESTREAM") {
+        command.env_remove(name);
+    }
+    command.envs([("AWS_ACCESS_KEY_ID", "bench"), ("AWS_SECRET_ACCESS_KEY", "bench"), ("PLIMSOLL_CONFIG", "")]);
+    command.envs([("LITESTREAM_ACCESS_KEY_ID", "bench"), ("LITESTREAM_SECRET_ACCESS_KEY", "bench")]);
+    let mut run = || -> Result<Figures> {
+        let output = command.output().context("starting a job")?;
+        let printed = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() {
+            let words = String::from_utf8_lossy(&output.stderr);
+            let tail: Vec<&str> = words.lines().rev().take(5).collect();
+            bail!("{}; {}", output.status, tail.into_iter().rev().collect::<Vec<_>>().join("; "));
+        }
+        job::read_answer(&printed)
+    };
+    run().map_err(|error| format!("{error:#}"))
+}

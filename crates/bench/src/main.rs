@@ -1,0 +1,100 @@
+//! `plimsoll-bench`: the harness, and the processes that it measures.
+#![allow(clippy::disallowed_methods, reason = "a measurement takes the real clock and threads")]
+
+use std::{fs, path::PathBuf, process::ExitCode};
+
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+use plimsoll_bench::{
+    catalogue::{Scale, benches, work},
+    harness::Lab,
+    job::{Job, answer},
+    probe::probe,
+    report::Report,
+};
+
+/// Measures Plimsoll beside what people would pick instead.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measures, prints tables, and writes them with plots
+    Run(Run),
+    /// Lists what can be measured
+    List,
+    /// Does the same work again and again, for tools that count: read, commit, read-file, commit-file
+    Probe { what: String, times: u64, dir: PathBuf },
+    /// Does one measurement in this process
+    #[command(hide = true)]
+    Job { job: String },
+}
+
+#[derive(clap::Args)]
+struct Run {
+    /// Benches to run, all without any
+    names: Vec<String>,
+    /// How long it may take
+    #[arg(long, value_enum, default_value_t = Scale::Small)]
+    scale: Scale,
+    /// Rounds of each case, in place of the scale's
+    #[arg(long)]
+    rounds: Option<u64>,
+    /// Where tables and plots go
+    #[arg(long, default_value = "target/bench")]
+    out: PathBuf,
+    /// Where databases lie while they are measured: on the disk that matters
+    #[arg(long, default_value = "target/bench/data")]
+    data: PathBuf,
+    /// The `plimsoll` command, for what only it can do
+    #[arg(long)]
+    plimsoll: Option<PathBuf>,
+}
+
+fn run(options: &Run) -> Result<()> {
+    let all = benches();
+    if let Some(unknown) = options.names.iter().find(|name| !all.iter().any(|bench| bench.name == **name)) {
+        let known: Vec<&str> = all.iter().map(|bench| bench.name).collect();
+        bail!("there is no bench '{unknown}'; there are {}", known.join(", "));
+    }
+    fs::create_dir_all(&options.out)?;
+    let data = std::path::absolute(&options.data)?;
+    let mut lab = Lab::new(&data, options.plimsoll.clone())?;
+    for bench in all.iter().filter(|bench| options.names.is_empty() || options.names.iter().any(|n| n == bench.name)) {
+        let measured = lab.run(bench, options.scale, options.rounds)?;
+        let report = Report::new(bench, &measured);
+        println!("{}", report.text());
+        fs::write(options.out.join(format!("{}.md", bench.name)), report.markdown())?;
+        fs::write(options.out.join(format!("{}.json", bench.name)), report.json()?)?;
+        fs::write(options.out.join(format!("{}.svg", bench.name)), report.svg())?;
+    }
+    println!("tables and plots are in {}", options.out.display());
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Run(options) => run(&options),
+        Command::List => {
+            for bench in benches() {
+                println!("{:10} {}", bench.name, bench.about);
+            }
+            Ok(())
+        }
+        Command::Probe { what, times, dir } => probe(&what, times, &dir).map(|words| println!("{words}")),
+        Command::Job { job } => serde_json::from_str::<Job>(&job)
+            .map_err(anyhow::Error::from)
+            .and_then(|job| answer(&work(&job)?))
+            .map(|line| println!("{line}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Tables and rows: the same for every subject, from fixed seeds.
+
+use anyhow::Result;
+use rusqlite::{Connection, params};
+
+/// Small and repeatable.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound.max(1)
+    }
+}
+
+/// Bytes of a row's text.
+pub(crate) const ROW_BYTES: usize = 100;
+/// Rows to a megabyte of database.
+pub(crate) const ROWS_PER_MB: u64 = 9000;
+/// Rows to a transaction while a table is filled.
+const BATCH: u64 = 5000;
+
+/// Words and numbers, as in ordinary rows: they compress to about half.
+pub(crate) fn text(dice: &mut Dice) -> String {
+    const WORDS: [&str; 16] = [
+        "harbour", "cargo", "ballast", "hull", "draught", "keel", "voyage", "anchor", "rope", "tide", "crew", "deck",
+        "mast", "sail", "storm", "load",
+    ];
+    let mut text = String::with_capacity(ROW_BYTES + 16);
+    while text.len() < ROW_BYTES {
+        text.push_str(WORDS[dice.below(16) as usize]);
+        text.push(' ');
+        text.push_str(&dice.below(100_000).to_string());
+        text.push(' ');
+    }
+    text.truncate(ROW_BYTES);
+    text
+}
+
+pub(crate) fn create(connection: &Connection) -> Result<()> {
+    connection.execute_batch("CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, v TEXT NOT NULL)")?;
+    Ok(())
+}
+
+/// Rows 1 to `rows`.
+pub(crate) fn fill(connection: &Connection, rows: u64) -> Result<()> {
+    create(connection)?;
+    let mut dice = Dice(1);
+    let mut next = 1;
+    while next <= rows {
+        let end = (next + BATCH).min(rows + 1);
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        {
+            let mut insert = connection.prepare_cached("INSERT INTO t VALUES (?1, ?2)")?;
+            for id in next..end {
+                insert.execute(params![id as i64, text(&mut dice)])?;
+            }
+        }
+        connection.execute_batch("COMMIT")?;
+        next = end;
+    }
+    Ok(())
+}
+
+/// Reads one row by its key.
+pub(crate) fn point(connection: &Connection, id: u64) -> Result<String> {
+    Ok(connection.prepare_cached("SELECT v FROM t WHERE id = ?1")?.query_row([id as i64], |row| row.get(0))?)
+}
+
+/// Everything that was committed is in the object store.
+pub(crate) fn wait_durable(connection: &Connection) -> Result<()> {
+    connection.query_row("SELECT plimsoll_wait('durable')", [], |_| Ok(()))?;
+    Ok(())
+}
