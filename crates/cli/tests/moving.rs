@@ -56,6 +56,19 @@ fn a_takeover_reports_the_loss_and_so_does_the_status() {
 }
 
 #[test]
+fn sql_that_takes_a_volume_over_says_what_that_took_with_it() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    kill(sandbox.writer_that_advertised("state", &url));
+    let insert = ["--set", "takeover=true", "sql", &url, "INSERT INTO t(v) VALUES('other')"];
+    let took = answer(&mut sandbox.on("elsewhere", &insert));
+    assert_eq!(took.code, 0, "{}", took.err);
+    assert!(took.err.contains("last advertised 1 acknowledged commit"), "{}", took.err);
+    let quiet = answer(&mut sandbox.on("elsewhere", &["sql", &url, "INSERT INTO t(v) VALUES('other')"]));
+    assert_eq!((quiet.code, quiet.err.as_str()), (0, ""));
+}
+
+#[test]
 fn a_drain_releases_what_this_host_left_and_goes_on_after_a_failure() {
     let sandbox = Sandbox::new();
     let urls = ["a/one", "a/two", "b/three"].map(|name| sandbox.volume(name, 2));

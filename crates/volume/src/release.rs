@@ -5,7 +5,7 @@ use std::sync::Arc;
 use plimsoll_commitlog::{Loss, look, loss};
 use plimsoll_durability::Terminal;
 use plimsoll_model::{Epoch, Error, ErrorKind, Result, Txid};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Volume,
@@ -30,7 +30,7 @@ pub struct Released {
 ///
 /// All of it is what that writer last advertised. Commits that it acknowledged after its last sign of life are
 /// not counted: only the journal on its host, if that still exists, has them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LossReport {
     /// Its epoch.
     pub epoch: u32,

@@ -11,7 +11,7 @@ use std::{
 
 use plimsoll_model::{Level, ResultExt};
 use plimsoll_settings::{Source, key};
-use plimsoll_volume::Located;
+use plimsoll_volume::{Located, LossReport};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::{
@@ -42,6 +42,7 @@ pub(crate) fn run(
             statements::run(setup, &connection, &sql)
         }
     });
+    tell_loss(setup, &connection);
     let closed = close(connection);
     outcome.and(closed)
 }
@@ -88,6 +89,16 @@ pub(crate) fn close(connection: Connection) -> Result<()> {
     match plimsoll_sqlite::take_last_error() {
         Some(error) => Err(error.into()),
         None => closed,
+    }
+}
+
+/// Says if the volume was taken from a writer that had advertised commits which the history does not hold.
+fn tell_loss(setup: &Setup, connection: &Connection) {
+    let loss = connection.query_row("SELECT plimsoll_status() -> 'loss'", [], |row| row.get::<_, String>(0));
+    // Whatever is wrong with the connection was said where it mattered.
+    let loss = loss.ok().and_then(|text| serde_json::from_str::<Option<LossReport>>(&text).ok()).flatten();
+    if let Some(loss) = loss.filter(|loss| loss.commits > 0) {
+        eprint!("plimsoll: {}", super::takeover::words(&loss, setup.process.host.clock.wall().0));
     }
 }
 
