@@ -9,6 +9,7 @@ mod demo; // what the project does, narrated
 mod dependencies; // what may be depended on, without other tools
 mod licences; // the licence policy, without other tools
 mod lint; // format, lints, policy
+mod model; // every order of events of the protocol
 mod process; // running programs
 mod sim; // the engine on simulated hosts
 mod suites; // foreign test suites
@@ -39,6 +40,8 @@ enum Command {
     Demo(demo::Demo),
     /// Checks format, lints, licences and dependencies.
     Lint(lint::Lint),
+    /// Looks at every order of events of the commit protocol in small worlds, and shows what each step of it is for.
+    Model(model::Model),
     /// Runs the engine on simulated hosts from seeds, and checks every promise.
     Sim(sim::Sim),
     /// Runs every test: the workspace's own, then other programs that load the extension.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Crash(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Lint(command) => command.run(),
+        Command::Model(command) => command.run(),
         Command::Sim(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Tools(command) => command.run(),

@@ -56,17 +56,19 @@ impl FenceInfo {
 
 /// The fenced or dead writer that is asked about.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Late {
-    pub(crate) epoch: Epoch,
+pub struct Late {
+    /// Its epoch.
+    pub epoch: Epoch,
     /// The history is known to hold its commits up to here.
-    pub(crate) floor: Lsn,
+    pub floor: Lsn,
     /// Whether its fence or any sync of its was in the history.
-    pub(crate) in_history: bool,
+    pub in_history: bool,
 }
 
 /// Pure: up to which commit the history holds a writer's commits, given what the first writer after it inherited,
 /// and whether that is all.
-pub(crate) fn survivors(late: &Late, inherited: Option<&Inherited>) -> (Lsn, bool) {
+#[must_use]
+pub fn survivors(late: &Late, inherited: Option<&Inherited>) -> (Lsn, bool) {
     let Some(inherited) = inherited else { return (late.floor, false) };
     match inherited.stamp {
         None => (late.floor, inherited.txid.is_zero()),

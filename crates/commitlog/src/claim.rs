@@ -43,14 +43,16 @@ pub(crate) fn may_take(standing: &Standing, asker: &Asker, now: WallMs) -> Take 
 
 /// A fence of ours that the store has accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Placed {
-    pub(crate) txid: Txid,
-    pub(crate) stamp: Stamp,
+pub struct Placed {
+    /// Its TXID.
+    pub txid: Txid,
+    /// Its stamp.
+    pub stamp: Stamp,
 }
 
 /// What a newly taken epoch does next, given the newest sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     /// There is nothing to fence: the first sync will be the fence.
     Begin,
     /// Our fence is the newest sync: the volume is ours.
@@ -61,7 +63,9 @@ pub(crate) enum Step {
     Fence(Txid, Stamp),
 }
 
-pub(crate) fn next_step(head: Option<&Head>, writer: WriterId, epoch: Epoch, placed: Option<Placed>) -> Step {
+/// Pure: see [`Step`].
+#[must_use]
+pub fn next_step(head: Option<&Head>, writer: WriterId, epoch: Epoch, placed: Option<Placed>) -> Step {
     let Some(head) = head else { return Step::Begin };
     match head.stamp {
         Some(stamp) if stamp.epoch > epoch => Step::GiveUp(stamp.epoch),

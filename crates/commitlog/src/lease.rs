@@ -326,9 +326,13 @@ impl Lease {
         Ok(holds((epoch, txid), newest.0, head))
     }
 
+    /// A look that showed no newer epoch. Before the first sync it renews nothing: there was nothing to fence, so an
+    /// *older* writer may have begun the history, merged it and had the name deleted that we are about to create.
     fn looked(&self, sent: Mono) {
         let mut state = self.state();
-        state.looked = state.looked.max(sent);
+        if state.head.is_some() {
+            state.looked = state.looked.max(sent);
+        }
     }
 
     /// Ends the lease and finds out what the history holds, as far as the store answers. `taken`: the name of the

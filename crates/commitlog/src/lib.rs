@@ -19,6 +19,7 @@ mod lease; // being the writer
 pub mod lineage; // pure: which level-0 objects are history, which are strays
 mod pin; // states that stay restorable
 mod record; // the JSON objects
+pub mod rules; // pure: what the protocol decides, for models of it
 mod standing; // who holds the volume
 mod succession; // whether anybody else had it since
 mod sweep; // removing garbage beside those who pin

@@ -9,7 +9,7 @@ use crate::Head;
 
 /// Whose object has the name that we wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Whose {
+pub enum Whose {
     /// From an earlier request of ours whose answer was lost.
     Ours,
     /// Somebody else's, with its stamp if it has one.
@@ -19,7 +19,8 @@ pub(crate) enum Whose {
 }
 
 /// Compares the object that is there with the one we sent.
-pub(crate) fn whose(found: Option<&Head>, stamp: Stamp, checksum: u64) -> Whose {
+#[must_use]
+pub fn whose(found: Option<&Head>, stamp: Stamp, checksum: u64) -> Whose {
     match found {
         None => Whose::Gone,
         Some(found) if found.stamp == Some(stamp) && found.checksum == checksum => Whose::Ours,
@@ -29,12 +30,14 @@ pub(crate) fn whose(found: Option<&Head>, stamp: Stamp, checksum: u64) -> Whose 
 
 /// Whether an answer came so late after the last look that the object may be a stray: our name may
 /// have been used, merged and deleted by somebody else while we slept.
-pub(crate) fn is_late(looked: Mono, answered: Mono, fresh_for: Duration) -> bool {
+#[must_use]
+pub fn is_late(looked: Mono, answered: Mono, fresh_for: Duration) -> bool {
     answered.since(looked) > fresh_for
 }
 
 /// Whether an object of ours that was answered late is the history after all, by a look after the answer.
-pub(crate) fn holds(ours: (Epoch, Txid), newest_epoch: Epoch, newest_txid: Option<Txid>) -> bool {
+#[must_use]
+pub fn holds(ours: (Epoch, Txid), newest_epoch: Epoch, newest_txid: Option<Txid>) -> bool {
     newest_epoch <= ours.0 && newest_txid == Some(ours.1)
 }
 

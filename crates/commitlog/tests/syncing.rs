@@ -297,3 +297,23 @@ fn a_sign_of_life_says_what_it_was_given() {
         assert!(String::from_utf8(text.to_vec()).unwrap().contains(r#""closed":true"#));
     });
 }
+
+/// A sign of life once renewed what a late answer is measured by also before the first sync. But a volume without any
+/// sync cannot be fenced: an older writer had begun its history, merged it and given up the name of the first sync.
+#[test]
+fn signs_of_life_before_the_first_sync_do_not_make_a_late_one_durable() {
+    World::run(|world| async move {
+        let old = world.open(ask(1)).await.unwrap();
+        let new = world.open(takeover(2)).await.unwrap();
+        for lsn in 1..4 {
+            durable(&old, 1, lsn).await;
+        }
+        let end = world.clock.now() + R + R;
+        while world.clock.now() < end {
+            world.clock.sleep(R / 10).await;
+            assert_eq!(new.heartbeat(&StatusReport::default()).await.unwrap(), Beat::Holding);
+        }
+        world.memory.delete(&[key(1), key(2)]).await.unwrap();
+        fenced(new.create_next(sync(&new, 2, 1)).await.unwrap());
+    });
+}

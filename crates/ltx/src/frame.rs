@@ -184,13 +184,18 @@ pub(crate) fn decompress_frame(
             return Err(bad("has a damaged block"));
         }
         let (before, room) = out.split_at_mut(filled);
-        filled += if stored {
+        let got = if stored {
             room.get_mut(..block.len()).ok_or_else(|| bad("holds more than a page"))?.copy_from_slice(block);
             block.len()
         } else {
             let dictionary: &[u8] = if flags & lz4::INDEPENDENT != 0 { &[] } else { before };
             decompress_into_with_dict(block, room, dictionary).map_err(|cause| bad("is damaged").caused_by(cause))?
         };
+        if got == 0 {
+            // No compressor writes one, and there could be no end of them.
+            return Err(bad("has an empty block"));
+        }
+        filled += got;
     }
     if filled != out.len() {
         return Err(bad(&format!("holds {filled} bytes, not {}", out.len())));

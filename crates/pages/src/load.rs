@@ -149,7 +149,23 @@ pub async fn index(prover: &Prover, file: Listed, reading: Reading<'_>) -> Resul
         return unproved(prover, &key, file).await;
     }
     let proved = prover.prove(&file.id, Some(file.size), reading.sidecars).await?.ok_or_else(|| gone(&key))?;
+    if !is_listed(&file, &proved) {
+        return Err(gone(&key));
+    }
     described(prover, file.id, &proved, reading.cache)
+}
+
+/// Whether what a name stands for is still what a listing showed. When the newest sync is listed, it may be old
+/// already: as soon as there is a newer one it can be merged and collected, and a late request of a dead writer may
+/// take its name before it is read. Such a stray is younger, by the retention of level 0 at least. That of a large
+/// object is told from it by its size only.
+fn is_listed(file: &Listed, proved: &Proved) -> bool {
+    /// Some stores tell the time of an object to the second when it is read, and to the millisecond in listings.
+    const SAME_MS: u64 = 1000;
+    // Merges of one range have one content, whoever made them; of those that nobody listed nothing is known.
+    let replaceable = file.id.level == 0 && file.modified != WallMs(0);
+    let younger = proved.modified.is_some_and(|modified| modified.0 > file.modified.0.saturating_add(SAME_MS));
+    !replaceable || (proved.size == file.size && !younger)
 }
 
 /// Reads the index of an object from its end. Nothing vouches for it, nor for the pages that it leads to.
@@ -231,7 +247,7 @@ fn keep_all(bytes: &[u8], proved: &Proved, cache: &Cache) -> Result<()> {
 /// The bytes of a frame in a part of an object that begins at `start`; empty if they are not in it.
 pub(crate) fn frame(part: &[u8], start: u64, offset: u64, len: u64) -> &[u8] {
     let from = offset.checked_sub(start).and_then(|from| usize::try_from(from).ok());
-    let to = (offset + len).checked_sub(start).and_then(|to| usize::try_from(to).ok());
+    let to = offset.checked_add(len).and_then(|end| end.checked_sub(start)).and_then(|to| usize::try_from(to).ok());
     from.zip(to).and_then(|(from, to)| part.get(from..to)).unwrap_or_default()
 }
 
@@ -269,4 +285,72 @@ fn gone(key: &str) -> Error {
     Error::new(ErrorKind::NotFound, "reading the index of")
         .object(key.to_owned())
         .why("the object was merged and collected since it was listed")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Mutex, time::Duration};
+
+    use futures::{FutureExt as _, future::BoxFuture};
+    use plimsoll_host::{Clock, Mono};
+    use plimsoll_ltx::{Encoder, Frames};
+    use plimsoll_model::{Epoch, PageNo, Stamp, WriterId};
+    use plimsoll_store::MemoryStore;
+
+    use super::*;
+
+    struct Hands(Mutex<u64>);
+
+    impl Clock for Hands {
+        fn now(&self) -> Mono {
+            Mono(Duration::from_millis(self.wall().0))
+        }
+        fn wall(&self) -> WallMs {
+            WallMs(*self.0.lock().unwrap())
+        }
+        fn sleep_until(&self, _: Mono) -> BoxFuture<'static, ()> {
+            futures::future::pending().boxed()
+        }
+    }
+
+    fn sync(epoch: u32) -> Vec<u8> {
+        let stamp = Stamp { writer: WriterId(1), epoch: Epoch(epoch), lsn: Lsn(1) };
+        let header = Header {
+            page_size: PageSize::new(512).unwrap(),
+            commit: PageCount(1),
+            min: Txid(1),
+            max: Txid(1),
+            timestamp: WallMs(5),
+            stamp: Some(stamp),
+            link: 0,
+        };
+        let mut bytes = Vec::new();
+        let mut encoder = Encoder::new(&mut bytes, header, Frames::Block).unwrap();
+        encoder.page(PageNo::FIRST, &[7; 512]).unwrap();
+        encoder.finish().unwrap();
+        bytes
+    }
+
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        future.now_or_never().expect("memory answers at once")
+    }
+
+    /// Between a listing and the reading of what it names, the name of an old sync can become free and be taken by a
+    /// late request of a dead writer. Readers once took such a stray for the history.
+    #[test]
+    fn what_took_the_name_of_a_listed_sync_is_not_taken_for_it() {
+        let clock = Arc::new(Hands(Mutex::new(1_000_000)));
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::private(Arc::clone(&clock) as Arc<dyn Clock>));
+        let key = Layout::Other.key(&FileId::sync(Txid(1)));
+        now(store.create(&key, sync(2).into())).unwrap();
+        let file = now(list_level(&store, Layout::Other, 0)).unwrap()[0];
+        let prover = Prover::new(Arc::clone(&store), plimsoll_host::os::host().unwrap(), None);
+        let reading = || Reading { sidecars: true, unproved: false, cache: None };
+        let read = || now(index(&prover, file, reading())).map(|index| index.lsn);
+        assert_eq!(read().unwrap(), Some(Lsn(1)));
+        *clock.0.lock().unwrap() += 300_000;
+        now(store.delete(std::slice::from_ref(&key))).unwrap();
+        now(store.create(&key, sync(1).into())).unwrap();
+        assert_eq!(read().unwrap_err().kind(), ErrorKind::NotFound);
+    }
 }

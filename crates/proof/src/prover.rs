@@ -4,7 +4,7 @@ use std::{collections::HashSet, fmt, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use futures::{future::try_join, lock::Mutex};
-use plimsoll_host::{Host, run_blocking};
+use plimsoll_host::{Host, WallMs, run_blocking};
 use plimsoll_ltx::{
     FileId, Header, IndexEntry, Layout,
     decode::{Decoded, verify_whole},
@@ -33,6 +33,8 @@ pub struct Proved {
     pub entries: Vec<IndexEntry>,
     /// All of it, if it is small.
     pub bytes: Option<Bytes>,
+    /// When it was made, by the store's clock, if the answer says so: that of a small object of known size does.
+    pub modified: Option<WallMs>,
 }
 
 /// See the [crate](crate). Cheap to clone; clones share what they know, and read one large object at a time.
@@ -89,7 +91,8 @@ impl Prover {
         let (store, key) = (self.store(), self.layout().key(id));
         if size.is_some_and(|size| size <= WHOLE_BYTES_MAX) {
             let Some(found) = store.get(&key).await? else { return Ok(None) };
-            return self.whole(id, found.bytes).map(Some);
+            let proved = self.whole(id, found.bytes)?;
+            return Ok(Some(Proved { modified: Some(found.modified), ..proved }));
         }
         if size.is_none() {
             let Some(tail) = store.get_tail(&key, WHOLE_BYTES_MAX).await? else { return Ok(None) };
@@ -161,7 +164,7 @@ impl Prover {
         let decoded = verify_whole(&bytes).map_err(|error| error.object(self.object(id)))?;
         self.name_fits(id, &decoded)?;
         let Decoded { header, checksum, size, index } = decoded;
-        Ok(Proved { header, checksum, size, entries: index, bytes: Some(bytes) })
+        Ok(Proved { header, checksum, size, entries: index, bytes: Some(bytes), modified: None })
     }
 
     fn name_fits(&self, id: &FileId, Decoded { header, .. }: &Decoded) -> Result<()> {
@@ -184,6 +187,6 @@ impl fmt::Debug for Prover {
 impl From<Sidecar> for Proved {
     fn from(sidecar: Sidecar) -> Self {
         let Sidecar { header, file_bytes, file_checksum, entries } = sidecar;
-        Proved { header, checksum: file_checksum, size: file_bytes, entries, bytes: None }
+        Proved { header, checksum: file_checksum, size: file_bytes, entries, bytes: None, modified: None }
     }
 }

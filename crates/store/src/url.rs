@@ -13,6 +13,9 @@ use url::{Host, Url, form_urlencoded};
 const ESCAPED: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}');
 
+/// What would end the value of a parameter, or mean another character in it.
+const ESCAPED_VALUE: &AsciiSet = &ESCAPED.add(b'&').add(b'+');
+
 const KNOWN: &str = "use s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///directory, \
                      memory:///name or a path";
 
@@ -256,7 +259,7 @@ impl VolumeUrl {
         let mut text = format!("{}://{}/{path}", self.scheme.name(), self.bucket);
         if let Some(endpoint) = &self.endpoint {
             text.push_str("?endpoint=");
-            text.push_str(endpoint);
+            text.extend(utf8_percent_encode(endpoint, ESCAPED_VALUE));
         }
         text
     }
@@ -410,6 +413,16 @@ mod tests {
         assert!(url.below("../x").is_err());
         let elsewhere = url.at(Some("https://other")).unwrap();
         assert_eq!(elsewhere.canonical(), "s3://b/p?endpoint=https://other");
+    }
+
+    #[test]
+    fn an_endpoint_is_the_same_when_its_url_is_read_again() {
+        for endpoint in ["http://h/a&b=c", "http://h/a+b", "http://h/a%26b", "http://h/a%2520b", "http://h/x;y=z"] {
+            let url = VolumeUrl::parse("s3://b/p").unwrap().at(Some(endpoint)).unwrap();
+            let again = VolumeUrl::parse(&url.canonical()).unwrap();
+            assert_eq!((again.endpoint(), again.params.len()), (url.endpoint(), 0), "{endpoint}");
+            assert_eq!(again.canonical(), url.canonical());
+        }
     }
 
     #[test]

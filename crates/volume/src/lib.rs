@@ -8,6 +8,7 @@
 //! Not here: what the pages mean, how an application speaks, where settings come from.
 
 mod accounts; // levels, load and cadences under one lock
+mod ancestry; // which syncs the newest one links back to
 mod checkpoint; // states that stay restorable
 mod compactor; // merging and collecting while the volume is held
 mod config; // what a volume is opened with
@@ -27,6 +28,7 @@ mod release; // for another host, and from one
 mod remove; // removing a volume
 mod replay; // pure: what becomes of a journal's tail
 mod restore; // back to an earlier state, as a new commit
+pub mod rules; // pure: what is decided about a journal, for models of it
 mod session; // tokens waited for, and lag
 mod shared; // the state behind every handle
 mod snapshot;

@@ -11,6 +11,7 @@ use plimsoll_store::Store;
 
 use crate::{
     Reference, Snapshot, Volume,
+    ancestry::vouch,
     shared::{Shared, Tip},
 };
 
@@ -56,18 +57,25 @@ impl Shared {
     }
 }
 
+/// The objects by which a listing reaches an earlier state, once it is known that they are history.
+async fn earlier(store: &Arc<dyn Store>, layout: Layout, listing: &Listing, txid: Txid) -> Result<Vec<Listed>> {
+    let plan = listing.restore(Target::Txid(txid))?;
+    vouch(store, layout, listing, &plan).await?;
+    Ok(plan)
+}
+
 /// The objects that make up an earlier state, oldest first.
 ///
 /// # Errors
 /// `NotFound`: the state cannot be reproduced. Otherwise as the store says.
 pub async fn objects(store: &Arc<dyn Store>, layout: Layout, reference: &Reference) -> Result<Vec<Listed>> {
     match reference {
-        Reference::Txid(txid) => list(store, layout).await?.restore(Target::Txid(*txid)),
+        Reference::Txid(txid) => earlier(store, layout, &list(store, layout).await?, *txid).await,
         Reference::Time(time) => {
             for _ in 0..LISTINGS_MAX {
                 let listing = list(store, layout).await?;
                 if let Some(txid) = newest_until(store, layout, &listing, *time).await? {
-                    return listing.restore(Target::Txid(txid));
+                    return earlier(store, layout, &listing, txid).await;
                 }
             }
             Err(Error::new(ErrorKind::Unavailable, LOOKING)

@@ -14,35 +14,35 @@ pub(crate) fn marked_epoch(replay: &Replay) -> Option<Epoch> {
 
 /// What the newest sync says, and what the journal holds.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Found {
+pub struct Found {
     /// The journal's identity.
-    pub(crate) writer: WriterId,
+    pub writer: WriterId,
     /// Whether the journal is of the volume that is at the URL now.
-    pub(crate) same_volume: bool,
+    pub same_volume: bool,
     /// Whether anything was ever synced.
-    pub(crate) synced: bool,
+    pub synced: bool,
     /// Stamp of the newest sync before ours.
-    pub(crate) head: Option<Stamp>,
+    pub head: Option<Stamp>,
     /// The last epoch under which the journal was written.
-    pub(crate) epoch: Option<Epoch>,
+    pub epoch: Option<Epoch>,
     /// First and last commit that the journal still has.
-    pub(crate) commits: Option<(Lsn, Lsn)>,
+    pub commits: Option<(Lsn, Lsn)>,
     /// What later epochs say of it, if there are any.
-    pub(crate) later: Option<Later>,
+    pub later: Option<Later>,
 }
 
 /// What the epochs say that came after the journal was last written.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Later {
+pub struct Later {
     /// The last of the journal's commits that the first of them found in the history.
-    pub(crate) held: Lsn,
+    pub held: Lsn,
     /// All of them were processes of this host that died before they had looked at the journal.
-    pub(crate) alone: bool,
+    pub alone: bool,
 }
 
 /// What to do with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub enum Fate {
     /// It continues the history: commits after this one are replayed.
     Replay(Lsn),
     /// The history holds all of it.
@@ -51,7 +51,9 @@ pub(crate) enum Fate {
     Strand,
 }
 
-pub(crate) fn fate(found: Found) -> Fate {
+/// Pure: what the newest sync and the journal together mean.
+#[must_use]
+pub fn fate(found: Found) -> Fate {
     let Some((first, last)) = found.commits else { return Fate::Finished };
     if !found.same_volume {
         return Fate::Strand;

@@ -13,7 +13,7 @@ use plimsoll_durability::{
     SyncReason, Terminal,
 };
 use plimsoll_host::{
-    WallMs,
+    Mono, WallMs,
     crash::{self, Point},
     run_blocking,
 };
@@ -43,6 +43,8 @@ const LEARNED_PAGES_MAX: usize = 16 << 10;
 pub(crate) struct Attempt {
     sync: Sync,
     header: Header,
+    /// When it was encoded: there was no newer sync then.
+    made: Mono,
     index: Vec<IndexEntry>,
     size: u64,
     places: Vec<(PageNo, Place)>,
@@ -200,7 +202,8 @@ fn encode(shared: &Shared, writer: &Writer, cut: Cut) -> Result<Attempt> {
         page_size: cut.page_size,
         body: Body { pieces, timestamp: Some(timestamp) },
     };
-    Ok(Attempt { sync, header, index: finished.index, size: finished.size, places: cut.places })
+    let made = host.clock.now();
+    Ok(Attempt { sync, header, made, index: finished.index, size: finished.size, places: cut.places })
 }
 
 /// The sync is in the history: the view first, since the volume may be let go as soon as nothing is pending, then
@@ -222,7 +225,8 @@ async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>
         ours.then(|| {
             let view = Arc::new(state.view.after(&object, stamp.lsn, page_count, page_size, &placed));
             shared.set_view(&mut state, Arc::clone(&view));
-            state.looked = Some(host.clock.now());
+            // Not now: whoever took the volume while this host slept may have merged and collected what follows.
+            state.looked = state.looked.max(Some(attempt.made));
             (view, state.uuid)
         })
     };

@@ -124,3 +124,19 @@ fn a_flipped_bit_in_an_lz4_frame_is_reported_by_the_checksums_in_it() {
         }
     }
 }
+
+/// Such a frame once had no end: each of its blocks is sound and adds nothing.
+#[test]
+fn a_frame_of_empty_blocks_is_refused() {
+    let data = text_page(7, 512);
+    let sound = frame(FrameInfo::new(), 7, &data, 0);
+    // Head of the page, magic, descriptor of three bytes.
+    let blocks = 6 + 4 + 3;
+    for empty in [&[0, 0, 0, 0x80][..], &[1, 0, 0, 0, 0]] {
+        let mut frame = sound[..blocks].to_vec();
+        frame.extend_from_slice(empty);
+        frame.extend_from_slice(&sound[blocks..]);
+        let error = decode::decode_frame(&frame, page_no(7), size(512), &mut [0; 512]).unwrap_err();
+        assert_eq!(error.kind(), plimsoll_model::ErrorKind::Corrupt, "{error}");
+    }
+}

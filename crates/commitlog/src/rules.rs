@@ -1,0 +1,7 @@
+//! The pure decisions of the protocol, for a model of it that takes the very same ones.
+
+pub use crate::{
+    aftermath::{Late, survivors},
+    claim::{Placed, Step, next_step},
+    verdict::{Whose, holds, is_late, whose},
+};

@@ -1,0 +1,127 @@
+//! Breadth first through all states. Only fingerprints of states are kept, and for each the one that led to it, so that
+//! the way to a state can be walked again.
+//!
+//! Our own, because it is a page: the usual checkers bring a web server and a thread pool, and find the shortest way
+//! only on one thread.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    thread,
+};
+
+use rustc_hash::FxBuildHasher;
+
+use crate::world::{Action, Protocol, World};
+
+/// States that a thread takes on at a time.
+const CHUNK: usize = 512;
+
+/// What can happen that shows whether a world is worth looking at.
+pub(crate) type Event = fn(&World) -> bool;
+
+/// What was seen.
+pub(crate) struct Explored {
+    pub(crate) states: usize,
+    pub(crate) transitions: usize,
+    pub(crate) depth: usize,
+    /// Which of the events happened.
+    pub(crate) happened: Vec<bool>,
+    /// The way to the first state with a broken promise: each state with what happens in it.
+    pub(crate) broken: Option<Vec<(World, Option<Action>)>>,
+}
+
+/// The states that led to others, by fingerprint.
+type Parents = HashMap<u64, u64, FxBuildHasher>;
+
+/// A state that was reached from another.
+struct Reached {
+    parent: u64,
+    fingerprint: u64,
+    world: World,
+}
+
+pub(crate) fn explore(protocol: &Protocol, threads: usize, events: &[Event]) -> Explored {
+    let first = protocol.first();
+    let mut parents = Parents::default();
+    parents.insert(fingerprint(&first), 0);
+    let mut found = Explored { states: 1, transitions: 0, depth: 0, happened: vec![false; events.len()], broken: None };
+    let mut frontier = vec![first];
+    while !frontier.is_empty() {
+        let mut next = Vec::new();
+        for part in frontier.chunks(CHUNK * threads.max(1)) {
+            for Reached { parent, fingerprint, world } in successors(protocol, part, threads) {
+                found.transitions += 1;
+                let Entry::Vacant(place) = parents.entry(fingerprint) else { continue };
+                place.insert(parent);
+                for (happened, event) in found.happened.iter_mut().zip(events) {
+                    *happened = *happened || event(&world);
+                }
+                if world.broken.is_some() {
+                    found.states = parents.len();
+                    found.broken = Some(walk(protocol, &parents, fingerprint));
+                    return found;
+                }
+                next.push(world);
+            }
+        }
+        found.depth += usize::from(!next.is_empty());
+        frontier = next;
+    }
+    found.states = parents.len();
+    found
+}
+
+/// What can be reached from some states, in an order that does not depend on the number of threads.
+fn successors(protocol: &Protocol, part: &[World], threads: usize) -> Vec<Reached> {
+    if part.len() <= CHUNK || threads < 2 {
+        return of_each(protocol, part);
+    }
+    thread::scope(|scope| {
+        let parts: Vec<_> = part.chunks(CHUNK).map(|chunk| scope.spawn(|| of_each(protocol, chunk))).collect();
+        parts.into_iter().flat_map(|part| part.join().expect("BUG: a panic in a model")).collect()
+    })
+}
+
+fn of_each(protocol: &Protocol, worlds: &[World]) -> Vec<Reached> {
+    let mut reached = Vec::with_capacity(worlds.len() * 4);
+    let mut actions = Vec::new();
+    for world in worlds {
+        let parent = fingerprint(world);
+        protocol.actions(world, &mut actions);
+        for action in actions.drain(..) {
+            if let Some(world) = protocol.after(world, action) {
+                reached.push(Reached { parent, fingerprint: fingerprint(&world), world });
+            }
+        }
+    }
+    reached
+}
+
+fn fingerprint(world: &World) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    world.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// From the first state to one that is known by its fingerprint.
+fn walk(protocol: &Protocol, parents: &Parents, to: u64) -> Vec<(World, Option<Action>)> {
+    let mut way = vec![to];
+    while let Some(parent) = way.last().and_then(|last| parents.get(last)).filter(|parent| **parent != 0) {
+        way.push(*parent);
+    }
+    let mut path = Vec::new();
+    let mut world = protocol.first();
+    for target in way.iter().rev().skip(1) {
+        let mut actions = Vec::new();
+        protocol.actions(&world, &mut actions);
+        let step = actions.into_iter().find_map(|action| {
+            let after = protocol.after(&world, action.clone())?;
+            (fingerprint(&after) == *target).then_some((action, after))
+        });
+        let Some((action, after)) = step else { break };
+        path.push((std::mem::replace(&mut world, after), Some(action)));
+    }
+    path.push((world, None));
+    path
+}
