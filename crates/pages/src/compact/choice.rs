@@ -153,6 +153,16 @@ mod tests {
     }
 
     #[test]
+    fn a_level_without_anything_begins_behind_the_snapshot_that_a_fork_started_with() {
+        let files = listing(vec![file(9, 1, 7, 0), file(0, 8, 8, 0), file(0, 9, 9, 0)]);
+        let (id, inputs) = merge_inputs(&files, 1).unwrap();
+        assert_eq!((id.level, id.min, id.max, inputs.len()), (1, Txid(8), Txid(9), 2));
+        let gap = listing(vec![file(9, 1, 6, 0), file(0, 8, 8, 0)]);
+        assert!(merge_inputs(&gap, 1).is_none());
+        assert!(merge_inputs(&listing(vec![file(9, 1, 7, 0)]), 1).is_none());
+    }
+
+    #[test]
     fn a_sync_goes_once_it_is_merged_and_old_but_never_the_newest() {
         let files = listing(vec![
             file(1, 1, 3, 900),
