@@ -32,6 +32,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// Those whose counterexample lies in a world of seconds. The others need a larger one, and are left out by name.
+    /// Those whose counterexample lies in a world of seconds. The look and the retention take a minute; the others need
+    /// larger worlds, and are left out by name.
     pub const QUICK: [Step; 3] = [Step::Fence, Step::GiveUp, Step::Compare];
 }

@@ -1,10 +1,11 @@
-//! Which syncs the newest one links back to. Others may be strays: a late request of a dead writer can take the name of
-//! a sync that was merged and collected. Whoever reads the newest state never sees one, since a merge covers it.
+//! Whether syncs link to those before them. Where one does not, what is before it is a stray: a late request of a dead
+//! writer can take the name of a sync that was merged and collected. Whoever reads the newest state never sees one,
+//! since a merge covers it.
 
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use plimsoll_commitlog::lineage::{Link, trusted_from};
+use plimsoll_commitlog::lineage::Link;
 use plimsoll_ltx::{FileId, HEADER_BYTES, Header, Layout};
 use plimsoll_model::{Error, ErrorKind, Result};
 use plimsoll_pages::{Listed, Listing};
@@ -16,22 +17,24 @@ const WHOLE_BYTES_MAX: u64 = 64 << 10;
 const PARALLEL: usize = 16;
 const DOING: &str = "looking for an earlier state of";
 
-/// Checks that the syncs by which a plan reaches an earlier state are history. Costs a small read, or two, for each sync
-/// from there on that is not collected yet; nothing if the plan is made of merges.
+/// Checks that the syncs by which a plan reaches an earlier state are what later ones were put on, as far as those are
+/// there: what a checkpoint keeps may have lost its successors. Costs a small read, or two, for each sync from there on
+/// that is not collected yet; nothing if the plan is made of merges.
 ///
 /// # Errors
-/// `NotFound`: one of them is not linked to, or is gone meanwhile. Otherwise as the store says.
+/// `NotFound`: a later one was put on something else, or is gone meanwhile. Otherwise as the store says.
 pub(crate) async fn vouch(store: &Arc<dyn Store>, layout: Layout, listing: &Listing, plan: &[Listed]) -> Result<()> {
     let Some(first) = plan.iter().find(|file| file.id.level == 0).map(|file| file.id) else { return Ok(()) };
     let later: Vec<FileId> = listing.level(0).map(|file| file.id).filter(|id| id.max >= first.max).collect();
     let links: Vec<Link> =
         stream::iter(later).map(|id| link(store, layout, id)).buffered(PARALLEL).try_collect().await?;
-    if trusted_from(&links).is_some_and(|from| from <= first.max) {
+    let mut pairs = links.windows(2).take_while(|pair| pair[0].txid == pair[1].txid.prev());
+    if pairs.all(|pair| pair[1].link.is_none_or(|link| link == pair[0].checksum)) {
         return Ok(());
     }
     Err(Error::new(ErrorKind::NotFound, DOING)
         .object(format!("{}/{}", store.url(), layout.key(&first)))
-        .why("the newest sync does not link back to it, so it may not be what was there before syncs were merged")
+        .why("later syncs were put on something else: it is not what was there before syncs were merged")
         .hint("choose a later state, or a checkpoint"))
 }
 
