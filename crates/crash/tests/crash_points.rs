@@ -15,7 +15,7 @@ use plimsoll_host::crash::Point;
 use support::{PATIENCE, SEED, Volume, Worker, copy, first_words, kill, listen, listen_to};
 
 /// Longer than any point takes to be reached on a busy machine.
-const REACHED: Duration = Duration::from_secs(150);
+const REACHED: Duration = Duration::from_secs(300);
 
 /// What leads to a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,23 +113,28 @@ impl Scene {
         self.die(child);
     }
 
+    /// With commits in it that no sync has, on top of some that one has.
     fn leave_a_journal(&mut self) {
-        // With something in it that no sync has.
-        let settings = [("SYNC_INTERVAL_MS", "600"), SETTINGS[0], SETTINGS[1]];
-        let child = self.volume.start(&Worker { settings: &settings, ..worker("one", 1) });
-        let durable = |said: &Said| matches!(said, Said::Status(status) if status.durable > 0 && status.commits > 0);
-        listen(&child, &mut self.ledger, 1, PATIENCE, durable).unwrap();
-        kill(child, &mut self.ledger, 1);
-        self.generation = 2;
+        let arguments = ["--transactions=30"];
+        let child = self.volume.start(&Worker { arguments: &arguments, ..worker("one", 1) });
+        let closed = |said: &Said| matches!(said, Said::Closed(_));
+        listen(&child, &mut self.ledger, 1, PATIENCE, closed).unwrap();
+        let settings = [("SYNC_INTERVAL_MS", "600000"), ("SYNC_BACKLOG_BYTES", "0"), ("MAX_LOSS_WINDOW_MS", "900000")];
+        let arguments = ["--synchronous=FULL"];
+        let child = self.volume.start(&Worker { settings: &settings, arguments: &arguments, ..worker("one", 2) });
+        listen_to(&child, &mut self.ledger, 2, 45);
+        kill(child, &mut self.ledger, 2);
+        self.generation = 3;
     }
 
     fn take_over(&mut self) {
-        let child = self.volume.start(&Worker { takeover: true, ..worker("two", 2) });
+        let generation = self.generation;
+        let child = self.volume.start(&Worker { takeover: true, ..worker("two", generation) });
         let found = first_words(&child).unwrap();
         self.ledger.check(&found, Loss::Host).unwrap();
-        listen_to(&child, &mut self.ledger, 2, found.n + 20);
-        self.close(&child, 2);
-        self.generation = 3;
+        listen_to(&child, &mut self.ledger, generation, found.n + 20);
+        self.close(&child, generation);
+        self.generation += 1;
     }
 
     fn close(&mut self, child: &Child, generation: u64) {

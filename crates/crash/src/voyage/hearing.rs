@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Longest that opening, one transaction, or closing may take before it counts as hanging.
-pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 
 impl Voyage<'_> {
     pub(super) fn hear(&mut self, said: &Said) -> Result<(), String> {
