@@ -10,6 +10,7 @@ mod dependencies; // what may be depended on, without other tools
 mod licences; // the licence policy, without other tools
 mod lint; // format, lints, policy
 mod model; // every order of events of the protocol
+mod mutate; // the engine with a step left out
 mod process; // running programs
 mod sim; // the engine on simulated hosts
 mod suites; // foreign test suites
@@ -42,6 +43,8 @@ enum Command {
     Lint(lint::Lint),
     /// Looks at every order of events of the commit protocol in small worlds, and shows what each step of it is for.
     Model(model::Model),
+    /// Leaves one step of the engine out after the other, and checks that the simulation notices.
+    Mutate(mutate::Mutate),
     /// Runs the engine on simulated hosts from seeds, and checks every promise.
     Sim(sim::Sim),
     /// Runs every test: the workspace's own, then other programs that load the extension.
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Lint(command) => command.run(),
         Command::Model(command) => command.run(),
+        Command::Mutate(command) => command.run(),
         Command::Sim(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Tools(command) => command.run(),

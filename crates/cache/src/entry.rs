@@ -1,6 +1,9 @@
 //! One page in the map.
 
-use plimsoll_model::{PageNo, Txid};
+use plimsoll_model::{
+    PageNo, Txid,
+    step::{Step, taken},
+};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Bytes of an entry in the map file.
@@ -37,6 +40,7 @@ impl Entry {
     pub(crate) fn serves(&self, want: &Want) -> bool {
         self.is_present()
             && match want.hash {
+                _ if !taken(Step::CacheWant) => true,
                 Some(hash) => hash == self.hash,
                 // Between its last change and the view the content is the same in every state.
                 None => want.changed <= self.as_of && self.as_of <= want.view,

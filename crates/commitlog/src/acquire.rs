@@ -5,13 +5,15 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use plimsoll_host::crash::{self, Point};
 use plimsoll_ltx::FileId;
-use plimsoll_model::{Epoch, Error, ErrorKind, PageSize, Result, Stamp, WriterId};
+use plimsoll_model::{
+    Epoch, Error, ErrorKind, PageSize, Result, Stamp, WriterId,
+    step::{self, taken},
+};
 use plimsoll_store::Body;
 
 use crate::{
     Context, EpochRecord, Head, Inherited, Kind, Lease, Standing, VolumeRecord,
     claim::{Asker, Placed, Step, Take, may_take, next_step},
-    context::step,
     create::{create_ltx, create_record, insist},
     key::{epoch_key, volume_key},
     lease::Holder,
@@ -147,7 +149,7 @@ async fn fence(
     for _ in 0..FENCES_MAX {
         let tail = tail(context, Levels::Newest).await?;
         let step = match next_step(tail.head.as_ref(), ask.writer, epoch, placed.map(|(placed, _)| placed)) {
-            Step::GiveUp(_) if !step!(context, give_up) => {
+            Step::GiveUp(_) if !taken(step::Step::GiveUp) => {
                 next_step(tail.head.as_ref(), ask.writer, Epoch(u32::MAX), None)
             }
             step => step,
@@ -162,7 +164,7 @@ async fn fence(
             (Some(head), Step::Fence(txid, stamp)) => (head, txid, Stamp { epoch, ..stamp }),
         };
         let inherited = Inherited { txid: head.txid, stamp: head.stamp };
-        if !step!(context, fence) {
+        if !taken(step::Step::Fence) {
             return Ok(Some(Fenced { inherited, head }));
         }
         let body = fence_body(&head, epoch, stamp)?;
@@ -176,7 +178,7 @@ async fn fence(
         }
         // It counts if whoever had this name cannot have been merged and deleted since the listing was sent;
         // otherwise the next listing tells.
-        if step!(context, read_tail_again) && is_late(tail.sent, context.now(), context.fresh_for()) {
+        if taken(step::Step::ReadTailAgain) && is_late(tail.sent, context.now(), context.fresh_for()) {
             placed = Some((Placed { txid, stamp }, inherited));
             continue;
         }

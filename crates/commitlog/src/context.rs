@@ -14,61 +14,14 @@ pub struct Context {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) prover: Prover,
     retention: Duration,
-    #[cfg(feature = "mutate")]
-    steps: Steps,
 }
-
-/// Steps of the protocol that a mutation test can leave out. All are taken by default.
-#[cfg(feature = "mutate")]
-#[derive(Clone, Copy, Debug)]
-pub struct Steps {
-    /// Publish a fence before anything is acknowledged.
-    pub fence: bool,
-    /// Give up when the newest sync is of a newer epoch.
-    pub give_up: bool,
-    /// Read the tail again after a fence that was answered late.
-    pub read_tail_again: bool,
-    /// Look for a newer epoch after a sync that was answered late.
-    pub look: bool,
-    /// Ask whose object it is that has our name.
-    pub compare: bool,
-}
-
-#[cfg(feature = "mutate")]
-impl Default for Steps {
-    fn default() -> Self {
-        Steps { fence: true, give_up: true, read_tail_again: true, look: true, compare: true }
-    }
-}
-
-/// Asks whether a step is to be taken; always, except in a mutation test.
-macro_rules! step {
-    ($context:expr, $step:ident) => {{
-        #[cfg(feature = "mutate")]
-        let taken = $context.steps().$step;
-        #[cfg(not(feature = "mutate"))]
-        let taken = {
-            let _ = &$context;
-            true
-        };
-        taken
-    }};
-}
-pub(crate) use step;
 
 impl Context {
     /// `retention` is how long a level-0 object stays at least, from its creation: the same for
     /// every writer and collector of the volume. The commit protocol rests on it.
     #[must_use]
     pub fn new(host: Host, store: Arc<dyn Store>, retention: Duration) -> Self {
-        Context {
-            prover: Prover::new(Arc::clone(&store), host.clone(), None),
-            host,
-            store,
-            retention,
-            #[cfg(feature = "mutate")]
-            steps: Steps::default(),
-        }
+        Context { prover: Prover::new(Arc::clone(&store), host.clone(), None), host, store, retention }
     }
 
     /// The same, with what is known already of the volume's objects.
@@ -76,19 +29,6 @@ impl Context {
     pub fn with_prover(mut self, prover: Prover) -> Self {
         self.prover = prover;
         self
-    }
-
-    /// The same, taking only some steps of the protocol.
-    #[cfg(feature = "mutate")]
-    #[must_use]
-    pub fn with_steps(mut self, steps: Steps) -> Self {
-        self.steps = steps;
-        self
-    }
-
-    #[cfg(feature = "mutate")]
-    pub(crate) fn steps(&self) -> &Steps {
-        &self.steps
     }
 
     /// The same machine at another volume.

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use plimsoll_ltx::FileId;
-use plimsoll_model::{ErrorKind, Result, Stamp};
+use plimsoll_model::{
+    ErrorKind, Result, Stamp,
+    step::{Step, taken},
+};
 use plimsoll_store::{Body, Created};
 
 use crate::{
     Context,
-    context::step,
     tail::{looks_like, read_head},
     verdict::{Whose, whose},
 };
@@ -29,9 +31,13 @@ pub(crate) async fn create_ltx(
     stamp: Stamp,
     checksum: u64,
 ) -> Result<Whose> {
-    match context.store.create(&context.layout().key(id), body).await? {
+    let answer = context.store.create(&context.layout().key(id), body).await;
+    if !taken(Step::AskAgain) && answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
+        return Ok(Whose::Ours);
+    }
+    match answer? {
         Created::New => Ok(Whose::Ours),
-        Created::Exists if !step!(context, compare) => Ok(Whose::Ours),
+        Created::Exists if !taken(Step::CompareStamp) => Ok(Whose::Ours),
         // A large one is read whole only if it is not the one that we sent.
         Created::Exists if looks_like(context, id, stamp, checksum).await? => Ok(Whose::Ours),
         Created::Exists => Ok(whose(read_head(context, id).await?.as_ref(), stamp, checksum)),

@@ -11,13 +11,15 @@ use plimsoll_host::{
     crash::{self, Point},
 };
 use plimsoll_ltx::FileId;
-use plimsoll_model::{Epoch, Error, ErrorKind, Lsn, PageCount, PageSize, Result, Stamp, Txid, WriterId};
+use plimsoll_model::{
+    Epoch, Error, ErrorKind, Lsn, PageCount, PageSize, Result, Stamp, Txid, WriterId,
+    step::{Step, taken},
+};
 use plimsoll_store::Body;
 
 use crate::{
     Context, FenceInfo, Head, Inherited, LoadRecord, Mark, StatusRecord, Watermarks,
     aftermath::aftermath,
-    context::step,
     create::{create_ltx, insist},
     key::status_key,
     record,
@@ -187,7 +189,7 @@ impl Lease {
             return Ok(Outcome::Fenced(self.fenced(winner, true).await));
         }
         let late = is_late(self.state().looked, answered, self.context.fresh_for());
-        if (whose == Whose::Gone || late) && step!(self.context, look) && !self.look_after(sync.txid).await? {
+        if (whose == Whose::Gone || late) && taken(Step::Look) && !self.look_after(sync.txid).await? {
             return Ok(Outcome::Fenced(self.fenced(None, false).await));
         }
         if whose == Whose::Gone {
@@ -305,7 +307,7 @@ impl Lease {
             format!("TXID {} does not continue the head: the next one is {next}", sync.txid)
         } else if (sync.stamp.writer, sync.stamp.epoch) != (self.holder.writer, self.holder.epoch) {
             format!("its stamp ({}) is not of epoch {}", sync.stamp, self.holder.epoch)
-        } else if state.pending.is_some_and(|pending| pending != wanted) {
+        } else if state.pending.is_some_and(|pending| pending != wanted) && taken(Step::SameBytes) {
             format!("the outcome of another sync with TXID {next} is not known yet")
         } else {
             state.pending = Some(wanted);

@@ -30,8 +30,6 @@ pub use acquire::{Acquire, acquire, overtaken_since};
 pub use aftermath::{FenceInfo, Loss, aftermath, loss, losses};
 pub use bygone::forget_bygone;
 pub use context::Context;
-#[cfg(feature = "mutate")]
-pub use context::Steps;
 pub use identity::{create_volume, identity, mark_detached, mark_removed};
 pub use key::{
     detached_key, epoch_key, fork_pin_name, parse_epoch_key, parse_pin_key, pin_key, status_key, volume_key,

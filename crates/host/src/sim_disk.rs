@@ -4,12 +4,15 @@
 //! combination: of a file's unsynced writes any subset of their sectors stays, of a directory's
 //! unsynced creations, renames and removals any subset that is possible. Directories themselves never get lost;
 //! one that is removed may come back with some of its files, until the directory above it is synced.
+//!
+//! As with a real one, what waits for a sync for long gets to the platter by itself: the oldest changes of a file beyond
+//! the last megabyte, and of names beyond the last hundred. Content that no name can lead to any more is forgotten.
 
 mod inode;
 mod names;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -42,7 +45,8 @@ pub struct SimDisk {
 
 #[derive(Default)]
 struct State {
-    inodes: Vec<Inode>,
+    inodes: BTreeMap<usize, Inode>,
+    inodes_made: usize,
     names: Names,
     dirs: BTreeSet<PathBuf>,
     locks: BTreeSet<PathBuf>,
@@ -54,6 +58,7 @@ struct State {
     to_live: Option<u64>,
     failing_syncs: u64,
     failing_writes: u64,
+    failing_reads: u64,
     /// What stays of the writes whose sync failed.
     fates: u64,
 }
@@ -69,7 +74,7 @@ impl SimDisk {
     /// answer with errors from then on; locks are free.
     pub fn power_loss(&self, chance: &dyn Chance) {
         let mut state = self.state();
-        for inode in &mut state.inodes {
+        for inode in state.inodes.values_mut() {
             inode.power_loss(chance);
         }
         state.names.power_loss(chance);
@@ -119,11 +124,16 @@ impl SimDisk {
         self.state().failing_writes = count;
     }
 
+    /// Makes the next `count` reads of files fail with an I/O error.
+    pub fn fail_reads(&self, count: u64) {
+        self.state().failing_reads = count;
+    }
+
     /// Damages one byte. Returns whether there is such a byte.
     pub fn flip(&self, path: &Path, offset: u64, mask: u8) -> bool {
         let mut state = self.state();
         let Some(inode) = state.names.get(path) else { return false };
-        state.inodes[inode].flip(offset, mask)
+        state.inode(inode).flip(offset, mask)
     }
 
     /// Whether two disks show the same files with the same content to a reader.
@@ -140,8 +150,7 @@ impl SimDisk {
             let mut copy = disk.state();
             copy.dirs = self.state().dirs.clone();
             for (path, bytes) in self.snapshot() {
-                copy.inodes.push(Inode::synced(bytes));
-                let inode = copy.inodes.len() - 1;
+                let inode = copy.add(Inode::synced(bytes));
                 copy.names.link_synced(path, inode);
             }
         }
@@ -156,7 +165,7 @@ impl SimDisk {
 
     fn snapshot(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let state = self.state();
-        state.names.all().map(|(path, inode)| (path.clone(), state.inodes[inode].bytes().to_vec())).collect()
+        state.names.all().map(|(path, inode)| (path.clone(), state.inodes[&inode].bytes().to_vec())).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -169,6 +178,26 @@ impl State {
         self.locks.clear();
         self.to_live = None;
         self.life += 1;
+        for inode in self.inodes.values_mut() {
+            inode.handles = 0;
+        }
+        self.sweep();
+    }
+
+    fn add(&mut self, inode: Inode) -> usize {
+        self.inodes_made += 1;
+        self.inodes.insert(self.inodes_made, inode);
+        self.inodes_made
+    }
+
+    fn inode(&mut self, inode: usize) -> &mut Inode {
+        self.inodes.get_mut(&inode).expect("BUG: content was forgotten while it was in use")
+    }
+
+    /// Forgets content that neither a name leads to, whatever the power takes, nor an open file.
+    fn sweep(&mut self) {
+        let named = self.names.inodes();
+        self.inodes.retain(|number, inode| inode.handles > 0 || named.contains(number));
     }
 
     fn alive(&self) -> io::Result<()> {
@@ -185,13 +214,13 @@ impl State {
     }
 
     fn used(&self) -> u64 {
-        self.names.all().map(|(_, inode)| self.inodes[inode].allocated()).sum()
+        self.names.all().map(|(_, inode)| self.inodes[&inode].allocated()).sum()
     }
 
     /// How far a file that wants to reach `end` may grow.
     fn grow(&self, inode: usize, end: u64) -> u64 {
         let Some(capacity) = self.capacity else { return end };
-        let allocated = self.inodes[inode].allocated();
+        let allocated = self.inodes[&inode].allocated();
         end.min(allocated + capacity.saturating_sub(self.used()))
     }
 }
@@ -220,10 +249,24 @@ impl SimFile {
     }
 }
 
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        if state.life == self.life {
+            state.inode(self.inode).handles -= 1;
+            state.sweep();
+        }
+    }
+}
+
 impl File for SimFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.state()?;
-        let bytes = state.inodes[self.inode].bytes();
+        let mut state = self.state()?;
+        if state.failing_reads > 0 {
+            state.failing_reads -= 1;
+            return Err(io::Error::other("simulated read failure"));
+        }
+        let bytes = state.inodes[&self.inode].bytes();
         let start = usize::try_from(offset).map_or(bytes.len(), |offset| offset.min(bytes.len()));
         let len = buf.len().min(bytes.len() - start);
         buf[..len].copy_from_slice(&bytes[start..start + len]);
@@ -240,7 +283,7 @@ impl File for SimFile {
         let end = offset + buf.len() as u64;
         let room = state.grow(self.inode, end);
         let fits = usize::try_from(room.saturating_sub(offset)).map_or(buf.len(), |fits| fits.min(buf.len()));
-        state.inodes[self.inode].write(offset, &buf[..fits]);
+        state.inode(self.inode).write(offset, &buf[..fits]);
         if fits < buf.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
@@ -251,15 +294,15 @@ impl File for SimFile {
         if state.failing_syncs > 0 {
             state.failing_syncs -= 1;
             let fates = state.fates;
-            state.inodes[self.inode].fail_sync(fates);
+            state.inode(self.inode).fail_sync(fates);
             return Err(io::Error::other("simulated sync failure"));
         }
-        state.inodes[self.inode].sync();
+        state.inode(self.inode).sync();
         Ok(())
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.state()?.inodes[self.inode].bytes().len() as u64)
+        Ok(self.state()?.inodes[&self.inode].bytes().len() as u64)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -267,7 +310,7 @@ impl File for SimFile {
         if state.grow(self.inode, len) < len {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        state.inodes[self.inode].set_len(len);
+        state.inode(self.inode).set_len(len);
         Ok(())
     }
 
@@ -277,15 +320,15 @@ impl File for SimFile {
         if state.grow(self.inode, end) < end {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        state.inodes[self.inode].reserve(end);
+        state.inode(self.inode).reserve(end);
         Ok(())
     }
 
     fn punch_hole(&self, offset: u64, len: u64) -> io::Result<()> {
         let mut state = self.writable()?;
-        let end = (offset + len).min(state.inodes[self.inode].bytes().len() as u64);
+        let end = (offset + len).min(state.inode(self.inode).bytes().len() as u64);
         let len = usize::try_from(end.saturating_sub(offset)).map_err(io::Error::other)?;
-        state.inodes[self.inode].write(offset, &vec![0; len]);
+        state.inode(self.inode).write(offset, &vec![0; len]);
         Ok(())
     }
 }
@@ -320,13 +363,13 @@ impl Files for SimDisk {
                     return Err(io::ErrorKind::NotFound.into());
                 }
                 state.change()?;
-                state.inodes.push(Inode::default());
-                let inode = state.inodes.len() - 1;
+                let inode = state.add(Inode::default());
                 state.names.link(path.to_owned(), inode);
                 inode
             }
         };
         let life = state.life;
+        state.inode(inode).handles += 1;
         drop(state);
         Ok(Arc::new(SimFile { disk: self.clone(), inode, writable: mode != OpenMode::Read, life }))
     }
@@ -362,13 +405,17 @@ impl Files for SimDisk {
             state.names.map_paths(moved);
             return Ok(());
         }
-        if state.names.rename(from, to) { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+        let existed = state.names.rename(from, to);
+        state.sweep();
+        if existed { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.change()?;
-        if state.names.unlink(path) { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+        let existed = state.names.unlink(path);
+        state.sweep();
+        if existed { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -376,6 +423,7 @@ impl Files for SimDisk {
         state.change()?;
         state.dirs.retain(|dir| !dir.starts_with(path));
         state.names.unlink_below(path);
+        state.sweep();
         Ok(())
     }
 
@@ -385,6 +433,7 @@ impl Files for SimDisk {
         state.counts.dir_syncs += 1;
         let State { names, dirs, .. } = &mut *state;
         names.sync(path, |dir| dirs.contains(dir));
+        state.sweep();
         Ok(())
     }
 
@@ -406,7 +455,7 @@ fn gone() -> io::Error {
 impl fmt::Debug for SimDisk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
-        let files = state.names.all().map(|(path, inode)| (path, state.inodes[inode].bytes().len()));
+        let files = state.names.all().map(|(path, inode)| (path, state.inodes[&inode].bytes().len()));
         f.debug_map().entries(files).finish()
     }
 }

@@ -10,7 +10,10 @@ use plimsoll_host::{
     Files, Host,
     crash::{self, Point},
 };
-use plimsoll_model::{Lsn, PageNo, Result, ResultExt};
+use plimsoll_model::{
+    Lsn, PageNo, Result, ResultExt,
+    step::{Step, taken},
+};
 
 use crate::{
     Appended, Commit, Config, Place, Position, Reader, Replay, Synced, TxnNo, append::Shared, group::Group, open,
@@ -209,7 +212,9 @@ impl Journal {
         };
         crash::here(Point::JournalSync);
         for segment in left.iter().chain([&active]) {
-            segment.file.sync().doing("syncing the journal", segment.path.display())?;
+            if taken(Step::SyncJournal) {
+                segment.file.sync().doing("syncing the journal", segment.path.display())?;
+            }
         }
         crash::here(Point::JournalSynced);
         self.shared.publish_synced(end, appended);

@@ -2,7 +2,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use plimsoll_model::{Error, ErrorKind, Result, ResultExt};
+use plimsoll_model::{
+    Error, ErrorKind, Result, ResultExt,
+    step::{Step, taken},
+};
 
 use crate::{
     Position,
@@ -45,7 +48,9 @@ pub(crate) fn mend(spares: &Spares, walk: &Walk) -> Result<Start> {
     }
     for segment in &walk.segments {
         let upto = if Arc::ptr_eq(segment, newest) { end.offset } else { segment.header.capacity };
-        make_good(segment, upto, walk.chain.synced)?;
+        if taken(Step::MakeGood) {
+            make_good(segment, upto, walk.chain.synced)?;
+        }
     }
     if end.offset == (HEADER_BYTES + FRAME_HEADER_BYTES) as u64 && header.capacity == spares.config.segment_bytes {
         // Otherwise each opening would leave a segment behind.

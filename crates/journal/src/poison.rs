@@ -2,7 +2,10 @@
 
 use std::sync::OnceLock;
 
-use plimsoll_model::{Error, Result};
+use plimsoll_model::{
+    Error, Result,
+    step::{Step, taken},
+};
 
 #[derive(Default)]
 pub(crate) struct Poison(OnceLock<Error>);
@@ -10,7 +13,9 @@ pub(crate) struct Poison(OnceLock<Error>);
 impl Poison {
     /// Keeps the first failure, and hands the given one back.
     pub(crate) fn with(&self, error: Error) -> Error {
-        let _ = self.0.set(error.duplicate());
+        if taken(Step::Poison) {
+            let _ = self.0.set(error.duplicate());
+        }
         error
     }
 

@@ -9,7 +9,10 @@ use plimsoll_host::{
     Chance, Files, OpenMode,
     crash::{self, Point},
 };
-use plimsoll_model::{Error, ErrorKind, Lsn, Result, ResultExt, WriterId};
+use plimsoll_model::{
+    Error, ErrorKind, Lsn, Result, ResultExt, WriterId,
+    step::{Step, taken},
+};
 
 use crate::{
     Position,
@@ -74,6 +77,9 @@ impl Spares {
     }
 
     pub(crate) fn sync_dir(&self) -> Result<()> {
+        if !taken(Step::SyncNames) {
+            return Ok(());
+        }
         self.files.sync_dir(&self.dir).doing("syncing the journal's directory", self.dir.display())
     }
 

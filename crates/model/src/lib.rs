@@ -8,6 +8,7 @@ pub mod limits;
 mod number;
 mod page;
 mod stamp;
+pub mod step;
 
 pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use level::{Level, ParseLevelError};

@@ -1,6 +1,9 @@
 //! Commits that are in the journal and not (for every reader) in a view yet.
 
-use plimsoll_model::{Lsn, PageCount, PageNo};
+use plimsoll_model::{
+    Lsn, PageCount, PageNo,
+    step::{Step, taken},
+};
 use rustc_hash::FxHashMap;
 
 /// What the overlay knows of a page at some commit.
@@ -61,7 +64,7 @@ impl<P: Copy> Overlay<P> {
     fn newest(&self, page: PageNo, lsn: Lsn) -> Option<(Lsn, P)> {
         let versions = self.pages.get(&page)?;
         let after = versions.partition_point(|(at, _)| *at <= lsn);
-        versions[..after].last().copied()
+        versions[..if taken(Step::NewestUpTo) { after } else { versions.len() }].last().copied()
     }
 
     /// Every page that changed after `from` and up to `to`, with its newest version, in page order:

@@ -28,10 +28,26 @@ macro_rules! events {
 events! {
     /// A commit got its receipt.
     Commit = "commits",
+    /// A commit was acknowledged at once.
+    Buffered = "commits acknowledged as buffered",
     /// A wait for the local disk succeeded.
     Journaled = "waits for journaled",
     /// A wait for the object store succeeded.
     Durable = "waits for durable",
+    /// A commit under the journal policy `interval`.
+    PolicyInterval = "commits with journal_sync_policy interval",
+    /// A commit under the journal policy `immediate`.
+    PolicyImmediate = "commits with journal_sync_policy immediate",
+    /// A commit under the journal policy `manual`.
+    PolicyManual = "commits with journal_sync_policy manual",
+    /// An open took an epoch.
+    EpochWon = "races for an epoch won",
+    /// An open found that another had taken the epoch.
+    EpochLost = "races for an epoch lost",
+    /// A fence found its name taken.
+    FenceLost = "fences whose name was taken",
+    /// A sync found its name taken.
+    SyncLost = "syncs whose name was taken",
     /// A sync became part of the history.
     Sync = "syncs",
     /// A sync without pages became part of the history.
@@ -54,8 +70,12 @@ events! {
     HostLoss = "host losses",
     /// A host slept.
     Sleep = "sleeps",
+    /// A host fell asleep between a request and its answer.
+    SleepAtStore = "sleeps at a request",
     /// A host slept for longer than level 0 is kept.
     LongSleep = "sleeps beyond the retention",
+    /// A host slept for more than an hour.
+    HoursOfSleep = "sleeps of more than an hour",
     /// A host was cut off from the store.
     Partition = "partitions",
     /// The store answered few requests for a while.
@@ -118,6 +138,8 @@ events! {
     SyncFailed = "failed disk syncs",
     /// A write to the disk failed.
     WriteFailed = "failed disk writes",
+    /// A read of the disk failed.
+    ReadFailed = "failed disk reads",
     /// Bytes in the cache were changed.
     CacheCorruption = "corrupt caches",
     /// A cache was removed.

@@ -2,10 +2,58 @@
 
 use std::time::Duration;
 
-use crate::{coverage::Event, run::Run};
+use crate::{coverage::Event, dice::Dice, network::Doom, run::Run};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// Something that happens to a host, to the network, or to a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blow {
+    Kill,
+    PowerLoss,
+    HostLoss,
+    KillAtDisk,
+    KillAtStore,
+    SleepAtStore,
+    Sleep,
+    Partition,
+    Storm,
+    DiskFull,
+    DiskRoom,
+    SyncFailed,
+    WriteFailed,
+    ReadFailed,
+    CacheRot,
+    CacheLoss,
+    JournalRot,
+    ClockJump,
+}
+
+/// How likely each is.
+pub(crate) type Blows = &'static [(u64, Blow)];
+
+/// A bit of everything.
+pub(crate) const EVERYTHING: Blows = &[
+    (14, Blow::Kill),
+    (10, Blow::PowerLoss),
+    (3, Blow::HostLoss),
+    (8, Blow::KillAtDisk),
+    (8, Blow::KillAtStore),
+    (7, Blow::Sleep),
+    (4, Blow::SleepAtStore),
+    (8, Blow::Partition),
+    (5, Blow::Storm),
+    (5, Blow::DiskFull),
+    (5, Blow::DiskRoom),
+    (3, Blow::SyncFailed),
+    (3, Blow::WriteFailed),
+    (2, Blow::ReadFailed),
+    (9, Blow::CacheRot),
+    (2, Blow::CacheLoss),
+    (4, Blow::JournalRot),
+    (2, Blow::ClockJump),
+];
 
 impl Run {
     /// Something happens to somebody.
@@ -14,63 +62,74 @@ impl Run {
         let at = usize::try_from(dice.below(self.machines.len() as u64)).unwrap_or(0);
         let now = self.world.time.now();
         let alive = self.machines[at].life.is_some();
-        match dice.below(100) {
-            0..14 if alive => self.kill(at, Event::Kill),
-            14..24 if alive => self.power_loss(at),
-            24..27 => self.host_loss(at),
-            27..35 if alive => {
+        match draw(self.profile.blows, &dice) {
+            Blow::Kill if alive => self.kill(at, Event::Kill),
+            Blow::PowerLoss if alive => self.power_loss(at),
+            Blow::HostLoss => self.host_loss(at),
+            Blow::KillAtDisk if alive => {
                 self.say(at, "dies at a change of its disk soon");
                 self.machines[at].disk.die_after(dice.below(60));
             }
-            35..43 => {
+            Blow::KillAtStore => {
                 if let Some(life) = &self.machines[at].life {
-                    self.world.doom(life.group);
+                    self.world.doom(life.group, Doom::Dies);
                     self.say(at, "dies at a request soon");
                 }
             }
-            43..52 if alive => self.sleep(at),
-            52..60 => {
+            Blow::SleepAtStore => {
+                if let Some(life) = &self.machines[at].life {
+                    self.world.doom(life.group, Doom::Sleeps);
+                    self.say(at, "falls asleep at a request soon");
+                }
+            }
+            Blow::Sleep if alive => self.sleep(at),
+            Blow::Partition => {
                 let until = now + dice.time(120 * SECOND);
                 self.world.weather().cut_off.insert(at, until);
                 self.world.count(Event::Partition);
                 self.say(at, &format!("is cut off until {until:?}"));
             }
-            60..65 => {
+            Blow::Storm => {
                 let until = now + dice.time(60 * SECOND);
                 self.world.weather().storm_until = until;
                 self.world.count(Event::Storm);
                 self.say(at, &format!("a storm until {until:?}"));
             }
-            65..70 => {
+            Blow::DiskFull => {
                 let room = dice.below(30_000);
                 let used = self.machines[at].disk.used();
                 self.machines[at].disk.set_capacity(Some(used + room));
                 self.world.count(Event::DiskFull);
                 self.say(at, &format!("its disk has room for {room} bytes"));
             }
-            70..75 => {
+            Blow::DiskRoom => {
                 self.machines[at].disk.set_capacity(None);
                 self.say(at, "its disk has room");
             }
-            75..78 => {
+            Blow::SyncFailed => {
                 self.machines[at].disk.fail_syncs(1, dice.roll());
                 self.world.count(Event::SyncFailed);
                 self.say(at, "a sync of its disk will fail");
             }
-            78..81 => {
+            Blow::WriteFailed => {
                 self.machines[at].disk.fail_writes(1);
                 self.world.count(Event::WriteFailed);
                 self.say(at, "a write to its disk will fail");
             }
-            81..90 => self.rot_cache(at),
-            90..92 if !alive => self.lose_cache(at),
-            92..96 if !alive && self.profile.rough => self.rot_journal(at),
-            96..98 => {
+            Blow::ReadFailed => {
+                self.machines[at].disk.fail_reads(1);
+                self.world.count(Event::ReadFailed);
+                self.say(at, "a read of its disk will fail");
+            }
+            Blow::CacheRot => self.rot_cache(at),
+            Blow::CacheLoss if !alive => self.lose_cache(at),
+            Blow::JournalRot if !alive && self.profile.rough => self.rot_journal(at),
+            Blow::ClockJump => {
                 self.machines[at].jump(&dice);
                 self.world.count(Event::ClockJump);
                 self.say(at, "its wall clock jumps");
             }
-            _ => {}
+            Blow::Kill | Blow::PowerLoss | Blow::KillAtDisk | Blow::Sleep | Blow::CacheLoss | Blow::JournalRot => {}
         }
     }
 
@@ -109,7 +168,7 @@ impl Run {
         self.executor.kill(life.group);
         self.world.end(life.group);
         self.world.count(how);
-        self.machines[at].back_at = self.world.time.now() + self.dice.time(60 * SECOND);
+        self.machines[at].back_at = self.world.time.now() + self.dice.time(self.profile.back_max);
         self.say(at, how.name());
     }
 
@@ -129,14 +188,18 @@ impl Run {
         self.world.judge().host_lost(at);
     }
 
-    fn sleep(&mut self, at: usize) {
+    pub(crate) fn sleep(&mut self, at: usize) {
         let Some(life) = &self.machines[at].life else { return };
-        let time = self.dice.time(3 * HOUR);
+        let (min, max) = self.profile.sleep;
+        let time = min + self.dice.time(max.saturating_sub(min));
         let until = self.world.time.now() + time;
         self.executor.freeze(life.group, until);
         self.world.count(Event::Sleep);
         if time > self.profile.settings.l0_retention {
             self.world.count(Event::LongSleep);
+        }
+        if time > HOUR {
+            self.world.count(Event::HoursOfSleep);
         }
         self.say(at, &format!("sleeps for {time:?}"));
         self.awake_at = self.awake_at.max(until);
@@ -147,4 +210,15 @@ impl Run {
         self.say(at, "its disk is replaced");
         self.host_loss(at);
     }
+}
+
+fn draw(blows: Blows, dice: &Dice) -> Blow {
+    let mut at = dice.below(blows.iter().map(|(weight, _)| weight).sum());
+    for (weight, blow) in blows {
+        match at.checked_sub(*weight) {
+            Some(rest) => at = rest,
+            None => return *blow,
+        }
+    }
+    unreachable!("BUG: a number below the sum of all is in one of them")
 }

@@ -10,6 +10,7 @@ use crate::{
     machine::Machine,
     network::{Connection, World},
     profile::Profile,
+    promise::Promise,
     state::{self, FIRST},
     time::Group,
     worker::open,
@@ -28,20 +29,27 @@ pub(crate) fn audit(world: &World, profile: &Profile, machine: &Machine, group: 
     let settings = Arc::new(profile.settings.clone());
     let volume = match open(&connection, &host, &settings, true, false) {
         Ok(volume) => volume,
-        Err(error) => return world.judge().object(format!("a new reader cannot open the volume: {error}")),
+        Err(error) => {
+            return world
+                .judge()
+                .object(Promise::NothingReachableIsDeleted, format!("a new reader cannot open the volume: {error}"));
+        }
     };
     let handle = Handle::new(world.clone(), machine.number, "audit".into(), host.files, false, volume);
     match handle.pin(true) {
         Ok(pinned) => {
             let current = world.judge().commits.contains(pinned.tag, before);
             if !current {
-                handle.object(&format!("Forward reads: a new reader sees commit {}, not {before}", pinned.tag));
+                handle.object(Promise::ForwardReads, &format!("a new reader sees commit {}, not {before}", pinned.tag));
             }
         }
-        Err(stopped) => handle.object(&format!("a new reader cannot read the volume: {:?}", stopped.0)),
+        Err(stopped) => handle.object(
+            Promise::NothingReachableIsDeleted,
+            &format!("a new reader cannot read the volume: {:?}", stopped.0),
+        ),
     }
     if let Err(error) = handle.volume.clone().close() {
-        handle.object(&format!("a reader cannot close: {error}"));
+        handle.object(Promise::SoundAnswers, &format!("a reader cannot close: {error}"));
     }
 }
 
@@ -82,7 +90,7 @@ fn write(handle: &Handle, profile: &Profile, connection: &Connection) -> bool {
     let found = handle.stranded();
     let lost: Vec<_> = world.judge().stranded(connection.host).difference(&found).copied().collect();
     if !lost.is_empty() {
-        handle.object(&format!("No silent loss: commits {lost:?} were kept aside and are gone"));
+        handle.object(Promise::NoSilentLoss, &format!("commits {lost:?} were kept aside and are gone"));
     }
     let count = pinned.snapshot.page_count().0.max(1);
     let tag = world.judge().commits.begin(pinned.tag, &[FIRST], count);
@@ -95,10 +103,10 @@ fn write(handle: &Handle, profile: &Profile, connection: &Connection) -> bool {
             handle.stopped("the last commit", &error);
             return false;
         }
-        Err(error) => handle.object(&format!("everything is well, and yet: {error}")),
+        Err(error) => handle.object(Promise::SoundAnswers, &format!("everything is well, and yet: {error}")),
     }
     if let Err(error) = handle.volume.clone().close() {
-        handle.object(&format!("everything is well, and yet closing says: {error}"));
+        handle.object(Promise::SoundAnswers, &format!("everything is well, and yet closing says: {error}"));
     }
     true
 }

@@ -13,6 +13,7 @@ use plimsoll_volume::{Role, Snapshot, Status, Volume};
 use crate::{
     coverage::Event,
     network::World,
+    promise::Promise,
     state::{self, FIRST, Tag},
 };
 
@@ -47,6 +48,7 @@ pub(crate) struct Pinned {
     pub(crate) snapshot: Snapshot,
     pub(crate) tag: Tag,
     epoch: Option<u32>,
+    txid: u64,
 }
 
 /// Why an action came to its end. The error was judged already.
@@ -70,9 +72,9 @@ impl Handle {
     }
 
     /// A promise is broken.
-    pub(crate) fn object(&self, why: &str) {
-        self.world.trace.line(&self.who, format_args!("BROKEN: {why}"));
-        self.world.judge().object(format!("{}: {why}", self.who));
+    pub(crate) fn object(&self, promise: Promise, why: &str) {
+        self.world.trace.line(&self.who, format_args!("BROKEN: {}: {why}", promise.name()));
+        self.world.judge().object(promise, format!("{}: {why}", self.who));
     }
 
     /// Notes an error, and judges whether it may be.
@@ -81,9 +83,11 @@ impl Handle {
         match error.kind() {
             ErrorKind::Fenced => self.fenced(),
             ErrorKind::Corrupt if !self.rough => {
-                self.object(&format!("{doing}: nothing was damaged, and yet: {error}"))
+                self.object(Promise::SoundAnswers, &format!("{doing}: nothing was damaged, and yet: {error}"))
             }
-            ErrorKind::Invalid | ErrorKind::Unsupported if !self.read_only => self.object(&format!("{doing}: {error}")),
+            ErrorKind::Invalid | ErrorKind::Unsupported if !self.read_only => {
+                self.object(Promise::SoundAnswers, &format!("{doing}: {error}"));
+            }
             _ => {}
         }
         Stopped(error.kind())
@@ -101,7 +105,7 @@ impl Handle {
         let seen = self.said().seen;
         let snapshot = self.volume.snapshot().map_err(|error| self.stopped("pinning", &error))?;
         let status = self.volume.status();
-        let mut pinned = Pinned { snapshot, tag: 0, epoch: status.epoch };
+        let mut pinned = Pinned { snapshot, tag: 0, epoch: status.epoch, txid: status.txid };
         pinned.tag = self.tag(&pinned)?;
         self.forward(seen, pinned.tag, &status);
         self.check(&pinned, all)?;
@@ -124,7 +128,7 @@ impl Handle {
         let fenced = said.fenced;
         drop((said, judge));
         if !forward && !fenced {
-            self.object(&format!("Forward reads: it showed commit {seen} before, and commit {tag} now"));
+            self.object(Promise::ForwardReads, &format!("it showed commit {seen} before, and commit {tag} now"));
         }
         if forward && tag != seen && status.role == Role::Follower && seen != 0 {
             self.world.count(Event::Follow);
@@ -139,21 +143,27 @@ impl Handle {
         }
         let tag = self.read(pinned, FIRST)?;
         let Some(commit) = self.world.judge().commits.get(tag).cloned() else {
-            self.object(&format!("Prefix: a snapshot of commit {tag}, which was never made"));
+            self.object(Promise::Prefix, &format!("a snapshot of commit {tag}, which was never made"));
             return Err(Stopped(ErrorKind::Corrupt));
         };
         if commit.state.count != snapshot.page_count().0 {
-            self.object(&format!(
-                "Prefix: after commit {tag} there are {} pages, the snapshot has {}",
-                commit.state.count,
-                snapshot.page_count().0
-            ));
+            self.object(
+                Promise::Prefix,
+                &format!(
+                    "after commit {tag} there are {} pages, the snapshot has {}",
+                    commit.state.count,
+                    snapshot.page_count().0
+                ),
+            );
         }
         if commit.refused {
-            self.object(&format!("commit {tag} was said not to have happened, and is read"));
+            self.object(Promise::NoSilentLoss, &format!("commit {tag} was said not to have happened, and is read"));
         }
         if snapshot.lsn().0 != commit.depth {
-            self.object(&format!("a snapshot of commit {tag} has number {}, not {}", snapshot.lsn(), commit.depth));
+            self.object(
+                Promise::Prefix,
+                &format!("a snapshot of commit {tag} has number {}, not {}", snapshot.lsn(), commit.depth),
+            );
         }
         Ok(tag)
     }
@@ -170,22 +180,26 @@ impl Handle {
             return Err(self.stopped("reading", &error));
         }
         state::read(&buf, page).ok_or_else(|| {
-            self.object(&format!("Bytes are checked: page {page} of commit {} is as nobody wrote it", pinned.tag));
+            self.object(
+                Promise::BytesAreChecked,
+                &format!("page {page} of commit {} is as nobody wrote it", pinned.tag),
+            );
             Stopped(ErrorKind::Corrupt)
         })
     }
 
-    /// A page of a snapshot is gone: that must not be while its own writer holds the volume. A follower is told that
-    /// its state is too old, and starts again.
+    /// A page of a snapshot is gone: that must not be while its own writer holds the volume, nor within the window. A
+    /// follower that is further behind is told that its state is too old, and starts again.
     fn gone(&self, pinned: &Pinned, page: u32, error: &Error) {
         let holds = pinned.epoch.is_some_and(|epoch| {
             !self.said().fenced
                 && !self.world.judge().history.passed(epoch)
                 && self.volume.status().epoch == Some(epoch)
         });
-        if holds {
+        let kept = pinned.tag != 0 && self.world.judge().history.is_kept(pinned.txid, self.world.time.now());
+        if holds || kept {
             let tag = pinned.tag;
-            self.object(&format!("Nothing reachable is deleted: page {page} of commit {tag} is gone: {error}"));
+            self.object(Promise::NothingReachableIsDeleted, &format!("page {page} of commit {tag} is gone: {error}"));
         }
     }
 
@@ -201,11 +215,14 @@ impl Handle {
         for page in pages {
             let tag = self.read(pinned, page)?;
             if tag != state.tag(page) {
-                self.object(&format!(
-                    "Prefix: page {page} of the state after commit {} is of commit {tag}, not of {}",
-                    pinned.tag,
-                    state.tag(page)
-                ));
+                self.object(
+                    Promise::Prefix,
+                    &format!(
+                        "page {page} of the state after commit {} is of commit {tag}, not of {}",
+                        pinned.tag,
+                        state.tag(page)
+                    ),
+                );
             }
         }
         Ok(())
@@ -248,9 +265,13 @@ impl Handle {
     /// A commit got its receipt at this instant.
     pub(crate) fn appended(&self, tag: Tag, lsn: u64, fenced_before: bool) {
         self.said().appended.push(tag);
+        let status = self.volume.status();
+        if let Some(epoch) = status.epoch.filter(|_| status.txid > 0) {
+            self.world.judge().history.held_by(epoch);
+        }
         self.world.judge().appended(self.host, tag, lsn);
         if fenced_before {
-            self.object(&format!("One history: commit {tag} after it said that it was fenced"));
+            self.object(Promise::OneHistory, &format!("commit {tag} after it said that it was fenced"));
         }
     }
 
@@ -284,17 +305,21 @@ impl Handle {
         drop(judge);
         if status.durable.lsn > in_store {
             let durable = status.durable.lsn;
-            self.object(&format!("Honest levels: its status says durable up to {durable}, the store has {in_store}"));
+            self.object(
+                Promise::HonestLevels,
+                &format!("its status says durable up to {durable}, the store has {in_store}"),
+            );
         }
         if status.load.commits < pending {
             let counted = status.load.commits;
-            self.object(&format!(
-                "No silent loss: {pending} acknowledged commits are pending, the load says {counted}"
-            ));
+            self.object(
+                Promise::NoSilentLoss,
+                &format!("{pending} acknowledged commits are pending, the load says {counted}"),
+            );
         }
         // What was replayed counts as acknowledged, also if its acknowledgement was held back before the crash.
         if status.load.commits <= own && status.load.bytes > status.load.max_dirty_bytes {
-            self.object(&format!("Bounded loss: the load is {:?}", status.load));
+            self.object(Promise::BoundedLoss, &format!("the load is {:?}", status.load));
         }
     }
 }

@@ -3,12 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use crate::{
     commits::Commits,
     coverage::{Coverage, Event},
     history::History,
+    promise::{Broken, Promise},
     state::{State, Tag},
 };
 
@@ -29,14 +31,14 @@ pub(crate) struct Judge {
     pub(crate) coverage: Coverage,
     owed: Vec<Owed>,
     /// The first promise that was broken.
-    pub(crate) verdict: Option<String>,
+    pub(crate) verdict: Option<Broken>,
 }
 
 impl Judge {
-    pub(crate) fn new(hosts: usize) -> Self {
+    pub(crate) fn new(hosts: usize, window: Duration) -> Self {
         Judge {
             commits: Commits::default(),
-            history: History::default(),
+            history: History::new(window),
             coverage: Coverage::default(),
             owed: (0..hosts).map(|_| Owed::default()).collect(),
             verdict: None,
@@ -44,8 +46,8 @@ impl Judge {
     }
 
     /// A promise is broken. The first one counts.
-    pub(crate) fn object(&mut self, why: String) {
-        self.verdict.get_or_insert(why);
+    pub(crate) fn object(&mut self, promise: Promise, why: impl Into<String>) {
+        self.verdict.get_or_insert_with(|| promise.broken(why));
     }
 
     /// The state after a commit.
@@ -59,7 +61,7 @@ impl Judge {
         self.owed[host].commits.insert(tag, false);
         let depth = self.commits.get(tag).map_or(0, |commit| commit.depth);
         if depth != lsn {
-            self.object(format!("commit {tag} has number {lsn}, it is the {depth}th"));
+            self.object(Promise::OneHistory, format!("commit {tag} has number {lsn}, it is the {depth}th"));
         }
     }
 
@@ -82,7 +84,10 @@ impl Judge {
     pub(crate) fn is_durable(&mut self, tag: Tag, said: &str) {
         if !self.commits.contains(self.history.tag, tag) {
             let head = self.history.tag;
-            self.object(format!("Honest levels: {said} for commit {tag}, the store is at {head} and does not hold it"));
+            self.object(
+                Promise::HonestLevels,
+                format!("{said} for commit {tag}, the store is at {head} and does not hold it"),
+            );
         }
     }
 
@@ -112,9 +117,10 @@ impl Judge {
                 self.owed[host].commits.remove(lost);
                 self.owed[host].stranded.insert(*lost);
             } else {
-                self.object(format!(
-                    "No silent loss: host {host} goes on from commit {tag}; its commit {lost} is in no journal"
-                ));
+                self.object(
+                    Promise::NoSilentLoss,
+                    format!("host {host} goes on from commit {tag}; its commit {lost} is in no journal"),
+                );
             }
         }
     }

@@ -11,6 +11,7 @@
 //!
 //! The same seed gives the same run, byte for byte of its trace.
 
+mod aim; // what a run is after
 mod bucket; // the store itself
 mod commits; // what was tried, as a tree
 mod coverage; // what a run is there to try
@@ -22,8 +23,11 @@ mod handle; // an open volume and what it has said
 mod history; // what the store holds, object by object
 mod judge; // promises
 mod machine; // a host
+#[cfg(feature = "mutate")]
+pub mod mutants; // the test of the test
 mod network; // the way to the store
 mod profile; // what a run is like
+mod promise; // what the design promises
 mod run; // from the first blow to the last check
 mod state; // what a volume should hold
 mod store; // the store as a host sees it
@@ -31,5 +35,7 @@ mod time; // virtual time
 mod trace; // what happened
 mod worker; // what applications do
 
+pub use aim::Aim;
 pub use coverage::{Coverage, Event};
+pub use promise::{Broken, Promise};
 pub use run::{Report, run};

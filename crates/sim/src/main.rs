@@ -17,7 +17,10 @@ use std::{
 };
 
 use clap::Parser;
-use plimsoll_sim::{Coverage, Event, Report, run};
+use plimsoll_sim::{Aim, Coverage, Event, Report, run};
+
+#[cfg(feature = "mutate")]
+mod mutate; // what happens when a step is left out
 
 /// Lines of a trace that are shown at once; the rest is in the file.
 const SHOWN: usize = 40;
@@ -37,16 +40,46 @@ struct Options {
     /// Runs at the same time
     #[arg(long, default_value_t = 1)]
     jobs: usize,
+    /// What the runs are after
+    #[arg(long, default_value = "everything", value_parser = aim)]
+    aim: Aim,
+    /// Some runs of every kind, and a failure if something that they are there to try never happened
+    #[arg(long)]
+    complete: bool,
+    /// Leaves one step of the engine out after the other, to see that it is missed
+    #[cfg(feature = "mutate")]
+    #[arg(long)]
+    mutate: bool,
+    /// Leaves out this step only
+    #[cfg(feature = "mutate")]
+    #[arg(long, value_parser = mutate::step)]
+    leave_out: Option<plimsoll_model::step::Step>,
     /// Where the trace of a run that fails is written; with one seed, also that of a run that does not
     #[arg(long, default_value = "target/sim")]
     traces: PathBuf,
+}
+
+/// Runs of each other kind beside those of all kinds, for --complete.
+const COMPLETE: u64 = 4;
+
+impl Options {
+    /// The aim and seed of a run by its number; `end` is the number after the last run with the aim that was asked for.
+    fn run(&self, number: u64, end: u64) -> Option<(Aim, u64)> {
+        if number < end {
+            return Some((self.aim, number));
+        }
+        let beyond = (number - end).checked_div(COMPLETE)?;
+        let others = Aim::ALL.iter().filter(|aim| **aim != self.aim);
+        let aim = others.copied().nth(usize::try_from(beyond).ok()?).filter(|_| self.complete)?;
+        Some((aim, (number - end) % COMPLETE))
+    }
 }
 
 #[derive(Default)]
 struct Totals {
     coverage: Coverage,
     /// The first run that saw it.
-    seen: BTreeMap<Event, u64>,
+    seen: BTreeMap<Event, (Aim, u64)>,
     runs: u64,
     steps: u64,
     length: Duration,
@@ -55,6 +88,10 @@ struct Totals {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    #[cfg(feature = "mutate")]
+    if options.mutate {
+        return mutate::table(options.leave_out, options.jobs);
+    }
     let started = Instant::now();
     let first = options.seed.unwrap_or(0);
     let alone =
@@ -68,16 +105,16 @@ fn main() -> ExitCode {
     let totals = Mutex::new(Totals::default());
     let (next, over) = (AtomicU64::new(first), AtomicBool::new(false));
     let work = || {
+        #[cfg(feature = "mutate")]
+        plimsoll_model::step::leave_out(options.leave_out);
         while !over.load(Ordering::Acquire) && until.is_none_or(|until| Instant::now() < until) {
-            let seed = next.fetch_add(1, Ordering::AcqRel);
-            if seed >= end {
-                return;
-            }
-            let report = run(seed, alone);
+            let number = next.fetch_add(1, Ordering::AcqRel);
+            let Some((aim, seed)) = options.run(number, end) else { return };
+            let report = run(seed, aim, alone);
             let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
             totals.coverage.add(&report.coverage);
             for event in Event::ALL.iter().filter(|event| report.coverage.of(**event) > 0) {
-                totals.seen.entry(*event).or_insert(seed);
+                totals.seen.entry(*event).or_insert((aim, seed));
             }
             totals.runs += 1;
             totals.steps += report.steps;
@@ -102,11 +139,17 @@ fn main() -> ExitCode {
     let totals = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
     show(&totals, started);
     for event in Event::ALL {
-        let example = totals.seen.get(event).map_or_else(String::new, |seed| format!(" (seed {seed})"));
+        let example =
+            totals.seen.get(event).map_or_else(String::new, |(aim, seed)| format!(" ({} {seed})", aim.name()));
         println!("{:>10} {}{example}", totals.coverage.of(*event), event.name());
     }
+    let missing: Vec<&str> = totals.coverage.missing().iter().map(|event| event.name()).collect();
+    if totals.failed.is_none() && options.complete && !missing.is_empty() {
+        eprintln!("never seen: {}", missing.join(", "));
+        return ExitCode::FAILURE;
+    }
     let Some(report) = totals.failed else { return ExitCode::SUCCESS };
-    write(&report, &options.traces)
+    write(&report, &options)
 }
 
 fn show(totals: &Totals, started: Instant) {
@@ -120,8 +163,11 @@ fn show(totals: &Totals, started: Instant) {
 }
 
 /// Leaves the trace of a run with what the engine logged.
-fn write(report: &Report, dir: &PathBuf) -> ExitCode {
-    let report = run(report.seed, true);
+fn write(report: &Report, options: &Options) -> ExitCode {
+    #[cfg(feature = "mutate")]
+    plimsoll_model::step::leave_out(options.leave_out);
+    let dir = &options.traces;
+    let report = run(report.seed, report.aim, true);
     let path = dir.join(format!("{}.trace", report.seed));
     if let Err(error) = fs::create_dir_all(dir).and_then(|()| fs::write(&path, &report.trace)) {
         eprintln!("writing {}: {error}", path.display());
@@ -135,6 +181,11 @@ fn write(report: &Report, dir: &PathBuf) -> ExitCode {
         eprintln!("{line}");
     }
     eprintln!("seed {}: {broken}\nthe whole trace is in {}", report.seed, path.display());
-    eprintln!("again: cargo xtask sim --seed {}", report.seed);
+    eprintln!("again: cargo xtask sim --aim {} --seed {}", report.aim.name(), report.seed);
     ExitCode::FAILURE
+}
+
+fn aim(name: &str) -> Result<Aim, String> {
+    let names = || Aim::ALL.iter().map(|aim| aim.name()).collect::<Vec<_>>().join(", ");
+    Aim::ALL.iter().copied().find(|aim| aim.name() == name).ok_or_else(|| format!("one of {}", names()))
 }

@@ -46,6 +46,13 @@ pub(crate) struct Weather {
     pub(crate) page: usize,
 }
 
+/// What befalls a life in the middle of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doom {
+    Dies,
+    Sleeps,
+}
+
 /// What every host shares. A clone is another handle to it.
 #[derive(Clone)]
 pub(crate) struct World {
@@ -57,8 +64,10 @@ pub(crate) struct World {
     weather: Arc<Mutex<Weather>>,
     /// Creates without answer, by who sent them.
     unanswered: Arc<Mutex<BTreeMap<(Group, String), Bytes>>>,
-    /// Who dies at the next request that takes effect, and who is to die now.
-    doomed: Arc<Mutex<(Option<Group>, Vec<Group>)>>,
+    /// Whom something befalls at the next request that takes effect.
+    doomed: Arc<Mutex<Vec<(Group, Doom)>>>,
+    /// Whom it befalls now.
+    struck: Arc<Mutex<Vec<(Group, Doom)>>>,
     /// Lives that have ended.
     ended: Arc<Mutex<Vec<Group>>>,
 }
@@ -79,6 +88,7 @@ impl World {
             weather: Arc::new(Mutex::new(weather)),
             unanswered: Arc::default(),
             doomed: Arc::default(),
+            struck: Arc::default(),
             ended: Arc::default(),
         }
     }
@@ -99,14 +109,14 @@ impl World {
         self.judge().coverage.count(event);
     }
 
-    /// Kills a life when one of its requests takes effect.
-    pub(crate) fn doom(&self, group: Group) {
-        lock(&self.doomed).0 = Some(group);
+    /// Lets something befall a life when one of its requests takes effect.
+    pub(crate) fn doom(&self, group: Group, doom: Doom) {
+        lock(&self.doomed).push((group, doom));
     }
 
-    /// Who is to die now.
-    pub(crate) fn take_doomed(&self) -> Vec<Group> {
-        std::mem::take(&mut lock(&self.doomed).1)
+    /// Whom something befalls now.
+    pub(crate) fn take_struck(&self) -> Vec<(Group, Doom)> {
+        std::mem::take(&mut lock(&self.struck))
     }
 
     /// A life has ended.
@@ -245,13 +255,10 @@ impl Connection {
         if late {
             world.trace.line(&who, format_args!("{what}: took effect late"));
         }
-        {
-            let mut doomed = lock(&world.doomed);
-            if doomed.0 == Some(self.group) {
-                doomed.0 = None;
-                doomed.1.push(self.group);
-            }
-        }
+        let (now, later) = std::mem::take(&mut *lock(&world.doomed)).into_iter().partition(|doom| doom.0 == self.group);
+        *lock(&world.doomed) = later;
+        let now: Vec<(Group, Doom)> = now;
+        lock(&world.struck).extend(now);
         world.time.sleep(fate.back).await;
         if fate.answer_lost || self.is_cut_off() {
             world.count(Event::LostAnswer);

@@ -7,7 +7,12 @@ use plimsoll_ltx::Layout;
 use plimsoll_model::PageSize;
 use plimsoll_settings::{Input, JournalSyncPolicy, Settings, Sourced};
 
-use crate::{dice::Dice, network::Weather};
+use crate::{
+    aim::Aim,
+    dice::Dice,
+    fate::{Blows, EVERYTHING},
+    network::Weather,
+};
 
 const MILLI: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -37,12 +42,24 @@ pub(crate) struct Profile {
     pub(crate) rest_max: Duration,
     /// Mean time between two blows of fate.
     pub(crate) blow_every: Duration,
+    /// How likely each of them is.
+    pub(crate) blows: Blows,
+    /// Shortest and longest sleep of a host.
+    pub(crate) sleep: (Duration, Duration),
+    /// One action in so many is the last before an application closes the volume.
+    pub(crate) patience: u64,
+    /// Longest time until a host that died is back.
+    pub(crate) back_max: Duration,
+    /// One open in so many takes the volume by force.
+    pub(crate) takeover: u64,
+    /// How many in a hundred commits are asked for at each level: `buffered`, `journaled`; the rest `durable`.
+    pub(crate) levels: (u64, u64),
     /// How long fate strikes. Then everything gets well.
     pub(crate) length: Duration,
 }
 
 impl Profile {
-    pub(crate) fn draw(dice: &Dice) -> Profile {
+    pub(crate) fn draw(dice: &Dice, aim: Aim) -> Profile {
         let hosts = usize::try_from(dice.between(1, 3)).unwrap_or(1);
         let calm = dice.once_in(6);
         let rate = |usual: u64| if calm { 0 } else { usual };
@@ -75,8 +92,18 @@ impl Profile {
             pause_max: *dice.pick(&[50 * MILLI, 500 * MILLI, 5 * SECOND]),
             rest_max: *dice.pick(&[5 * SECOND, MINUTE, 5 * MINUTE]),
             blow_every: *dice.pick(&[3 * SECOND, 10 * SECOND, 40 * SECOND]),
-            length: *dice.pick(&[2 * MINUTE, 5 * MINUTE, 12 * MINUTE]),
+            blows: EVERYTHING,
+            sleep: (Duration::ZERO, 180 * MINUTE),
+            patience: 60,
+            back_max: MINUTE,
+            takeover: 4,
+            levels: (40, 40),
+            length: *dice.pick(&[MINUTE, 2 * MINUTE, 5 * MINUTE, 12 * MINUTE]),
         };
+        if large {
+            // Much to move.
+            profile.length = MINUTE;
+        }
         profile.weather.late_create = rate(*dice.pick(&[0, 100, 8]));
         if dice.once_in(4) {
             // Names of level 0 become free soon enough for what is late to find them so.
@@ -85,6 +112,7 @@ impl Profile {
             profile.weather.late_max = 5 * MINUTE;
             profile.weather.late_create = 8;
         }
+        aim.bend(&mut profile, dice);
         profile
     }
 }

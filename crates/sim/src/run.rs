@@ -9,14 +9,16 @@ use std::{
 };
 
 use crate::{
+    aim::Aim,
     coverage::{Coverage, Event},
     dice::Dice,
     executor::{Executor, Step},
     finale,
     judge::Judge,
     machine::Machine,
-    network::World,
+    network::{Doom, World},
     profile::Profile,
+    promise::{Broken, Promise},
     time::{Group, Time, Work},
     trace::{Log, Trace},
 };
@@ -35,8 +37,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub struct Report {
     /// What it was made from.
     pub seed: u64,
+    /// What it was after.
+    pub aim: Aim,
     /// The promise that was broken, if one was.
-    pub broken: Option<String>,
+    pub broken: Option<Broken>,
     /// What was tried.
     pub coverage: Coverage,
     /// Every event, with virtual time in seconds.
@@ -59,13 +63,13 @@ pub(crate) struct Run {
     groups: u64,
 }
 
-/// Runs one seed. `log` takes what the engine logs into the trace; it changes nothing else.
+/// Runs one seed with an aim. `log` takes what the engine logs into the trace; it changes nothing else.
 #[must_use]
-pub fn run(seed: u64, log: bool) -> Report {
+pub fn run(seed: u64, aim: Aim, log: bool) -> Report {
     let time = Time::default();
     let trace = Trace::new(time.clone());
     if !log {
-        return run_with(seed, time, trace);
+        return run_with(seed, aim, time, trace);
     }
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
@@ -73,12 +77,12 @@ pub fn run(seed: u64, log: bool) -> Report {
         .without_time()
         .with_writer(Log(trace.clone()))
         .finish();
-    tracing::subscriber::with_default(subscriber, || run_with(seed, time, trace))
+    tracing::subscriber::with_default(subscriber, || run_with(seed, aim, time, trace))
 }
 
-fn run_with(seed: u64, time: Time, trace: Trace) -> Report {
-    let profile = Arc::new(Profile::draw(&Dice::new(seed, 0)));
-    let judge = Judge::new(profile.hosts + 1);
+fn run_with(seed: u64, aim: Aim, time: Time, trace: Trace) -> Report {
+    let profile = Arc::new(Profile::draw(&Dice::new(seed, 0), aim));
+    let judge = Judge::new(profile.hosts + 1, profile.settings.l0_retention.min(profile.settings.retention));
     let world = World::new(time.clone(), Dice::new(seed, 1), trace, judge, profile.layout, profile.weather.clone());
     let dice = Dice::new(seed, 2);
     let mut run = Run {
@@ -97,6 +101,7 @@ fn run_with(seed: u64, time: Time, trace: Trace) -> Report {
     }
     let report = Report {
         seed,
+        aim,
         coverage: run.world.judge().coverage.clone(),
         trace: run.world.trace.text(),
         length: run.world.time.now(),
@@ -113,7 +118,7 @@ fn run_with(seed: u64, time: Time, trace: Trace) -> Report {
 }
 
 impl Run {
-    fn play(&mut self) -> Result<(), String> {
+    fn play(&mut self) -> Result<(), Broken> {
         let mut next_blow = self.next_blow();
         let mut next_audit = AUDIT_EVERY;
         while self.world.time.now() < self.profile.length {
@@ -166,40 +171,45 @@ impl Run {
     }
 
     /// Lets everything run until a time.
-    fn go_on(&mut self, until: Duration) -> Result<(), String> {
+    fn go_on(&mut self, until: Duration) -> Result<(), Broken> {
         loop {
             match self.executor.step(until) {
                 Step::Waited => return self.verdict(),
                 Step::Ran => {}
-                Step::Panicked(words) => return Err(format!("a panic: {words}")),
+                Step::Panicked(words) => return Err(Promise::SoundAnswers.broken(format!("a panic: {words}"))),
             }
             self.verdict()?;
             self.bury();
             if self.executor.steps > STEPS_MAX {
-                return Err(format!("more than {STEPS_MAX} steps: something runs in circles"));
+                return Err(
+                    Promise::SoundAnswers.broken(format!("more than {STEPS_MAX} steps: something runs in circles"))
+                );
             }
         }
     }
 
-    fn verdict(&self) -> Result<(), String> {
+    fn verdict(&self) -> Result<(), Broken> {
         self.world.judge().verdict.clone().map_or(Ok(()), Err)
     }
 
-    /// Ends the lives of those that died in the last step.
+    /// Ends the lives of those that died in the last step, and stops those that fell asleep.
     fn bury(&mut self) {
-        let doomed = self.world.take_doomed();
+        let struck = self.world.take_struck();
         for at in 0..self.machines.len() {
             let Some(group) = self.machines[at].life.as_ref().map(|life| life.group) else { continue };
             if self.machines[at].disk.is_dead() {
                 self.kill(at, Event::KillAtDisk);
-            } else if doomed.contains(&group) {
+            } else if struck.contains(&(group, Doom::Dies)) {
                 self.kill(at, Event::KillAtStore);
+            } else if struck.contains(&(group, Doom::Sleeps)) {
+                self.world.count(Event::SleepAtStore);
+                self.sleep(at);
             }
         }
     }
 
     /// Runs a job that must come to its end soon, beside everything else.
-    fn witness(&mut self, what: &str, job: impl FnOnce(Group) -> Box<dyn FnOnce() + Send>) -> Result<(), String> {
+    fn witness(&mut self, what: &str, job: impl FnOnce(Group) -> Box<dyn FnOnce() + Send>) -> Result<(), Broken> {
         let group = self.next_group();
         let (job, over) = (job(group), Arc::<AtomicBool>::default());
         let done = Arc::clone(&over);
@@ -212,7 +222,7 @@ impl Run {
         while !over.load(Ordering::Acquire) {
             self.go_on(self.world.time.now() + LOOK_EVERY)?;
             if self.world.time.now() >= deadline {
-                return Err(format!("{what} is stuck for {REST:?}"));
+                return Err(Promise::SoundAnswers.broken(format!("{what} is stuck for {REST:?}")));
             }
         }
         self.executor.kill(group);
@@ -221,7 +231,7 @@ impl Run {
     }
 
     /// A host that has never seen the volume reads all of it.
-    fn audit(&mut self) -> Result<(), String> {
+    fn audit(&mut self) -> Result<(), Broken> {
         let machine = Machine::new(self.machines.len(), &self.dice);
         let (world, profile) = (self.world.clone(), Arc::clone(&self.profile));
         self.world.count(Event::Audit);
@@ -246,6 +256,7 @@ impl Run {
             disk.set_capacity(None);
             disk.fail_syncs(0, 0);
             disk.fail_writes(0);
+            disk.fail_reads(0);
             if self.machines[at].damaged {
                 self.replace(at);
             }
@@ -254,7 +265,7 @@ impl Run {
     }
 
     /// Every worker has to come to its end.
-    fn rest(&mut self) -> Result<(), String> {
+    fn rest(&mut self) -> Result<(), Broken> {
         let deadline = self.world.time.now() + REST;
         loop {
             let now = self.world.time.now();
@@ -269,13 +280,13 @@ impl Run {
                 return Ok(());
             }
             if now > deadline {
-                return Err(format!("stuck although everything is well: {busy:?}"));
+                return Err(Promise::SoundAnswers.broken(format!("stuck although everything is well: {busy:?}")));
             }
         }
     }
 
     /// One host after the other comes back and makes its part durable.
-    fn settle(&mut self) -> Result<(), String> {
+    fn settle(&mut self) -> Result<(), Broken> {
         for at in 0..self.machines.len() {
             self.kill(at, Event::Kill);
             let (world, profile) = (self.world.clone(), Arc::clone(&self.profile));

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use plimsoll_ltx::{HEADER_BYTES, Layout};
+use plimsoll_ltx::{HEADER_BYTES, Layout, decode::verify_whole};
 use plimsoll_model::{Error, ErrorKind, Result};
 use plimsoll_store::{Body, Created, Entry, Object, Store, Tail};
 
@@ -38,8 +38,23 @@ fn made(world: &World, key: &str, bytes: &Bytes) {
     let Some(id) = world.bucket().layout.parse(key) else { return };
     let mut judge = world.judge();
     let judge = &mut *judge;
-    if let Err(why) = judge.history.made(id, bytes, &judge.commits, &mut judge.coverage) {
-        judge.object(format!("{key}: {why}"));
+    let now = world.time.now();
+    if let Err(broken) = judge.history.made(id, bytes, now, &judge.commits, &mut judge.coverage) {
+        judge.object(broken.promise, format!("{key}: {}", broken.why));
+    }
+}
+
+/// Notes who won a name that several may want.
+fn race(world: &World, key: &str, bytes: &Bytes, created: Created) {
+    let sync = world.bucket().layout.parse(key).is_some_and(|id| id.level == 0);
+    match created {
+        Created::New if key.starts_with("epoch/") => world.count(Event::EpochWon),
+        Created::Exists if key.starts_with("epoch/") => world.count(Event::EpochLost),
+        Created::Exists if sync => {
+            let fence = verify_whole(bytes).is_ok_and(|whole| whole.index.is_empty());
+            world.count(if fence { Event::FenceLost } else { Event::SyncLost });
+        }
+        Created::New | Created::Exists => {}
     }
 }
 
@@ -70,6 +85,7 @@ impl Store for SimStore {
         let effect = move |world: &World| {
             let created = world.bucket().create(&name, sent.clone(), world.time.now());
             world.trace.line(&who, format_args!("create {name}: {created:?}"));
+            race(world, &name, &sent, created);
             if created == Created::New {
                 made(world, &name, &sent);
             }
@@ -175,8 +191,8 @@ impl Store for SimStore {
             if !gone.is_empty() {
                 judge.coverage.count(Event::Collection);
             }
-            if let Err(why) = judge.history.removed(layout, &left, &gone) {
-                judge.object(why);
+            if let Err(broken) = judge.history.removed(layout, &left, &gone, world.time.now()) {
+                judge.object(broken.promise, broken.why);
             }
             reached == keys.len()
         };

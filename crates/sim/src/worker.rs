@@ -25,6 +25,7 @@ use crate::{
     handle::{Handle, Stopped},
     network::{Connection, World},
     profile::Profile,
+    promise::Promise,
     state::{self, FIRST, Tag},
     store::SimStore,
 };
@@ -138,7 +139,7 @@ impl Application {
             while !self.stopping() {
                 let outcome = self.act(&handle, &mut receipts);
                 let spent = match outcome {
-                    Ok(()) => self.dice.once_in(60),
+                    Ok(()) => self.dice.once_in(self.profile.patience),
                     Err(Stopped(ErrorKind::Fenced | ErrorKind::Closed | ErrorKind::Io)) => self.dice.once_in(4),
                     Err(Stopped(_)) => self.dice.once_in(20),
                 };
@@ -168,7 +169,7 @@ impl Application {
 
     fn open_volume(&self) -> Option<Arc<Handle>> {
         let mut settings = self.profile.settings.clone();
-        settings.takeover = self.dice.once_in(4);
+        settings.takeover = self.dice.once_in(self.profile.takeover);
         let read_only = self.number > 0 && self.dice.once_in(3);
         let settings = Arc::new(settings);
         let volume = match open(&self.connection, &self.host, &settings, read_only, self.profile.wrapped) {
@@ -177,7 +178,7 @@ impl Application {
                 self.world.trace.line(&self.who, format_args!("open: {error}"));
                 if error.kind() == ErrorKind::Corrupt && !self.profile.rough {
                     let why = format!("{}: opening: nothing was damaged, and yet: {error}", self.who);
-                    self.world.judge().object(why);
+                    self.world.judge().object(Promise::SoundAnswers, why);
                 }
                 return None;
             }
@@ -300,8 +301,7 @@ impl Application {
             self.world.count(Event::Rollback);
             return Ok(());
         }
-        let level =
-            *self.dice.pick(&[Level::Buffered, Level::Buffered, Level::Journaled, Level::Journaled, Level::Durable]);
+        let level = self.level();
         let fenced = handle.said().fenced;
         let began = self.world.time.now();
         let receipt = match txn.commit(PageCount(count), level) {
@@ -316,6 +316,11 @@ impl Application {
             format_args!("commit {tag} on {base}: {} at {level:?}, {} pages of {count}", receipt.lsn(), pages.len()),
         );
         handle.appended(tag, receipt.lsn().0, fenced);
+        self.world.count(match self.profile.settings.journal_sync_policy {
+            JournalSyncPolicy::Interval => Event::PolicyInterval,
+            JournalSyncPolicy::Immediate => Event::PolicyImmediate,
+            JournalSyncPolicy::Manual => Event::PolicyManual,
+        });
         if count < before {
             self.world.count(Event::Shrink);
         }
@@ -325,6 +330,15 @@ impl Application {
             receipts.push(Kept { of: Arc::clone(handle), tag, asked: level, receipt });
         }
         result
+    }
+
+    fn level(&self) -> Level {
+        let (buffered, journaled) = self.profile.levels;
+        match self.dice.below(100) {
+            at if at < buffered => Level::Buffered,
+            at if at < buffered + journaled => Level::Journaled,
+            _ => Level::Durable,
+        }
     }
 
     /// Which pages a commit writes, and how many there are after it.
@@ -369,7 +383,8 @@ impl Application {
             self.world.count(Event::LineWriteThrough);
         }
         if policy != OnLoadLine::WriteThrough && status.load.age_ms > status.load.max_loss_window_ms + 1 {
-            handle.object(&format!("Bounded loss: a commit was let through, and the load is {:?}", status.load));
+            handle
+                .object(Promise::BoundedLoss, &format!("a commit was let through, and the load is {:?}", status.load));
         }
     }
 
@@ -385,7 +400,10 @@ impl Application {
             judge.commits.contains(judge.history.tag, tag)
         };
         if fenced && !in_store {
-            handle.object(&format!("One history: commit {tag} acknowledged after it said that it was fenced"));
+            handle.object(Promise::OneHistory, &format!("commit {tag} acknowledged after it said that it was fenced"));
+        }
+        if level == Level::Buffered {
+            self.world.count(Event::Buffered);
         }
         if level == Level::Durable {
             self.world.judge().durable(tag);

@@ -6,7 +6,10 @@ use plimsoll_durability::{
     Admission, FlushReason, JournalPolicy, Ledger, LoadLine, Mark, Next, Progress, Promise, SyncPolicy,
 };
 use plimsoll_host::{Mono, WallMs};
-use plimsoll_model::{Level, Lsn};
+use plimsoll_model::{
+    Level, Lsn,
+    step::{Step, taken},
+};
 use plimsoll_settings::Settings;
 
 /// One lock's worth of decisions. Told what happened, says what to do.
@@ -59,6 +62,9 @@ impl Accounts {
 
     /// Decides on a commit; if it has to wait, the sync that makes room is asked for.
     pub(crate) fn admit(&mut self, bytes: u64, now: Mono) -> Admission {
+        if !taken(Step::LoadLine) {
+            return Admission::Go;
+        }
         let admission = self.line.admit(&self.ledger, bytes, now);
         if admission == Admission::WaitForSync
             && let Some(pending) = self.ledger.pending()

@@ -12,7 +12,10 @@ use plimsoll_host::{
     crash::{self, Point},
 };
 use plimsoll_ltx::{FileId, SNAPSHOT_LEVEL};
-use plimsoll_model::{Error, ErrorKind, Result, Txid};
+use plimsoll_model::{
+    Error, ErrorKind, Result, Txid,
+    step::{Step, taken},
+};
 use plimsoll_pages::{
     Listed, Listing,
     compact::{garbage, merge_inputs, snapshot_inputs},
@@ -199,7 +202,7 @@ async fn collect(
     let mut needed = shared.in_use();
     // What is in other volumes is theirs.
     needed.extend(shared.origins.inherited());
-    let mut gone = garbage(listing, shared.retention(), |id| needed.contains(id));
+    let mut gone = garbage(listing, shared.retention(), |id| needed.contains(id) && taken(Step::KeepInUse));
     if !deep {
         // Of the other levels only a part was listed.
         gone.retain(|id| id.level == 0);

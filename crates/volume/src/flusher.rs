@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use plimsoll_host::run_blocking;
+use plimsoll_model::step::{Step, taken};
 
 use crate::shared::{Shared, Writer};
 
@@ -15,7 +16,9 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
             Ok(reason) => {
                 let (of, by) = (Arc::clone(&shared), Arc::clone(&writer));
                 let flushed = run_blocking(&host.tasks, move || by.flush(&of, Some(reason))).await;
-                if let Err(error) = flushed {
+                if let Err(error) = flushed
+                    && taken(Step::Poison)
+                {
                     // Whoever waits got the error; a journal that failed once accepts nothing more.
                     tracing::error!(%error, "the journal could not be synced");
                     return;

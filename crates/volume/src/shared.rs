@@ -15,7 +15,10 @@ use plimsoll_durability::{FlushReason, Outcome, Terminal};
 use plimsoll_host::{Lock, Mono};
 use plimsoll_journal::{Journal, Place};
 use plimsoll_ltx::FileId;
-use plimsoll_model::{Epoch, Error, ErrorKind, Level, Lsn, PageCount, PageSize, Result, WriterId};
+use plimsoll_model::{
+    Epoch, Error, ErrorKind, Level, Lsn, PageCount, PageSize, Result, WriterId,
+    step::{Step, taken},
+};
 use plimsoll_pages::{
     Fetcher, Overlay, View,
     compact::{Merger, Retention},
@@ -321,6 +324,7 @@ impl Writer {
             }
             match &synced {
                 Ok(_) => drop(accounts.progress.advance(Level::Journaled, lsn, wall)),
+                Err(_) if !taken(Step::Poison) => {}
                 Err(_) => accounts.progress.end(Terminal::JournalFailed),
             }
         }
@@ -349,7 +353,8 @@ impl Writer {
         let newest = Lsn(self.floor.load(Ordering::Acquire));
         let floor = self.live().first_key_value().map_or(newest, |(oldest, _)| newest.min(*oldest));
         self.overlay.write().expect(POISONED).trim(floor);
-        if let Err(error) = self.journal.release(floor, None) {
+        let release = if taken(Step::ReleaseDurable) { floor } else { Lsn(u64::MAX) };
+        if let Err(error) = self.journal.release(release, None) {
             tracing::warn!(%error, "finished journal segments could not be given up");
         }
     }

@@ -160,7 +160,12 @@ impl Snapshot {
                 }
                 let earlier = match self.earlier.get() {
                     Some(earlier) => Arc::clone(earlier),
-                    None => Arc::new(self.shared.earlier(self.view.txid).await.map_err(|_| error)?),
+                    None => match self.shared.earlier(self.view.txid).await {
+                        Ok(earlier) => Arc::new(earlier),
+                        // It may be there, and cannot be looked for now.
+                        Err(trouble) if trouble.kind() == ErrorKind::Unavailable => return Err(trouble),
+                        Err(_) => return Err(error),
+                    },
                 };
                 // Another reader of this snapshot may have found it too: it is the same.
                 fetcher.fetch(self.earlier.get_or_init(|| earlier), page, buf).await

@@ -19,7 +19,10 @@ use plimsoll_host::{
 };
 use plimsoll_journal::Place;
 use plimsoll_ltx::{Encoder, FileId, Finished, Header, IndexEntry, sidecar::Sidecar};
-use plimsoll_model::{Error, ErrorKind, Level, Lsn, PageCount, PageNo, PageSize, Result, Stamp, Txid};
+use plimsoll_model::{
+    Error, ErrorKind, Level, Lsn, PageCount, PageNo, PageSize, Result, Stamp, Txid,
+    step::{Step, taken},
+};
 use plimsoll_pages::{Index, Object, Placed, Sink, View};
 use plimsoll_store::Body;
 
@@ -113,8 +116,8 @@ async fn sync_once(shared: &Arc<Shared>, writer: &Arc<Writer>, reason: SyncReaso
 async fn attempt(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Result<Option<Outcome>> {
     let pending = writer.attempt.lock().expect("BUG: a panic beside a sync").clone();
     let attempt = match pending {
-        Some(attempt) => attempt,
-        None => {
+        Some(attempt) if taken(Step::SameBytes) => attempt,
+        _ => {
             let Some(cut) = cut(shared, writer) else { return Ok(None) };
             let (of, by) = (Arc::clone(shared), Arc::clone(writer));
             let attempt = Arc::new(run_blocking(&shared.config.host.tasks, move || encode(&of, &by, cut)).await?);
@@ -123,6 +126,9 @@ async fn attempt(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Result<Option<Ou
         }
     };
     writer.accounts().sync.on_sync_started(attempt.sync.stamp.lsn);
+    if !taken(Step::DurableAfterSync) {
+        writer.accounts().durable(attempt.sync.stamp.lsn, shared.config.host.clock.wall());
+    }
     let outcome = writer.lease.create_next(attempt.sync.clone()).await?;
     if outcome == Outcome::Durable {
         *writer.attempt.lock().expect("BUG: a panic beside a sync") = None;
@@ -165,7 +171,8 @@ fn cut(shared: &Shared, writer: &Writer) -> Option<Cut> {
 
 fn encode(shared: &Shared, writer: &Writer, cut: Cut) -> Result<Attempt> {
     let host = &shared.config.host;
-    let stamp = Stamp { writer: writer.id, epoch: writer.epoch, lsn: cut.lsn };
+    let lsn = if taken(Step::CutAtOneCommit) { cut.lsn } else { shared.state().tip.lsn };
+    let stamp = Stamp { writer: writer.id, epoch: writer.epoch, lsn };
     let timestamp = host.clock.wall();
     let header = Header {
         page_size: cut.page_size,
@@ -324,7 +331,7 @@ pub(crate) fn dispossess(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &Fenc
     };
     let found = base_of(info.settled, info.inherited.as_ref());
     let base = found.or_else(|| base_at(txid, lsn, info.held).filter(|_| info.settled));
-    let kept = if complete {
+    let kept = if complete || !taken(Step::Strand) {
         shared.dir.drop_journal().map(|()| None)
     } else {
         let circumstances = Circumstances { epoch: Some(writer.epoch.0), base };

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use plimsoll_durability::Admission;
 use plimsoll_journal::{Commit, Place, TxnNo};
-use plimsoll_model::{Error, ErrorKind, Level, PageCount, PageNo, PageSize, Result};
+use plimsoll_model::{
+    Error, ErrorKind, Level, PageCount, PageNo, PageSize, Result,
+    step::{Step, taken},
+};
 use rustc_hash::FxHashMap;
 
 use crate::{
@@ -169,7 +172,7 @@ impl WriteTxn {
         let mut pages: Vec<PageNo> = self.pages.keys().copied().filter(|page| page_count.contains(*page)).collect();
         pages.sort_unstable();
         let new_bytes = pages.len() as u64 * (u64::from(page_size.get()) + FRAME_BYTES) + COMMIT_BYTES;
-        let held = self.admitted(new_bytes + self.spilled_bytes)?;
+        let held = self.admitted(new_bytes + self.spilled_bytes)? && taken(Step::HeldCommits);
 
         let writer = Arc::clone(&self.writer);
         let sealed = writer.sealed();

@@ -19,7 +19,10 @@ use plimsoll_host::{
 };
 use plimsoll_journal::{Config as JournalConfig, Journal, Place, Replay, ReplayedCommit};
 use plimsoll_ltx::{Encoder, Header};
-use plimsoll_model::{Epoch, Error, ErrorKind, Level, Lsn, PageNo, Result, Stamp, Txid, WriterId};
+use plimsoll_model::{
+    Epoch, Error, ErrorKind, Level, Lsn, PageNo, Result, Stamp, Txid, WriterId,
+    step::{Step, taken},
+};
 use plimsoll_pages::{Overlay, compact::Merger};
 use plimsoll_store::Body;
 
@@ -53,6 +56,10 @@ pub(crate) enum Occasion {
     /// It was asked for, for another host.
     Release,
 }
+
+/// Bounds of a journal segment. The smallest has room for the largest page.
+const SEGMENT_BYTES_MIN: u64 = 128 << 10;
+const SEGMENT_BYTES_MAX: u64 = 16 << 20;
 
 impl Shared {
     /// Takes the volume for writing, unless this process has it.
@@ -338,7 +345,9 @@ impl Shared {
     ) -> Result<(Journal, Vec<ReplayedCommit>)> {
         let host = &self.config.host;
         let dir = self.dir.journal();
-        let config = JournalConfig::new(uuid, id);
+        // What may be pending at once fits into a few segments, so that they are given up as it becomes durable.
+        let segment_bytes = (self.settings().max_dirty_bytes / 16).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
+        let config = JournalConfig { segment_bytes, ..JournalConfig::new(uuid, id) };
         if self.dir.has_journal() {
             let replay = match Journal::inspect(&*host.files, &dir) {
                 Ok((_, replay)) => Some(replay),
@@ -349,10 +358,20 @@ impl Shared {
                 Some(replay) => self.judge(replay, id, uuid, lease).await?,
                 None => (Fate::Finished, None),
             };
+            let fate = match (fate, lease.durable()) {
+                (Fate::Strand, durable) if !taken(Step::JudgeJournal) => Fate::Replay(durable),
+                (fate, _) => fate,
+            };
             match fate {
                 Fate::Replay(durable) => {
                     let (journal, replay) = Journal::open(host, &dir, config)?;
-                    let tail = replay.commits.into_iter().filter(|commit| commit.lsn > durable).collect();
+                    let mut tail: Vec<_> = replay.commits.into_iter().filter(|commit| commit.lsn > durable).collect();
+                    if !taken(Step::Replay) {
+                        tail.clear();
+                    }
+                    if !taken(Step::WholePrefix) && replay.cut.is_some() {
+                        tail.pop();
+                    }
                     return Ok((journal, tail));
                 }
                 Fate::Finished => self.dir.drop_journal()?,

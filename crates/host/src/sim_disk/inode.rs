@@ -1,14 +1,22 @@
 //! The content of a file: as a reader sees it, and as it is on the platter.
 
+use std::collections::VecDeque;
+
 use super::SECTOR_BYTES;
 use crate::Chance;
 
+/// Bytes that wait for a sync before the oldest get to the platter by themselves.
+const WAITING_BYTES_MAX: usize = 1 << 20;
+
 #[derive(Default)]
 pub(super) struct Inode {
+    /// Files of this life that are open on it.
+    pub(super) handles: usize,
     live: Vec<u8>,
     platter: Vec<u8>,
     /// What leads from the platter to the live content, oldest first.
-    unsynced: Vec<Change>,
+    unsynced: VecDeque<Change>,
+    waiting_bytes: usize,
     reserved: u64,
 }
 
@@ -33,14 +41,20 @@ impl Inode {
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) {
         if !bytes.is_empty() {
             put(&mut self.live, offset, bytes);
-            self.unsynced.push(Change::Write { offset, bytes: bytes.to_vec() });
+            self.waiting_bytes += bytes.len();
+            self.unsynced.push_back(Change::Write { offset, bytes: bytes.to_vec() });
+            while self.waiting_bytes > WAITING_BYTES_MAX
+                && let Some(oldest) = self.unsynced.pop_front()
+            {
+                self.arrive(oldest);
+            }
         }
     }
 
     pub(super) fn set_len(&mut self, len: u64) {
         self.live.resize(index(len), 0);
         self.reserved = self.reserved.min(len);
-        self.unsynced.push(Change::Len(len));
+        self.unsynced.push_back(Change::Len(len));
     }
 
     pub(super) fn reserve(&mut self, end: u64) {
@@ -48,16 +62,25 @@ impl Inode {
     }
 
     pub(super) fn sync(&mut self) {
-        for change in self.unsynced.drain(..) {
-            match change {
-                Change::Write { offset, bytes } => put(&mut self.platter, offset, &bytes),
-                Change::Len(len) => self.platter.resize(index(len), 0),
+        for change in std::mem::take(&mut self.unsynced) {
+            self.arrive(change);
+        }
+    }
+
+    /// A change reaches the platter.
+    fn arrive(&mut self, change: Change) {
+        match change {
+            Change::Write { offset, bytes } => {
+                put(&mut self.platter, offset, &bytes);
+                self.waiting_bytes -= bytes.len();
             }
+            Change::Len(len) => self.platter.resize(index(len), 0),
         }
     }
 
     /// Some writes arrive; the others are forgotten, since the system takes them for done.
     pub(super) fn fail_sync(&mut self, mut fates: u64) {
+        self.waiting_bytes = 0;
         for change in self.unsynced.drain(..) {
             match change {
                 Change::Write { offset, bytes } if fates & 1 == 1 => put(&mut self.platter, offset, &bytes),
@@ -69,6 +92,7 @@ impl Inode {
     }
 
     pub(super) fn power_loss(&mut self, chance: &dyn Chance) {
+        self.waiting_bytes = 0;
         // Mostly everything or nothing, for those are the usual cases; else a coin for each sector.
         let mood = chance.below(4);
         let stays = || match mood {

@@ -1,18 +1,21 @@
 //! The names of files: as a reader sees them, and as they are on the platter.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     path::{Path, PathBuf},
 };
 
 use crate::Chance;
+
+/// Changes that wait for a sync before the oldest gets to the platter by itself.
+const WAITING_MAX: usize = 100;
 
 #[derive(Default)]
 pub(super) struct Names {
     live: BTreeMap<PathBuf, usize>,
     platter: BTreeMap<PathBuf, usize>,
     /// What leads from the platter to the live names, oldest first.
-    unsynced: Vec<Change>,
+    unsynced: VecDeque<Change>,
 }
 
 enum Change {
@@ -55,9 +58,27 @@ impl Names {
         self.live.iter().map(|(path, inode)| (path, *inode))
     }
 
+    /// What some name leads to now, or may lead to after the power went.
+    pub(super) fn inodes(&self) -> BTreeSet<usize> {
+        let waiting = self.unsynced.iter().filter_map(|change| match change {
+            Change::Link(_, inode) | Change::Rename(_, _, inode) => Some(inode),
+            Change::Unlink(_) => None,
+        });
+        self.live.values().chain(self.platter.values()).chain(waiting).copied().collect()
+    }
+
+    fn wait(&mut self, change: Change) {
+        self.unsynced.push_back(change);
+        if self.unsynced.len() > WAITING_MAX
+            && let Some(oldest) = self.unsynced.pop_front()
+        {
+            oldest.apply(&mut self.platter);
+        }
+    }
+
     pub(super) fn link(&mut self, path: PathBuf, inode: usize) {
         self.live.insert(path.clone(), inode);
-        self.unsynced.push(Change::Link(path, inode));
+        self.wait(Change::Link(path, inode));
     }
 
     pub(super) fn link_synced(&mut self, path: PathBuf, inode: usize) {
@@ -68,7 +89,7 @@ impl Names {
     pub(super) fn unlink(&mut self, path: &Path) -> bool {
         let existed = self.live.remove(path).is_some();
         if existed {
-            self.unsynced.push(Change::Unlink(path.to_owned()));
+            self.wait(Change::Unlink(path.to_owned()));
         }
         existed
     }
@@ -76,14 +97,17 @@ impl Names {
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> bool {
         let Some(inode) = self.live.remove(from) else { return false };
         self.live.insert(to.to_owned(), inode);
-        self.unsynced.push(Change::Rename(from.to_owned(), to.to_owned(), inode));
+        self.wait(Change::Rename(from.to_owned(), to.to_owned(), inode));
         true
     }
 
     /// Syncs a directory; with it those below that were removed, as `exists` tells.
     pub(super) fn sync(&mut self, dir: &Path, exists: impl Fn(&Path) -> bool) {
         let synced = |of: &Path| of == dir || of.starts_with(dir) && !exists(of);
-        for change in self.unsynced.extract_if(.., |change| change.dirs().any(synced)) {
+        let (of_it, others): (VecDeque<Change>, _) =
+            std::mem::take(&mut self.unsynced).into_iter().partition(|change| change.dirs().any(synced));
+        self.unsynced = others;
+        for change in of_it {
             change.apply(&mut self.platter);
         }
     }
@@ -111,7 +135,7 @@ impl Names {
 
     pub(super) fn unlink_below(&mut self, dir: &Path) {
         for (path, _) in self.live.extract_if(.., |path, _| path.starts_with(dir)) {
-            self.unsynced.push(Change::Unlink(path));
+            self.unsynced.push_back(Change::Unlink(path));
         }
     }
 }

@@ -135,3 +135,38 @@ fn a_removed_directory_may_come_back_in_part_until_the_one_above_is_synced() {
     disk.power_loss(&chance(1));
     assert!(disk.list(Path::new("/a/b")).is_err());
 }
+
+#[test]
+fn removed_content_is_forgotten_once_nothing_can_bring_it_back() {
+    let disk = disk();
+    let contents = || disk.state().inodes.len();
+    let file = disk.open(Path::new(PATH), OpenMode::CreateNew).unwrap();
+    file.write_all_at(&[1; 1000], 0).unwrap();
+    disk.remove(Path::new(PATH)).unwrap();
+    disk.sync_dir(Path::new("/d")).unwrap();
+    let mut byte = [0];
+    assert_eq!((contents(), file.read_at(&mut byte, 999).unwrap(), byte), (1, 1, [1]), "it is open");
+    drop(file);
+    assert_eq!(contents(), 0);
+    // Without a sync of the folder the power may bring it back, but not that of all who were ever there.
+    for number in 0..1000 {
+        let path = format!("/d/{number}");
+        disk.open(Path::new(&path), OpenMode::CreateNew).unwrap();
+        disk.remove(Path::new(&path)).unwrap();
+    }
+    assert!((1..=100).contains(&contents()), "{}", contents());
+}
+
+#[test]
+fn of_a_file_that_nobody_syncs_only_the_last_megabyte_may_go() {
+    let disk = disk();
+    let file = disk.open(Path::new(PATH), OpenMode::CreateNew).unwrap();
+    disk.sync_dir(Path::new("/d")).unwrap();
+    for at in 0..3_u64 << 10 {
+        file.write_all_at(&[7; 1024], at << 10).unwrap();
+    }
+    disk.power_loss(&chance(0));
+    let bytes = disk.read(Path::new(PATH)).unwrap();
+    assert_eq!(bytes.len(), 2 << 20);
+    assert!(bytes.iter().all(|byte| *byte == 7));
+}

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use plimsoll_ltx::{FileId, SNAPSHOT_LEVEL as SNAPSHOT, plan::Target};
-use plimsoll_model::{Result, Txid};
+use plimsoll_model::{
+    Result, Txid,
+    step::{Step, taken},
+};
 
 use crate::load::{Listed, Listing};
 
 /// How long what is kept, by the store's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
-    /// Syncs, after they were merged.
+    /// Syncs, after they were made and after they were merged.
     pub level0: Duration,
     /// Snapshots, and with them the merges that lead from one to the next.
     pub snapshots: Duration,
@@ -76,6 +79,15 @@ pub fn garbage(listing: &Listing, keep: Retention, needed: impl Fn(&FileId) -> b
     let last = |level: u8| listing.level(level).map(|file| file.id).max_by_key(|id| id.max);
     let covered = last(1).map_or(Txid::ZERO, |id| id.max);
 
+    // The state after a sync is the newest until the next one is made, however long that takes, and can be had from level
+    // 0 alone once both are merged. So the age of the merge counts too: a follower may have seen that state a moment ago.
+    let older_merges = |file: &Listed| {
+        listing
+            .level(1)
+            .filter(|merge| merge.id.min <= file.id.max && file.id.max <= merge.id.max)
+            .all(|merge| older(merge, keep.level0))
+    };
+
     // The window begins in the middle of something: what it begins with is the newest snapshot that is older. From
     // there on every state can be had again; what only leads up to it is not needed. Without one all is.
     let base = listing
@@ -86,7 +98,7 @@ pub fn garbage(listing: &Listing, keep: Retention, needed: impl Fn(&FileId) -> b
         .unwrap_or(Txid::ZERO);
 
     let gone = |file: &&Listed| match file.id.level {
-        0 => file.id.max <= covered && older(file, keep.level0),
+        0 => file.id.max <= covered && ((older(file, keep.level0) && older_merges(file)) || !taken(Step::KeepWindow)),
         SNAPSHOT => file.id.max < base,
         _ => file.id.max <= base,
     };
@@ -165,7 +177,7 @@ mod tests {
     #[test]
     fn a_sync_goes_once_it_is_merged_and_old_but_never_the_newest() {
         let files = listing(vec![
-            file(1, 1, 3, 900),
+            file(1, 1, 3, 690),
             file(0, 1, 1, 0),
             file(0, 2, 2, 650),
             file(0, 3, 3, 0),
@@ -173,10 +185,21 @@ mod tests {
         ]);
         assert_eq!(ranges(&garbage(&files, KEEP, |_| false)), [(0, 1, 1), (0, 2, 2), (0, 3, 3)]);
         assert_eq!(ranges(&garbage(&files, KEEP, |id| id.min == Txid(1))), [(0, 2, 2), (0, 3, 3)]);
-        let only = listing(vec![file(1, 1, 3, 900), file(0, 3, 3, 0)]);
+        let only = listing(vec![file(1, 1, 3, 690), file(0, 3, 3, 0)]);
         assert!(garbage(&only, KEEP, |_| false).is_empty());
         let unmerged = listing(vec![file(0, 1, 1, 0), file(0, 2, 2, 5000)]);
         assert!(garbage(&unmerged, KEEP, |_| false).is_empty());
+    }
+
+    /// A writer came back after a day, wrote once more and merged: followers had read the old state until then.
+    #[test]
+    fn what_was_the_newest_state_a_moment_ago_stays_although_its_sync_is_old() {
+        let files = |now| {
+            let syncs = [file(0, 1, 1, 0), file(0, 2, 2, 5000), file(0, 3, 3, now)];
+            listing(syncs.into_iter().chain([file(1, 1, 2, 5100)]).collect())
+        };
+        assert!(garbage(&files(5399), KEEP, |_| false).is_empty());
+        assert_eq!(ranges(&garbage(&files(5400), KEEP, |_| false)), [(0, 1, 1), (0, 2, 2)]);
     }
 
     #[test]

@@ -1,0 +1,117 @@
+//! Steps of the engine that a test of the tests leaves out, one at a time.
+//!
+//! `taken(Step::Fence)` is `true`, a constant that costs nothing, unless this crate is built with the feature `mutate`.
+//! Then [`leave_out`] decides for the thread that calls it, and `cargo xtask mutate` shows that the simulation notices.
+
+macro_rules! steps {
+    ($($(#[doc = $doc:literal])+ $name:ident = $words:literal,)+) => {
+        /// Something the engine must do. See the [module](self).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Step {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Step {
+            /// Every one.
+            pub const ALL: &[Step] = &[$(Step::$name),+];
+
+            /// For people, and for `cargo xtask mutate`.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Step::$name => $words,)+
+                }
+            }
+        }
+    };
+}
+
+steps! {
+    /// A writer publishes a fence before it acknowledges anything.
+    Fence = "publish a fence",
+    /// An open gives up when the newest sync is of a newer epoch.
+    GiveUp = "give up on a newer head",
+    /// An open reads the tail again after a fence that was answered late.
+    ReadTailAgain = "read the tail again",
+    /// A writer looks for a newer one after a sync that was answered late.
+    Look = "look after a late create",
+    /// Whose object it is that has our name is asked by stamp and checksum.
+    CompareStamp = "compare the stamp",
+    /// A create without answer is asked for again.
+    AskAgain = "ask again after a lost answer",
+    /// A sync without outcome is asked for with the same bytes.
+    SameBytes = "retry with the same bytes",
+    /// Commits are durable once the sync is in the history.
+    DurableAfterSync = "durable only after the sync",
+    /// A sync's stamp names the commit at which it was cut.
+    CutAtOneCommit = "cut at one commit",
+    /// A page at a commit is its newest version up to that commit.
+    NewestUpTo = "newest version up to the commit",
+    /// A journal whose commits the history lacks is kept aside.
+    Strand = "strand what the history lacks",
+    /// A journal that does not continue the history is not replayed.
+    JudgeJournal = "replay only onto its own history",
+    /// What the journal holds beyond the history is replayed.
+    Replay = "replay the journal",
+    /// Every whole commit before a torn end is replayed.
+    WholePrefix = "replay all before a torn end",
+    /// The journal forgets only what is durable.
+    ReleaseDurable = "release the journal after the sync",
+    /// A wait for the local disk syncs the journal.
+    SyncJournal = "sync the journal before answering",
+    /// A journal whose sync failed accepts nothing more.
+    Poison = "a failed sync poisons the journal",
+    /// A frame of the journal counts only with its checksum.
+    FrameChecksum = "check the checksums of the journal",
+    /// Names of new segments are synced.
+    SyncNames = "sync the journal's directory",
+    /// What an earlier process left unsynced is synced before it counts.
+    MakeGood = "sync what a crash left in the journal",
+    /// A commit waits for the load line.
+    LoadLine = "admit by the load line",
+    /// A commit above the line is acknowledged once it is durable.
+    HeldCommits = "hold commits above the line",
+    /// Objects that readers of this process use are kept.
+    KeepInUse = "keep what readers use",
+    /// A sync stays for its retention.
+    KeepWindow = "keep syncs for their retention",
+    /// A cached page counts only with its hash.
+    CacheHash = "check the hashes of the cache",
+    /// A cached page counts only for the content that is asked for.
+    CacheWant = "serve a cached page only if it is current",
+    /// An object counts only with its checksum.
+    ObjectChecksum = "check the checksums of objects",
+}
+
+/// Whether a step is taken: always, except in a test of the tests.
+#[cfg(not(feature = "mutate"))]
+#[inline(always)]
+#[must_use]
+pub const fn taken(_: Step) -> bool {
+    true
+}
+
+#[cfg(feature = "mutate")]
+pub use choice::{leave_out, taken};
+
+#[cfg(feature = "mutate")]
+mod choice {
+    use std::cell::Cell;
+
+    use super::Step;
+
+    thread_local! {
+        static LEFT_OUT: Cell<Option<Step>> = const { Cell::new(None) };
+    }
+
+    /// Whether a step is taken: unless [`leave_out`] says otherwise on this thread.
+    #[must_use]
+    pub fn taken(step: Step) -> bool {
+        LEFT_OUT.get() != Some(step)
+    }
+
+    /// Leaves a step out on this thread, instead of another one; `None` takes them all.
+    pub fn leave_out(step: Option<Step>) {
+        LEFT_OUT.set(step);
+    }
+}

@@ -1,0 +1,208 @@
+//! Runs that are after something: short, with little else going on, so that few of them find it.
+
+use std::time::Duration;
+
+use plimsoll_durability::OnLoadLine;
+use plimsoll_model::PageSize;
+use plimsoll_settings::JournalSyncPolicy;
+
+use crate::{
+    dice::Dice,
+    fate::{Blow, Blows},
+    network::Weather,
+    profile::Profile,
+};
+
+const MILLI: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What a run is after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Aim {
+    /// All of it, as the seed decides.
+    Everything,
+    /// What the local disk loses.
+    Power,
+    /// Who may write.
+    Takeover,
+    /// Requests that come when their name is free again.
+    Late,
+    /// What readers need while syncs are merged and collected.
+    Reading,
+    /// Damage to what is local.
+    Rot,
+    /// How much may be at risk.
+    Line,
+    /// Damage to what the store answers.
+    Flips,
+    /// What the local disk keeps in parts.
+    Torn,
+    /// Many commits in a short time.
+    Busy,
+}
+
+impl Aim {
+    /// Every one.
+    pub const ALL: &[Aim] = &[
+        Aim::Everything,
+        Aim::Power,
+        Aim::Takeover,
+        Aim::Late,
+        Aim::Reading,
+        Aim::Rot,
+        Aim::Line,
+        Aim::Flips,
+        Aim::Torn,
+        Aim::Busy,
+    ];
+
+    /// For people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Aim::Everything => "everything",
+            Aim::Power => "power",
+            Aim::Takeover => "takeover",
+            Aim::Late => "late",
+            Aim::Reading => "reading",
+            Aim::Rot => "rot",
+            Aim::Line => "line",
+            Aim::Flips => "flips",
+            Aim::Torn => "torn",
+            Aim::Busy => "busy",
+        }
+    }
+
+    /// Makes what a seed has drawn serve the aim.
+    pub(crate) fn bend(self, profile: &mut Profile, dice: &Dice) {
+        if self == Aim::Everything {
+            return;
+        }
+        shorten(profile);
+        let (weather, settings) = (&mut profile.weather, &mut profile.settings);
+        match self {
+            Aim::Everything => {}
+            Aim::Power => {
+                profile.blows = POWER;
+                profile.levels = (10, 88);
+                settings.sync_interval = 5 * SECOND;
+                settings.max_loss_window = 30 * SECOND;
+            }
+            Aim::Takeover => {
+                (profile.hosts, profile.applications, profile.takeover) = (2, 1, 1);
+                profile.blows = RIVALS;
+                profile.levels = (50, 40);
+                profile.patience = 15;
+                (weather.lost_answer, weather.lost_request) = (6, 20);
+                settings.sync_interval = *dice.pick(&[100 * MILLI, SECOND]);
+                // Nothing else tells a writer that there is a newer one.
+                settings.heartbeat = 20 * SECOND;
+            }
+            Aim::Late => {
+                (profile.hosts, profile.applications, profile.takeover) = (2, 1, 1);
+                profile.blows = SLEEPERS;
+                profile.levels = (30, 10);
+                profile.patience = 6;
+                profile.blow_every = 5 * SECOND;
+                profile.sleep = (12 * SECOND, 30 * SECOND);
+                profile.length = 100 * SECOND;
+                (weather.lost_answer, weather.late_create, weather.late_max) = (20, 8, 60 * SECOND);
+                settings.sync_interval = 100 * MILLI;
+                settings.heartbeat = 20 * SECOND;
+                settings.l0_retention = 5 * SECOND;
+                settings.compaction_levels = vec![SECOND, 6 * SECOND, 18 * SECOND];
+            }
+            Aim::Reading => {
+                (profile.hosts, profile.applications, profile.workers) = (2, 1, 2);
+                profile.takeover = 8;
+                profile.rest_max = 15 * SECOND;
+                profile.length = 60 * SECOND;
+                profile.blows = &[(1, Blow::CacheRot), (1, Blow::CacheLoss)];
+                settings.sync_interval = 100 * MILLI;
+                settings.follow_interval = 100 * MILLI;
+                settings.l0_retention = 5 * SECOND;
+                settings.compaction_levels = vec![2 * SECOND, 6 * SECOND, 18 * SECOND];
+                settings.snapshot_interval = 20 * SECOND;
+                settings.retention = 20 * SECOND;
+                settings.cache_bytes_max = 4 * 512;
+                settings.hydrate = false;
+            }
+            Aim::Rot => {
+                profile.pages_max = 8;
+                profile.blow_every = 500 * MILLI;
+                profile.blows = &[(8, Blow::CacheRot), (1, Blow::Kill)];
+                settings.sync_interval = 100 * MILLI;
+            }
+            Aim::Line => {
+                profile.workers = 2;
+                profile.pause_max = 50 * MILLI;
+                profile.blows = &[(1, Blow::Storm)];
+                profile.levels = (50, 50);
+                weather.latency = SECOND;
+                settings.max_dirty_bytes = 10 * 512;
+                settings.max_loss_window = *dice.pick(&[2 * SECOND, 30 * SECOND]);
+                settings.on_load_line = *dice.pick(&OnLoadLine::ALL);
+            }
+            Aim::Torn => {
+                profile.blows = &[(1, Blow::PowerLoss)];
+                profile.levels = (90, 8);
+                settings.sync_interval = 5 * SECOND;
+                settings.journal_sync_policy = JournalSyncPolicy::Manual;
+            }
+            Aim::Busy => {
+                profile.workers = 3;
+                profile.pause_max = MILLI;
+                profile.length = 10 * SECOND;
+                profile.levels = (98, 1);
+                settings.sync_interval = 100 * MILLI;
+            }
+            Aim::Flips => {
+                profile.rough = true;
+                profile.hosts = 2;
+                profile.blows = &[(2, Blow::HostLoss), (2, Blow::CacheLoss), (1, Blow::Kill)];
+                profile.levels = (10, 10);
+                weather.flipped = 8;
+                settings.cache_bytes_max = 4 * u64::from(profile.page_size.get());
+                settings.hydrate = false;
+            }
+        }
+    }
+}
+
+const POWER: Blows = &[
+    (6, Blow::PowerLoss),
+    (3, Blow::Kill),
+    (3, Blow::KillAtDisk),
+    (3, Blow::SyncFailed),
+    (1, Blow::DiskFull),
+    (1, Blow::DiskRoom),
+];
+const RIVALS: Blows =
+    &[(3, Blow::Partition), (3, Blow::Kill), (3, Blow::KillAtStore), (1, Blow::Sleep), (1, Blow::PowerLoss)];
+const SLEEPERS: Blows = &[(6, Blow::SleepAtStore), (4, Blow::Sleep), (1, Blow::Kill), (1, Blow::Partition)];
+
+/// A short run in which nothing goes wrong.
+fn shorten(profile: &mut Profile) {
+    profile.hosts = 1;
+    profile.applications = 1;
+    profile.workers = profile.workers.min(1);
+    profile.page_size = PageSize::new(512).expect("BUG: not a page size");
+    profile.pages_max = 12;
+    profile.rough = false;
+    profile.weather = Weather { latency: 20 * MILLI, page: profile.weather.page, ..Weather::default() };
+    profile.request_timeout = 2 * SECOND;
+    profile.pause_max = 200 * MILLI;
+    profile.rest_max = 5 * SECOND;
+    profile.blow_every = 3 * SECOND;
+    profile.back_max = 2 * SECOND;
+    profile.sleep = (SECOND, 20 * SECOND);
+    profile.length = 40 * SECOND;
+    let settings = &mut profile.settings;
+    settings.max_dirty_bytes = 256 << 20;
+    settings.max_loss_window = 30 * SECOND;
+    settings.sync_timeout = 30 * SECOND;
+    settings.idle_release = Duration::ZERO;
+    settings.close_timeout = SECOND;
+    settings.heartbeat = SECOND;
+    settings.holder_ttl = 5 * SECOND;
+}
