@@ -178,7 +178,7 @@ async fn fence(
         }
         // It counts if whoever had this name cannot have been merged and deleted since the listing was sent;
         // otherwise the next listing tells.
-        if taken(step::Step::ReadTailAgain) && is_late(tail.sent, context.now(), context.fresh_for()) {
+        if is_late(tail.sent, context.now(), context.fresh_for()) {
             placed = Some((Placed { txid, stamp }, inherited));
             continue;
         }

@@ -31,16 +31,12 @@ steps! {
     Fence = "publish a fence",
     /// An open gives up when the newest sync is of a newer epoch.
     GiveUp = "give up on a newer head",
-    /// An open reads the tail again after a fence that was answered late.
-    ReadTailAgain = "read the tail again",
     /// A writer looks for a newer one after a sync that was answered late.
     Look = "look after a late create",
     /// Whose object it is that has our name is asked by stamp and checksum.
     CompareStamp = "compare the stamp",
     /// A create without answer is asked for again.
     AskAgain = "ask again after a lost answer",
-    /// A sync without outcome is asked for with the same bytes.
-    SameBytes = "retry with the same bytes",
     /// Commits are durable once the sync is in the history.
     DurableAfterSync = "durable only after the sync",
     /// A sync's stamp names the commit at which it was cut.

@@ -106,7 +106,7 @@ impl Aim {
                 profile.blow_every = 5 * SECOND;
                 profile.sleep = (12 * SECOND, 30 * SECOND);
                 profile.length = 100 * SECOND;
-                (weather.lost_answer, weather.late_create, weather.late_max) = (20, 8, 60 * SECOND);
+                (weather.lost_answer, weather.late_create, weather.late_max) = (20, 4, 60 * SECOND);
                 settings.sync_interval = 100 * MILLI;
                 settings.heartbeat = 20 * SECOND;
                 settings.l0_retention = 5 * SECOND;
@@ -159,7 +159,7 @@ impl Aim {
             Aim::Flips => {
                 profile.rough = true;
                 profile.hosts = 2;
-                profile.blows = &[(2, Blow::HostLoss), (2, Blow::CacheLoss), (1, Blow::Kill)];
+                profile.blows = &[(2, Blow::HostLoss), (2, Blow::CacheLoss), (2, Blow::Kill), (1, Blow::JournalRot)];
                 profile.levels = (10, 10);
                 weather.flipped = 8;
                 settings.cache_bytes_max = 4 * u64::from(profile.page_size.get());

@@ -60,7 +60,7 @@ struct Options {
 }
 
 /// Runs of each other kind beside those of all kinds, for --complete.
-const COMPLETE: u64 = 4;
+const COMPLETE: u64 = 10;
 
 impl Options {
     /// The aim and seed of a run by its number; `end` is the number after the last run with the aim that was asked for.

@@ -14,14 +14,10 @@ pub const RUNS_MAX: u64 = 400;
 #[must_use]
 pub fn aim(step: Step) -> Aim {
     match step {
-        Step::Fence
-        | Step::GiveUp
-        | Step::CompareStamp
-        | Step::AskAgain
-        | Step::SameBytes
-        | Step::Strand
-        | Step::JudgeJournal => Aim::Takeover,
-        Step::ReadTailAgain | Step::Look => Aim::Late,
+        Step::Fence | Step::GiveUp | Step::CompareStamp | Step::AskAgain | Step::Strand | Step::JudgeJournal => {
+            Aim::Takeover
+        }
+        Step::Look => Aim::Late,
         Step::CutAtOneCommit => Aim::Busy,
         Step::DurableAfterSync | Step::LoadLine | Step::HeldCommits => Aim::Line,
         Step::Replay

@@ -13,6 +13,13 @@ fn the_same_seed_gives_the_same_trace_byte_for_byte() {
     }
 }
 
+/// A reader listed level 0 before the first sync, and the levels above after that sync had been merged: it took the state for
+/// one without commits.
+#[test]
+fn a_first_sync_that_is_merged_during_a_listing_keeps_its_number() {
+    assert_eq!(run(128, Aim::Takeover, false).broken, None);
+}
+
 #[test]
 fn what_the_engine_logs_changes_nothing() {
     let (quiet, loud) = (run(2, Aim::Takeover, false), run(2, Aim::Takeover, true));

@@ -148,6 +148,10 @@ impl Shared {
                 // Level 0 was listed before what another level shows: its newest sync would lend its number to another.
                 continue;
             }
+            if newest_sync.is_none() && !plan.is_empty() && volume.is_some() && attempt == 1 {
+                // The same, when it was listed before the first sync. That one is there by now; a fork may have none.
+                continue;
+            }
             let newest_sync = newest_sync.copied().filter(|file| ends_in(&file));
             let stamped = async {
                 let Some(file) = newest_sync else { return Ok(None) };

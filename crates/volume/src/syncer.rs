@@ -116,8 +116,8 @@ async fn sync_once(shared: &Arc<Shared>, writer: &Arc<Writer>, reason: SyncReaso
 async fn attempt(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Result<Option<Outcome>> {
     let pending = writer.attempt.lock().expect("BUG: a panic beside a sync").clone();
     let attempt = match pending {
-        Some(attempt) if taken(Step::SameBytes) => attempt,
-        _ => {
+        Some(attempt) => attempt,
+        None => {
             let Some(cut) = cut(shared, writer) else { return Ok(None) };
             let (of, by) = (Arc::clone(shared), Arc::clone(writer));
             let attempt = Arc::new(run_blocking(&shared.config.host.tasks, move || encode(&of, &by, cut)).await?);

@@ -64,6 +64,9 @@ fn a_state_that_was_merged_away_is_not_found_and_the_one_before_it_answers_for_i
     put(&volume, &[(1, 4)], 1, Level::Durable).unwrap();
     world.run_for(5000);
     volume.compact().unwrap();
+    // What was merged stays for the retention after that.
+    world.run_for(2000);
+    put(&volume, &[(1, 5)], 1, Level::Durable).unwrap();
     volume.compact().unwrap();
     assert_eq!(volume.at(&Reference::Txid(Txid(merged.1))).err().unwrap().kind(), ErrorKind::NotFound);
     assert_eq!(all(&volume.at(&Reference::Time(merged.0)).unwrap()), [1]);
