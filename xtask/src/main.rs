@@ -7,6 +7,7 @@ mod bench; // measuring, beside peers
 mod crash; // killing what writes
 mod demo; // what the project does, narrated
 mod dependencies; // what may be depended on, without other tools
+mod fuzz; // feeding decoders what nobody wrote
 mod licences; // the licence policy, without other tools
 mod lint; // format, lints, policy
 mod model; // every order of events of the protocol
@@ -39,6 +40,8 @@ enum Command {
     Crash(crash::Crash),
     /// Shows on a temporary store what a crash and a lost host leave of a database.
     Demo(demo::Demo),
+    /// Feeds every decoder what nobody wrote, for a while.
+    Fuzz(fuzz::Fuzz),
     /// Checks format, lints, licences and dependencies.
     Lint(lint::Lint),
     /// Looks at every order of events of the commit protocol in small worlds, and shows what each step of it is for.
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Bench(command) => command.run(),
         Command::Crash(command) => command.run(),
         Command::Demo(command) => command.run(),
+        Command::Fuzz(command) => command.run(),
         Command::Lint(command) => command.run(),
         Command::Model(command) => command.run(),
         Command::Mutate(command) => command.run(),

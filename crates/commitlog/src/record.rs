@@ -87,8 +87,11 @@ pub fn check_record(key: &str, bytes: &[u8]) -> Option<Result<()>> {
     };
     if key == volume_key() {
         Some(decode::<VolumeRecord>(bytes).map(drop))
-    } else if key == detached_key() || key.starts_with(SWEEPS) {
+    } else if key == detached_key() {
         Some(decode::<serde::de::IgnoredAny>(bytes).map(drop))
+    } else if key.starts_with(SWEEPS) {
+        let decided = key.ends_with(".go");
+        Some(if decided { decode::<DecisionRecord>(bytes).map(drop) } else { decode::<SweepRecord>(bytes).map(drop) })
     } else if let Some(epoch) = parse_epoch_key(key) {
         Some(decode::<EpochRecord>(bytes).and_then(|record| same(epoch, record.epoch)))
     } else if let Some(epoch) = parse_status_key(key) {
@@ -154,6 +157,8 @@ mod tests {
         assert_eq!(check(&epoch_key(Epoch(8))), Some(Err(ErrorKind::Corrupt)));
         assert_eq!(check(volume_key()), Some(Err(ErrorKind::Corrupt)));
         assert_eq!(check("pins/nightly.json"), Some(Err(ErrorKind::Corrupt)));
+        assert_eq!(check("gc/00000007-0000000000000001.json"), Some(Err(ErrorKind::Corrupt)));
+        assert_eq!(check("gc/00000007-0000000000000001.go"), Some(Err(ErrorKind::Corrupt)));
         assert_eq!(check("index/0.pix"), None);
     }
 }

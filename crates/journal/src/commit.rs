@@ -26,6 +26,8 @@ pub struct TxnNo(pub(crate) u64);
 
 impl TxnNo {
     pub(crate) const NONE: TxnNo = TxnNo(0);
+    /// A greater number at rest is damage, and below it counting on cannot overflow.
+    pub(crate) const CEILING: TxnNo = TxnNo(u64::MAX / 2);
 }
 
 impl fmt::Display for TxnNo {

@@ -165,6 +165,9 @@ impl Chain {
         let Content::Begin { previous_end } = begin.content else {
             return Err(corrupt(path, at, "the segment does not start with a begin frame"));
         };
+        if !begin.lsn.is_sound() {
+            return Err(corrupt(path, at, beyond_reach(begin.lsn)));
+        }
         let Some(end) = &self.end else {
             self.last = begin.lsn;
             return Ok(true);
@@ -203,6 +206,9 @@ impl Chain {
     }
 
     fn frame(&mut self, place: Place, frame: &Frame<'_>, first: bool) -> Result<(), String> {
+        if frame.txn > TxnNo::CEILING {
+            return Err(format!("transaction {} is beyond what any journal reaches", frame.txn.0));
+        }
         self.synced = self.synced.max(frame.synced);
         self.txn_max = self.txn_max.max(frame.txn.0);
         match frame.content {
@@ -227,7 +233,7 @@ impl Chain {
                     return Err(format!("commit {} follows commit {}", frame.lsn, self.last));
                 }
                 if !frame.lsn.is_sound() {
-                    return Err(format!("commit {} is beyond what any volume reaches", frame.lsn));
+                    return Err(beyond_reach(frame.lsn));
                 }
                 let segment = self.needed_by.len() - 1;
                 let txn = self.open.remove(&frame.txn).unwrap_or(OpenTxn { first: segment, ..OpenTxn::default() });
@@ -256,5 +262,51 @@ impl Chain {
                 Ok(())
             }
         }
+    }
+}
+
+fn beyond_reach(lsn: Lsn) -> String {
+    format!("commit {lsn} is beyond what any volume reaches")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A segment of sound frames with these numbers.
+    fn take(begin: Lsn, txn: TxnNo) -> Result<Lsn> {
+        let header = Header {
+            recycled: false,
+            seq: 1,
+            salt: 5,
+            base: Position(0),
+            capacity: 4 << 10,
+            volume: [7; 16],
+            writer: WriterId(42),
+        };
+        let mut bytes = header.encode().to_vec();
+        let contents = [Content::Begin { previous_end: Position(0) }, Content::Mark { kind: 1, bytes: b"note" }];
+        for (content, txn) in contents.into_iter().zip([TxnNo::NONE, txn]) {
+            let frame = Frame { lsn: begin, synced: Position(0), txn, content };
+            frame.encode(header.salt, bytes.len() as u64, &mut bytes);
+        }
+        let mut chain = Chain::default();
+        chain.take(Path::new("1.wal"), &header, &bytes).map(|()| chain.last)
+    }
+
+    /// Such a journal once opened, took a commit, and was refused from then on.
+    #[test]
+    fn a_segment_that_goes_on_from_a_commit_beyond_any_volume_is_refused() {
+        assert_eq!(take(Lsn::CEILING, TxnNo(1)).unwrap(), Lsn::CEILING);
+        let error = take(Lsn(Lsn::CEILING.0 + 1), TxnNo(1)).unwrap_err();
+        assert!(error.to_string().contains("beyond what any volume reaches"), "{error}");
+    }
+
+    /// The next transaction of such a journal once ended the process.
+    #[test]
+    fn a_transaction_number_that_cannot_be_counted_on_is_refused() {
+        take(Lsn(1), TxnNo::CEILING).unwrap();
+        let error = take(Lsn(1), TxnNo(u64::MAX)).unwrap_err();
+        assert!(error.to_string().contains("beyond what any journal reaches"), "{error}");
     }
 }

@@ -16,6 +16,9 @@ use crate::{
     segment::{Name, Segment, corrupt, live_name},
 };
 
+/// No journal grows so far. Beyond, going on could overflow.
+const BASE_MAX: u64 = u64::MAX / 2;
+
 /// What is in a directory.
 pub(crate) struct Walk {
     pub(crate) volume: [u8; 16],
@@ -112,9 +115,7 @@ fn header(path: &Path, bytes: &[u8]) -> Result<Header> {
             .why(format!("written in format version {version}"))
             .hint("open it with the newer build that wrote it"),
     })?;
-    if !(HEADER_BYTES as u64..=SEGMENT_BYTES_MAX).contains(&header.capacity)
-        || header.base.0.checked_add(header.capacity).is_none()
-    {
+    if !(HEADER_BYTES as u64..=SEGMENT_BYTES_MAX).contains(&header.capacity) || header.base.0 > BASE_MAX {
         return Err(corrupt(path, 0, "an impossible segment size"));
     }
     Ok(header)
@@ -135,4 +136,36 @@ fn check_successor(path: &Path, seq: u32, header: &Header, before: Option<&Heade
         return Err(corrupt(path, 0, format_args!("it starts at position {}, expected {}", header.base, before.end())));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_host::sim_disk::SimDisk;
+
+    use super::*;
+    use crate::Position;
+
+    #[test]
+    fn a_segment_that_begins_where_no_journal_reaches_is_refused() {
+        let dir = Path::new("/journal");
+        let found = |base| {
+            let header = Header {
+                recycled: false,
+                seq: 1,
+                salt: 5,
+                base: Position(base),
+                capacity: 4 << 10,
+                volume: [7; 16],
+                writer: WriterId(42),
+            };
+            let disk = SimDisk::new();
+            disk.create_dir_all(dir).unwrap();
+            let file = disk.open(&dir.join(live_name(1)), OpenMode::CreateNew).unwrap();
+            file.write_all_at(&header.encode(), 0).unwrap();
+            walk(&disk, dir, &[1], OpenMode::Read).map(drop).map_err(|error| error.kind())
+        };
+        assert_eq!(found(BASE_MAX), Ok(()));
+        assert_eq!(found(BASE_MAX + 1), Err(ErrorKind::Corrupt));
+        assert_eq!(found(u64::MAX), Err(ErrorKind::Corrupt));
+    }
 }

@@ -1,0 +1,73 @@
+//! `cargo xtask fuzz`: feeds targets until the time is over, or something is wrong.
+
+#![allow(clippy::disallowed_methods, reason = "nothing here is simulated")]
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::Parser;
+use plimsoll_fuzz::{ALL, Budget, run};
+
+/// Feeds every decoder what nobody wrote.
+#[derive(Parser)]
+#[command(name = "cargo xtask fuzz")]
+struct Arguments {
+    /// Only targets whose names contain this.
+    #[arg(default_value = "")]
+    target: String,
+    /// Seconds for each target.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// What chance starts from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Feeds one file, and nothing else.
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Writes a file of each format into this folder, for the tests that bytes at rest do not change.
+    #[arg(long, value_name = "FOLDER")]
+    golden: Option<PathBuf>,
+    /// Where to put what is found.
+    #[arg(long, default_value = "target/fuzz")]
+    dir: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut fine = ALL.iter().any(|target| target.name.contains(&arguments.target));
+    if !fine {
+        let names: Vec<&str> = ALL.iter().map(|target| target.name).collect();
+        eprintln!("no target is called {}; there are {}", arguments.target, names.join(", "));
+    }
+    for target in ALL.iter().filter(|target| target.name.contains(&arguments.target)) {
+        if let Some(folder) = &arguments.golden {
+            for (number, seed) in (target.seeds)().iter().enumerate().filter(|_| target.read.is_some()) {
+                let path = folder.join(format!("{}-{number}", target.name));
+                if let Err(error) = std::fs::write(&path, seed) {
+                    eprintln!("writing {}: {error}", path.display());
+                    fine = false;
+                }
+            }
+            continue;
+        }
+        if let Some(path) = &arguments.input {
+            match std::fs::read(path) {
+                Ok(input) => (target.feed)(&input),
+                Err(error) => {
+                    eprintln!("reading {}: {error}", path.display());
+                    fine = false;
+                }
+            }
+            continue;
+        }
+        let budget =
+            Budget { mutations: None, time: Some(Duration::from_secs(arguments.seconds)), seed: arguments.seed };
+        match run(target, budget, Some(&arguments.dir.join(target.name))) {
+            Ok(report) => println!("{}: {report}", target.name),
+            Err(why) => {
+                eprintln!("{why}");
+                fine = false;
+            }
+        }
+    }
+    if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
