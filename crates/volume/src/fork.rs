@@ -3,7 +3,7 @@
 use futures::future::{join_all, try_join, try_join_all};
 use plimsoll_commitlog::{
     Context, ForkName, Kind, Origin, PinRecord, Pinned, VolumeRecord, create_volume, fork_pin_name, head_of, identity,
-    pin, unpin,
+    pin, unpin, volume_key,
 };
 use plimsoll_ltx::plan::Target;
 use plimsoll_model::{Error, ErrorKind, Result, Txid};
@@ -43,7 +43,7 @@ pub struct Forked {
 /// Makes a volume at `child` that starts as a state of `parent`, the newest unless `at` says otherwise, and reads from there what it has not replaced. The
 /// parent keeps these objects until the fork is removed or [detached](crate::Volume::detach).
 ///
-/// Six round trips, whatever the size of the volume and its history. If it dies half-way, pins may be left, which
+/// Seven round trips, whatever the size of the volume and its history. If it dies half-way, pins may be left, which
 /// show as those of an unfinished fork.
 ///
 /// # Errors
@@ -92,6 +92,14 @@ pub async fn fork(parent: &Place, at: Option<&Reference>, child: &Place, elsewhe
             continue;
         }
         if create_volume(to, &record).await? {
+            // A removal marks its volume and then looks for forks, so one of the two sees the other.
+            if !are_there(from, &record, elsewhere).await? {
+                to.store().delete(&[volume_key().to_owned()]).await?;
+                unpin_all(from, &record, elsewhere).await?;
+                return Err(Error::new(ErrorKind::NotFound, FORKING)
+                    .object(from.store().url())
+                    .why("it, or a volume that it was forked from, is being removed"));
+            }
             return Ok(Forked { txid, uuid: record.uuid, bytes });
         }
         unpin_all(from, &record, elsewhere).await?;
@@ -153,6 +161,18 @@ async fn pin_all(
     }
     unpin_all(context, fork, elsewhere).await?;
     Ok(false)
+}
+
+/// Whether the volumes that a fork reads from are still there and not being removed. One round trip.
+async fn are_there(context: &Context, fork: &VolumeRecord, elsewhere: &dyn Elsewhere) -> Result<bool> {
+    let there = try_join_all(fork.origins.iter().map(|origin| async {
+        match identity(&place_of(context, origin, elsewhere)?).await {
+            Ok(found) => Ok(found.is_some_and(|volume| volume.uuid == origin.uuid)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }));
+    Ok(there.await?.into_iter().all(|there| there))
 }
 
 /// Gives back what a fork has others keep. Two requests for each of the volumes.

@@ -23,7 +23,6 @@ pub async fn remove(
     elsewhere: &dyn Elsewhere,
 ) -> Result<u64> {
     let store = context.store();
-    let held = |why: String| Error::new(ErrorKind::Held, REMOVING).object(store.url()).why(why);
     let found = store.get(volume_key()).await?;
     let volume = found.map(|found| decode_volume(&found.bytes)).transpose()?;
     if let Some(volume) = &volume {
@@ -34,25 +33,20 @@ pub async fn remove(
             let alive = standing.status.as_ref().filter(|seen| !seen.record.closed);
             if alive.is_some_and(|seen| u128::from(now.saturating_sub(seen.modified.0)) < holder_ttl.as_millis()) {
                 let holder = standing.holder.map_or_else(String::new, |holder| format!(" on {}", holder.host));
-                return Err(held(format!("a process{holder} holds it for writing"))
+                return Err(held(context, format!("a process{holder} holds it for writing"))
                     .hint("close it there, or release it: plimsoll release <url>"));
             }
         }
         if !force {
-            let mut forks = Vec::new();
-            for (_, record) in pins(context).await? {
-                let record = record?;
-                if is_alive(context, &record, elsewhere).await? {
-                    forks.extend(record.fork.map(|fork| fork.url));
-                }
-            }
-            if !forks.is_empty() {
-                return Err(held(format!("forks read from it: {}", forks.join(", ")))
-                    .hint("detach them first: plimsoll detach <url>; or force it, which breaks them"));
-            }
+            refuse_with_forks(context, elsewhere).await?;
         }
         if !begun {
-            mark_removed(context, volume).await?;
+            mark_removed(context, volume, true).await?;
+            // Whoever forks looks for the mark once the fork is there, so one of the two sees the other.
+            if !force && let Err(error) = refuse_with_forks(context, elsewhere).await {
+                mark_removed(context, volume, false).await?;
+                return Err(error);
+            }
         }
         unpin_all(context, volume, elsewhere).await?;
     }
@@ -72,4 +66,25 @@ pub async fn remove(
     }
     store.delete(&[volume_key().to_owned()]).await?;
     Ok(keys.len() as u64)
+}
+
+/// # Errors
+/// `Held`, naming them, while forks read from the volume; when a fork cannot be asked for, as its store says.
+async fn refuse_with_forks(context: &Context, elsewhere: &dyn Elsewhere) -> Result<()> {
+    let mut forks = Vec::new();
+    for (_, record) in pins(context).await? {
+        let record = record?;
+        if is_alive(context, &record, elsewhere).await? {
+            forks.extend(record.fork.map(|fork| fork.url));
+        }
+    }
+    if forks.is_empty() {
+        return Ok(());
+    }
+    Err(held(context, format!("forks read from it: {}", forks.join(", ")))
+        .hint("detach them first: plimsoll detach <url>; or force it, which breaks them"))
+}
+
+fn held(context: &Context, why: String) -> Error {
+    Error::new(ErrorKind::Held, REMOVING).object(context.store().url()).why(why)
 }

@@ -46,6 +46,15 @@ pub(super) fn play(stage: &Stage) -> Result<()> {
     stage.show(&agent, &["restore", &past])?;
     ensure!(stage.rows(&agent, url)? == 3, "the restore did not bring the rows back");
 
+    say("An experiment starts from the named state, on another host: a volume of its own that copies nothing.");
+    let experiment = format!("file://{}/store/experiment", stage.dir.display());
+    stage.show(&agent, &["fork", &past, &experiment])?;
+    let only_there = "INSERT INTO log(note) VALUES ('only in the experiment')";
+    stage.show(&other, &["sql", &experiment, only_there])?;
+    ensure!(stage.rows(&other, &experiment)? == 4, "the experiment is not what was forked and one row more");
+    ensure!(stage.rows(&agent, url)? == 3, "the experiment shows in what it was forked from");
+    stage.fails(&agent, 3, &["rm", url])?;
+
     say("Two readers on another host. A token makes them wait for what its bearer has seen.");
     let write = "INSERT INTO log(note) VALUES ('told the readers'); SELECT plimsoll_token() AS token";
     let token = stage.ask(&agent, &["sql", url, write])?["token"].as_str().context("no token")?.to_owned();

@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use plimsoll_commitlog::{Context, pins};
+use futures::future::join;
+use plimsoll_commitlog::{Context, identity, pins};
 use plimsoll_host::Host;
 use plimsoll_model::{Error, ErrorKind, Level, Result, Txid};
 use plimsoll_store::{
@@ -259,6 +260,45 @@ fn a_volume_with_living_forks_is_not_removed_and_half_a_volume_is_not_opened() {
     world.wait(remove(&own, held, false, &places)).unwrap();
     let again = world.wait(remove(&own, held, false, &places)).unwrap_err();
     assert_eq!(again.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn of_a_fork_and_a_removal_at_the_same_time_at_most_one_succeeds() {
+    let mut outcomes = [0, 0];
+    for delay in 0..24 {
+        let (world, machine, places) = setup(8);
+        let parent = places.open(&machine, "parent");
+        busy(&world, &parent, 1..10);
+        let expected = marks(&parent);
+        parent.close().unwrap();
+        let request = Duration::from_millis(10);
+        for name in ["parent", "child"] {
+            places.remote(name).set_latency(10);
+        }
+        // Every other time a fork may come into being between the look for forks and the mark.
+        let slow = Fault::Delay(request * 4 * (delay % 2));
+        places.remote("parent").script.add(Rule {
+            op: Some(Op::Put),
+            key_contains: "volume.json".into(),
+            fault: slow,
+            times: 1,
+        });
+        let (own, from, to) = (places.own("parent"), places.place("parent"), places.place("child"));
+        let clock = machine.host().clock;
+        let removal = async {
+            clock.sleep(request * delay / 2).await;
+            remove(&own, R, false, &places).await
+        };
+        let (forked, removed) = world.wait(join(fork(&from, None, &to, &places), removal));
+        assert!(forked.is_err() || removed.is_err(), "after {delay} half requests both succeeded");
+        outcomes[0] += u32::from(forked.is_ok());
+        outcomes[1] += u32::from(removed.is_ok());
+        match forked {
+            Ok(_) => assert_eq!(marks(&places.follow(&machine, "child")), expected),
+            Err(_) => assert!(world.wait(identity(&places.own("child"))).unwrap().is_none()),
+        }
+    }
+    assert!(outcomes.iter().all(|times| *times > 0), "{outcomes:?}");
 }
 
 #[test]
