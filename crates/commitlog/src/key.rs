@@ -22,6 +22,11 @@ pub fn detached_key() -> &'static str {
     "detached.json"
 }
 
+/// Folders of a volume's records. Nothing else is in them, and they have no folders of their own.
+pub fn record_folders() -> impl Iterator<Item = &'static str> {
+    [EPOCHS, STATUSES, PINS, SWEEPS].into_iter()
+}
+
 /// One writable open. Keys sort like epochs.
 #[must_use]
 pub fn epoch_key(epoch: Epoch) -> String {
@@ -91,6 +96,11 @@ pub(crate) fn checkpoint_key(name: &str) -> Result<String> {
             .object(format!("{name:?}"))
             .why("names that begin with fork- are those of the pins that forks have"));
     }
+    if name.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Error::new(ErrorKind::Invalid, "naming a checkpoint")
+            .object(format!("{name:?}"))
+            .why("digits alone are the number of a sync wherever a state is named"));
+    }
     pin_key(name)
 }
 
@@ -139,6 +149,9 @@ mod tests {
         assert_eq!(parse_pin_key("pins/nightly.json"), Some("nightly"));
         for name in ["", ".x", "a/b", "ä", "a b", &"x".repeat(129)] {
             assert_eq!(pin_key(name).unwrap_err().kind(), ErrorKind::Invalid, "{name}");
+        }
+        for name in ["", "17", "fork-1"] {
+            assert_eq!(checkpoint_key(name).unwrap_err().kind(), ErrorKind::Invalid, "{name}");
         }
     }
 }

@@ -32,15 +32,16 @@ pub use bygone::forget_bygone;
 pub use context::Context;
 pub use identity::{create_volume, identity, mark_detached, mark_removed};
 pub use key::{
-    detached_key, epoch_key, fork_pin_name, parse_epoch_key, parse_pin_key, pin_key, status_key, volume_key,
+    detached_key, epoch_key, fork_pin_name, parse_epoch_key, parse_pin_key, pin_key, record_folders, status_key,
+    volume_key,
 };
 pub use lease::{Beat, Lease, Outcome, StatusReport, Sync};
-pub use pin::{Pin, Pinned, Pins, pin, pins, read_pin, unpin};
+pub use pin::{Pin, Pinned, Pins, is_pinned, pin, pins, read_pin, unpin};
 pub use record::{
     EpochRecord, ForkName, Inherited, Kind, LoadRecord, Mark, Origin, PinRecord, PinnedObject, StatusRecord,
     VolumeRecord, Watermarks, check_record, decode_volume,
 };
-pub use standing::{Seen, Standing, look};
+pub use standing::{Seen, Standing, look, opened_since};
 pub use succession::alone_since;
 pub use sweep::sweep;
 pub use tail::{Head, Levels, LtxObject, Tail, head_of, tail};

@@ -144,6 +144,24 @@ pub async fn pins(context: &Context) -> Result<Vec<(String, Result<PinRecord>)>>
     Ok(stream::iter(reads).buffered(PARALLEL).filter_map(futures::future::ready).collect().await)
 }
 
+/// Whether a pin is made of just these objects, and so has kept them ever since they were the state that it names. A
+/// list, and a request for each pin.
+///
+/// # Errors
+/// Those of the store; `Corrupt` for a damaged record.
+pub async fn is_pinned(store: &Arc<dyn Store>, objects: &[FileId]) -> Result<bool> {
+    let entries = store.list(PINS, None).await?;
+    let names: Vec<String> = entries.iter().filter_map(|entry| parse_pin_key(&entry.key).map(str::to_owned)).collect();
+    let mut reads = stream::iter(names).map(|name| async move { read_pin(&**store, &name).await }).buffered(PARALLEL);
+    while let Some(record) = reads.try_next().await? {
+        let made_of = record.iter().flat_map(|record| &record.objects).map(|object| &object.id);
+        if record.is_some() && made_of.eq(objects) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The pins of a volume, for who asks again and again: each record is read about once.
 #[derive(Default)]
 pub struct Pins(Mutex<HashMap<String, Known>>);

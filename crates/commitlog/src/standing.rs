@@ -55,6 +55,14 @@ pub async fn look(context: &Context) -> Result<Standing> {
     Ok(Standing { volume, epoch, epoch_made, holder, status, sent })
 }
 
+/// Whether somebody has taken an epoch after this one. One request.
+///
+/// # Errors
+/// Those of the store.
+pub async fn opened_since(context: &Context, epoch: Epoch) -> Result<bool> {
+    Ok(newest_epoch(context, Some(epoch)).await?.0 > epoch)
+}
+
 /// The highest epoch above `after` and when it was made; zero if there is none.
 pub(crate) async fn newest_epoch(context: &Context, after: Option<Epoch>) -> Result<(Epoch, WallMs)> {
     let after = after.map(epoch_key);

@@ -144,12 +144,18 @@ fn create(files: &dyn Files, dir: &Path) -> Result<()> {
     let above = dir.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
     for (distance, above) in above.enumerate() {
         match files.sync_dir(above) {
-            // Not ours to read, and so not of our making.
-            Err(error) if distance > 0 && error.kind() == io::ErrorKind::PermissionDenied => {}
+            // Not ours to read, or of a file system that has nothing to sync in a directory or is not written to at
+            // all: in neither case of our making.
+            Err(error) if distance > 0 && is_not_ours(error.kind()) => {}
             synced => synced.doing(DOING, dir.display())?,
         }
     }
     Ok(())
+}
+
+fn is_not_ours(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(kind, PermissionDenied | InvalidInput | Unsupported | ReadOnlyFilesystem)
 }
 
 fn check_volume(dir: &Path, config: &Config, walk: &Walk) -> Result<()> {

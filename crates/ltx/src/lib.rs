@@ -27,7 +27,7 @@ mod varint;
 pub use encode::{Encoder, Finished, Frames};
 pub use header::{HEADER_BYTES, Header};
 pub use index::{IndexEntry, Location};
-pub use key::{FileId, Layout, SNAPSHOT_LEVEL};
+pub use key::{FileId, Layout, SIDECAR_FOLDER, SNAPSHOT_LEVEL};
 
 /// The hash of a page's content that [`IndexEntry`] and [`sidecar`] carry: XXH3, 64 bits, seed 0.
 #[must_use]

@@ -76,9 +76,18 @@ impl Accounts {
 
     /// Notes a commit that is in the journal. `held`: it is acknowledged only once durable, so its sync is asked for.
     pub(crate) fn committed(&mut self, lsn: Lsn, bytes: u64, held: bool, now: Mono, at: WallMs) -> Wake {
+        self.note(lsn, bytes, held, now, now, at)
+    }
+
+    /// Notes a commit that an earlier process has made and acknowledged, first dirtied at `dirtied`.
+    pub(crate) fn replayed(&mut self, lsn: Lsn, bytes: u64, dirtied: Mono, now: Mono, at: WallMs) {
+        self.note(lsn, bytes, false, dirtied, now, at);
+    }
+
+    fn note(&mut self, lsn: Lsn, bytes: u64, held: bool, dirtied: Mono, now: Mono, at: WallMs) -> Wake {
         let before = self.ledger.pending();
         let backlog = self.backlog;
-        self.ledger.note(lsn, bytes, now, if held { Promise::Held } else { Promise::Acknowledged });
+        self.ledger.note(lsn, bytes, dirtied, if held { Promise::Held } else { Promise::Acknowledged });
         if held {
             self.sync.request(lsn);
         }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use plimsoll_commitlog::lineage::Link;
+use plimsoll_commitlog::{is_pinned, lineage::Link};
 use plimsoll_ltx::{FileId, HEADER_BYTES, Header, Layout};
 use plimsoll_model::{Error, ErrorKind, Result};
 use plimsoll_pages::{Listed, Listing};
@@ -17,24 +17,26 @@ const WHOLE_BYTES_MAX: u64 = 64 << 10;
 const PARALLEL: usize = 16;
 const DOING: &str = "looking for an earlier state of";
 
-/// Checks that the syncs by which a plan reaches an earlier state are what later ones were put on, as far as those are
-/// there: what a checkpoint keeps may have lost its successors. Costs a small read, or two, for each sync from there on
-/// that is not collected yet; nothing if the plan is made of merges.
+/// Checks that the syncs by which a plan reaches an earlier state are history: the newest one links back to them, or a
+/// pin has kept them since they were, though their successors are gone. Costs a small read, or two, for each sync from
+/// there on that is not collected yet; nothing if the plan is made of merges.
 ///
 /// # Errors
-/// `NotFound`: a later one was put on something else, or is gone meanwhile. Otherwise as the store says.
+/// `NotFound`: one of them is not linked to, or is gone meanwhile. Otherwise as the store says.
 pub(crate) async fn vouch(store: &Arc<dyn Store>, layout: Layout, listing: &Listing, plan: &[Listed]) -> Result<()> {
     let Some(first) = plan.iter().find(|file| file.id.level == 0).map(|file| file.id) else { return Ok(()) };
     let later: Vec<FileId> = listing.level(0).map(|file| file.id).filter(|id| id.max >= first.max).collect();
     let links: Vec<Link> =
         stream::iter(later).map(|id| link(store, layout, id)).buffered(PARALLEL).try_collect().await?;
-    let mut pairs = links.windows(2).take_while(|pair| pair[0].txid == pair[1].txid.prev());
-    if pairs.all(|pair| pair[1].link.is_none_or(|link| link == pair[0].checksum)) {
+    let linked =
+        |pair: &[Link]| pair[0].txid == pair[1].txid.prev() && pair[1].link.is_none_or(|link| link == pair[0].checksum);
+    let made_of: Vec<FileId> = plan.iter().map(|file| file.id).collect();
+    if links.windows(2).all(linked) || is_pinned(store, &made_of).await? {
         return Ok(());
     }
     Err(Error::new(ErrorKind::NotFound, DOING)
         .object(format!("{}/{}", store.url(), layout.key(&first)))
-        .why("later syncs were put on something else: it is not what was there before syncs were merged")
+        .why("the newest sync does not link back to it, so it may not be what was there before syncs were merged")
         .hint("choose a later state, or a checkpoint"))
 }
 
@@ -107,5 +109,19 @@ mod tests {
         for txid in 1..=2 {
             assert_eq!(vouched(&store, txid).unwrap_err().kind(), ErrorKind::NotFound, "{txid}");
         }
+    }
+
+    /// Its successor was collected as well, so nothing contradicts it.
+    #[test]
+    fn a_late_request_whose_successor_is_gone_is_not_taken_for_an_earlier_state_either() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::private(os::host().unwrap().clock));
+        let first = put(&store, 1, 1, 0);
+        let second = put(&store, 2, 2, first);
+        let third = put(&store, 3, 2, second);
+        put(&store, 4, 2, third);
+        let names = [2, 3].map(|txid| Layout::Other.key(&FileId::sync(Txid(txid))));
+        store.delete(&names).now_or_never().unwrap().unwrap();
+        put(&store, 2, 1, first);
+        assert_eq!(vouched(&store, 2).unwrap_err().kind(), ErrorKind::NotFound);
     }
 }

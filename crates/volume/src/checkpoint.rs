@@ -1,7 +1,8 @@
 //! Checkpoints: names for states, which are kept until the names are removed.
 
 use plimsoll_commitlog::{
-    Context, PinRecord, Pinned, PinnedObject, detached_key, head_of, identity, pin, read_pin, unpin,
+    Context, Kind, PinRecord, Pinned, PinnedObject, VolumeRecord, create_volume, decode_volume, detached_key, head_of,
+    identity, pin, read_pin, unpin, volume_key,
 };
 use plimsoll_ltx::plan::Target;
 use plimsoll_model::{Error, ErrorKind, Result, Txid};
@@ -81,7 +82,18 @@ pub async fn remove_checkpoint(context: &Context, name: &str, force: bool, elsew
     };
     if !force {
         let record = read_pin(&**context.store(), name).await?.ok_or_else(absent)?;
-        if is_alive(context, &record, elsewhere).await? {
+        if let Some(fork) = &record.fork {
+            // A fork that is just being made would find its place taken, and give up.
+            let there = context.elsewhere(elsewhere.store(&fork.url)?);
+            let (now, chance) = (context.host().clock.wall(), &*context.host().chance);
+            let mark = VolumeRecord { removed: true, ..VolumeRecord::new(Kind::Sqlite, None, now, chance) };
+            if create_volume(&there, &mark).await? {
+                let removed = unpin(context, name).await;
+                there.store().delete(&[volume_key().to_owned()]).await?;
+                return if removed? { Ok(()) } else { Err(absent()) };
+            }
+        }
+        if is_alive(&record, elsewhere).await? {
             let fork = record.fork.map_or_else(String::new, |fork| fork.url);
             return Err(Error::new(ErrorKind::Held, REMOVING)
                 .object(context.store().url())
@@ -98,10 +110,11 @@ pub async fn remove_checkpoint(context: &Context, name: &str, force: bool, elsew
 ///
 /// # Errors
 /// When the fork cannot be asked for: then nobody knows.
-pub(crate) async fn is_alive(context: &Context, record: &PinRecord, elsewhere: &dyn Elsewhere) -> Result<bool> {
+pub(crate) async fn is_alive(record: &PinRecord, elsewhere: &dyn Elsewhere) -> Result<bool> {
     let Some(fork) = &record.fork else { return Ok(false) };
-    let there = context.elsewhere(elsewhere.store(&fork.url)?);
-    Ok(plimsoll_commitlog::identity(&there).await?.is_some_and(|volume| volume.uuid == fork.uuid))
+    let found = elsewhere.store(&fork.url)?.get(volume_key()).await?;
+    let found = found.map(|found| decode_volume(&found.bytes)).transpose()?;
+    Ok(found.is_some_and(|volume| volume.uuid == fork.uuid && !volume.removed))
 }
 
 /// The objects that make up a state, oldest first. Empty if nothing was ever written.

@@ -1,9 +1,9 @@
 //! Detaching a fork: copying what it still reads from other volumes, so that these need not keep it any more.
 
-use plimsoll_commitlog::{identity, mark_detached, pins};
+use plimsoll_commitlog::{PinnedObject, identity, mark_detached, pins};
 use plimsoll_model::{Error, ErrorKind, Result, Txid};
 
-use crate::{Volume, compactor, fork::unpin_all};
+use crate::{Compacted, Volume, compactor, fork::unpin_all, origins::is_of};
 
 /// What detaching did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,23 +33,22 @@ impl Volume {
             let volume = identity(&context).await?.filter(|volume| !volume.origins.is_empty());
             let Some(volume) = volume else { return Ok(nothing) };
             let writer = shared.take().await?;
-            let inherited = shared.origins.inherited();
-            if inherited.is_empty() {
-                // It was detached, perhaps by somebody who died before the others were told.
-                unpin_all(&context, &volume, &*shared.config.elsewhere).await?;
-                return Ok(nothing);
-            }
-            let done = compactor::everything(shared, &writer).await?;
+            // It may have been done before, by somebody who died before the others were told.
+            let copied = shared.origins.inherited().is_empty();
+            let done = if copied { Compacted::default() } else { compactor::everything(shared, &writer).await? };
             mark_detached(&context, writer.epoch).await?;
-            // Whoever names a state that is read from elsewhere asks afterwards whether that is still so.
+            // Whoever names a state that is read from elsewhere asks afterwards whether that is still so. By the
+            // volume's record: what this process knows of it may be from a try that was taken back.
+            let elsewhere = |object: &PinnedObject| volume.origins.iter().any(|origin| is_of(origin, object.id));
             let mut held = Vec::new();
             for (name, record) in pins(&context).await? {
-                if record?.objects.iter().any(|object| inherited.contains(&object.id)) {
+                if record?.objects.iter().any(elsewhere) {
                     held.push(name);
                 }
             }
             if !held.is_empty() {
                 context.store().delete(&[plimsoll_commitlog::detached_key().to_owned()]).await?;
+                shared.origins.ask_again();
                 return Err(Error::new(ErrorKind::Held, DETACHING)
                     .object(shared.url().to_owned())
                     .why(format!("checkpoints are made of what it reads from elsewhere: {}", held.join(", ")))
@@ -57,7 +56,8 @@ impl Volume {
             }
             shared.origins.forget_origins();
             unpin_all(&context, &volume, &*shared.config.elsewhere).await?;
-            Ok(Detached { txid: Some(Txid(self.status().txid)), bytes: done.bytes })
+            let txid = (!copied).then(|| Txid(self.status().txid));
+            Ok(Detached { txid, bytes: done.bytes })
         })
     }
 }

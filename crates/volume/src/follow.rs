@@ -12,7 +12,10 @@ use plimsoll_ltx::plan::Target;
 use plimsoll_model::{Error, ErrorKind, Lsn, Result, Txid};
 use plimsoll_pages::{Listed, Reading, View, after, index, list, load, next};
 
-use crate::shared::{Shared, Tip};
+use crate::{
+    ancestry::vouch,
+    shared::{Shared, Tip},
+};
 
 /// Listings in a row that may be outrun by merging and collecting.
 const LISTINGS_MAX: usize = 5;
@@ -124,7 +127,9 @@ impl Shared {
     /// `NotFound`: it cannot be told apart any more from later ones. Otherwise as the store says.
     pub(crate) async fn earlier(&self, txid: Txid) -> Result<View> {
         let (store, layout) = (&self.config.store, self.config.layout());
-        let plan = list(store, layout).await?.restore(Target::Txid(txid))?;
+        let listing = list(store, layout).await?;
+        let plan = listing.restore(Target::Txid(txid))?;
+        vouch(store, layout, &listing, &plan).await?;
         let ours = self.state().ours;
         load(&self.prover, &View::empty(), plan, Reading { cache: None, ..self.reading(ours) }).await
     }
@@ -135,6 +140,10 @@ impl Shared {
         let context = self.context();
         for attempt in 1.. {
             let (volume, listing) = try_join!(identity(&context), list(store, layout))?;
+            let known = self.state().uuid;
+            if volume.as_ref().zip(known).is_some_and(|(volume, known)| volume.uuid != known) {
+                return Err(self.another_volume("following"));
+            }
             let again = attempt < LISTINGS_MAX;
             let plan = match listing.newest() {
                 Ok(plan) => plan,
@@ -187,7 +196,7 @@ impl Shared {
         let hydrate = {
             let mut state = self.state();
             // This process may have taken the volume, written and let it go since the listing was asked for.
-            let outrun = state.looked.is_some_and(|looked| looked > sent);
+            let outrun = state.looked.max(state.synced).is_some_and(|at| at > sent);
             state.looked = state.looked.max(Some(sent));
             state.failed = None;
             state.ours |= ours;

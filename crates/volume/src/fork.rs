@@ -3,7 +3,7 @@
 use futures::future::{join_all, try_join, try_join_all};
 use plimsoll_commitlog::{
     Context, ForkName, Kind, Origin, PinRecord, Pinned, VolumeRecord, create_volume, fork_pin_name, head_of, identity,
-    pin, unpin, volume_key,
+    pin, read_pin, unpin, volume_key,
 };
 use plimsoll_ltx::plan::Target;
 use plimsoll_model::{Error, ErrorKind, Result, Txid};
@@ -88,11 +88,18 @@ pub async fn fork(parent: &Place, at: Option<&Reference>, child: &Place, elsewhe
         record.parent = Some(format!("{}@{}", parent.address, origin.txid));
         record.origins = origins(&volume, origin, &state);
         let (txid, bytes) = (last.id.max, head.page_count.bytes(head.page_size));
+        if !record.fits() {
+            return Err(Error::new(ErrorKind::Invalid, FORKING)
+                .object(from.store().url())
+                .why("that state is made of more objects than a fork can name")
+                .hint("merge them first: plimsoll compact <url>"));
+        }
         if !pin_all(from, &record, child, bytes, elsewhere).await? {
             continue;
         }
         if create_volume(to, &record).await? {
-            // A removal marks its volume and then looks for forks, so one of the two sees the other.
+            // A removal marks its volume and then looks for forks, so one of the two sees the other. So it is with a
+            // checkpoint rm that took this fork for one that was never finished.
             if !are_there(from, &record, elsewhere).await? {
                 to.store().delete(&[volume_key().to_owned()]).await?;
                 unpin_all(from, &record, elsewhere).await?;
@@ -163,11 +170,13 @@ async fn pin_all(
     Ok(false)
 }
 
-/// Whether the volumes that a fork reads from are still there and not being removed. One round trip.
+/// Whether the volumes that a fork reads from are there, not being removed, and still keep its objects. One round trip.
 async fn are_there(context: &Context, fork: &VolumeRecord, elsewhere: &dyn Elsewhere) -> Result<bool> {
+    let name = fork_pin_name(fork.uuid);
     let there = try_join_all(fork.origins.iter().map(|origin| async {
-        match identity(&place_of(context, origin, elsewhere)?).await {
-            Ok(found) => Ok(found.is_some_and(|volume| volume.uuid == origin.uuid)),
+        let place = place_of(context, origin, elsewhere)?;
+        match try_join(identity(&place), read_pin(&**place.store(), &name)).await {
+            Ok((found, pin)) => Ok(pin.is_some() && found.is_some_and(|volume| volume.uuid == origin.uuid)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }

@@ -40,7 +40,8 @@ pub struct OriginStore {
 /// What a volume started with.
 #[derive(Default)]
 struct Known {
-    record: Option<Object>,
+    /// The volume's record, for the first who asks; later ones want to know whether it is being removed by now.
+    record: Mutex<Option<Object>>,
     inherited: HashMap<FileId, Inherited>,
     /// By the volume's own store's clock: as old as the fork itself.
     modified: WallMs,
@@ -110,10 +111,14 @@ impl OriginStore {
     /// From now on there is nothing but the volume itself.
     pub(crate) fn forget_origins(&self) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = known.as_ref() {
-            let record = before.record.clone();
-            *known = Some(Arc::new(Known { record, ..Known::default() }));
+        if known.is_some() {
+            *known = Some(Arc::default());
         }
+    }
+
+    /// What it started with is asked for again.
+    pub(crate) fn ask_again(&self) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn cached(&self) -> Option<Arc<Known>> {
@@ -140,7 +145,7 @@ impl OriginStore {
         let known = match decode_volume(&object.bytes) {
             Ok(volume) => self.follow(&volume, object).await?,
             // Whoever asks for the identity is told. Without what it started with, a fork has a gap, and is not read.
-            Err(_) => Known { record: Some(object), ..Known::default() },
+            Err(_) => Known { record: Mutex::new(Some(object)), ..Known::default() },
         };
         let known = Arc::new(known);
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&known));
@@ -149,7 +154,7 @@ impl OriginStore {
 
     async fn follow(&self, volume: &VolumeRecord, object: Object) -> Result<Known> {
         let modified = object.modified;
-        let mut known = Known { record: Some(object), inherited: HashMap::new(), modified };
+        let mut known = Known { record: Mutex::new(Some(object)), inherited: HashMap::new(), modified };
         if volume.origins.is_empty() || volume.removed {
             return Ok(known);
         }
@@ -233,7 +238,11 @@ impl Store for OriginStore {
 
     async fn get(&self, key: &str) -> Result<Option<Object>> {
         if key == volume_key() {
-            return Ok(self.known().await?.record.clone());
+            let first = self.known().await?.record.lock().unwrap_or_else(PoisonError::into_inner).take();
+            return match first {
+                Some(record) => Ok(Some(record)),
+                None => self.own.get(key).await,
+            };
         }
         match self.locate(key).await? {
             Found::Own => self.own.get(key).await,

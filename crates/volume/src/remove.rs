@@ -1,13 +1,19 @@
 //! Removing a volume.
 
-use plimsoll_commitlog::{Context, decode_volume, look, mark_removed, pins, volume_key};
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use plimsoll_commitlog::{
+    Context, Standing, decode_volume, detached_key, look, mark_removed, opened_since, pins, record_folders, volume_key,
+};
+use plimsoll_ltx::{FileId, SIDECAR_FOLDER, SNAPSHOT_LEVEL};
 use plimsoll_model::{Error, ErrorKind, Result};
 
 use crate::{Elsewhere, checkpoint::is_alive, fork::unpin_all};
 
 const REMOVING: &str = "removing";
 
-/// Removes every object below a volume's URL; how many there were. `context` is of its own objects alone, without
+/// Removes every object of a volume; how many there were. What else is below its URL stays. `context` is of its own objects alone, without
 /// those that a fork started with. `holder_ttl` is how long a holder is respected after its last sign of life.
 ///
 /// First its record says that it is being removed, so that nobody opens half of it; the record goes last. If this is
@@ -16,42 +22,32 @@ const REMOVING: &str = "removing";
 /// # Errors
 /// `Held`: forks read from it, whose names are said, unless `force`; or a holder looks alive. `NotFound`: there is
 /// no volume. Otherwise as the store says.
-pub async fn remove(
-    context: &Context,
-    holder_ttl: std::time::Duration,
-    force: bool,
-    elsewhere: &dyn Elsewhere,
-) -> Result<u64> {
+pub async fn remove(context: &Context, holder_ttl: Duration, force: bool, elsewhere: &dyn Elsewhere) -> Result<u64> {
     let store = context.store();
     let found = store.get(volume_key()).await?;
     let volume = found.map(|found| decode_volume(&found.bytes)).transpose()?;
     if let Some(volume) = &volume {
-        let begun = volume.removed;
-        if !begun {
-            let standing = look(context).await?;
-            let now = context.host().clock.wall().0;
-            let alive = standing.status.as_ref().filter(|seen| !seen.record.closed);
-            if alive.is_some_and(|seen| u128::from(now.saturating_sub(seen.modified.0)) < holder_ttl.as_millis()) {
-                let holder = standing.holder.map_or_else(String::new, |holder| format!(" on {}", holder.host));
-                return Err(held(context, format!("a process{holder} holds it for writing"))
-                    .hint("close it there, or release it: plimsoll release <url>"));
-            }
+        let standing = if volume.removed { None } else { Some(look(context).await?) };
+        if let Some(standing) = &standing {
+            refuse_while_held(context, standing, holder_ttl)?;
         }
         if !force {
             refuse_with_forks(context, elsewhere).await?;
         }
-        if !begun {
+        if let Some(standing) = &standing {
             mark_removed(context, volume, true).await?;
-            // Whoever forks looks for the mark once the fork is there, so one of the two sees the other.
-            if !force && let Err(error) = refuse_with_forks(context, elsewhere).await {
+            if let Err(error) = look_again(context, standing, force, elsewhere).await {
                 mark_removed(context, volume, false).await?;
                 return Err(error);
             }
         }
-        unpin_all(context, volume, elsewhere).await?;
+        match unpin_all(context, volume, elsewhere).await {
+            Err(error) if force => tracing::warn!(%error, "what it was forked from still keeps objects for it"),
+            other => other?,
+        }
     }
-    let keys: Vec<String> = store.list("", None).await?.into_iter().map(|entry| entry.key).collect();
-    if keys.is_empty() {
+    let keys = own_objects(context).await?;
+    if volume.is_none() && keys.is_empty() {
         return Err(Error::new(ErrorKind::NotFound, REMOVING).object(store.url()).why("there is nothing at this URL"));
     }
     if volume.is_none() {
@@ -60,12 +56,53 @@ pub async fn remove(
             .why("what is there is no volume of ours")
             .hint("remove it with the tools of its store"));
     }
-    let rest: Vec<String> = keys.iter().filter(|key| *key != volume_key()).cloned().collect();
-    if !rest.is_empty() {
-        store.delete(&rest).await?;
+    if !keys.is_empty() {
+        store.delete(&keys).await?;
     }
     store.delete(&[volume_key().to_owned()]).await?;
-    Ok(keys.len() as u64)
+    Ok(keys.len() as u64 + 1)
+}
+
+/// The names of a volume's own objects, but for its record. Whatever else is below its URL stays: it may be another
+/// volume.
+async fn own_objects(context: &Context) -> Result<Vec<String>> {
+    let (store, layout) = (context.store(), context.layout());
+    let levels = (0..=SNAPSHOT_LEVEL).map(|level| layout.folder(level));
+    let folders: Vec<String> =
+        levels.chain(record_folders().map(str::to_owned)).chain([SIDECAR_FOLDER.to_owned()]).collect();
+    let lists = try_join_all(folders.iter().map(|folder| store.list(folder, None))).await?;
+    let own = |key: &String| {
+        layout.parse(key).is_some()
+            || FileId::parse_sidecar_key(key).is_some()
+            || record_folders().any(|folder| key.strip_prefix(folder).is_some_and(|name| !name.contains('/')))
+    };
+    let mut keys: Vec<String> = lists.into_iter().flatten().map(|entry| entry.key).filter(own).collect();
+    if store.get(detached_key()).await?.is_some() {
+        keys.push(detached_key().to_owned());
+    }
+    Ok(keys)
+}
+
+/// # Errors
+/// `Held` while a holder looks alive.
+fn refuse_while_held(context: &Context, standing: &Standing, holder_ttl: Duration) -> Result<()> {
+    let now = context.host().clock.wall().0;
+    let alive = standing.status.as_ref().filter(|seen| !seen.record.closed);
+    if alive.is_none_or(|seen| u128::from(now.saturating_sub(seen.modified.0)) >= holder_ttl.as_millis()) {
+        return Ok(());
+    }
+    let holder = standing.holder.as_ref().map_or_else(String::new, |holder| format!(" on {}", holder.host));
+    Err(held(context, format!("a process{holder} holds it for writing"))
+        .hint("close it there, or release it: plimsoll release <url>"))
+}
+
+/// After the mark. Whoever forks or opens for writing looks for the mark once the fork or the epoch is there, so one
+/// of the two sees the other.
+async fn look_again(context: &Context, before: &Standing, force: bool, elsewhere: &dyn Elsewhere) -> Result<()> {
+    if opened_since(context, before.epoch).await? {
+        return Err(held(context, "it was opened for writing just now".to_owned()).hint("try again"));
+    }
+    if force { Ok(()) } else { refuse_with_forks(context, elsewhere).await }
 }
 
 /// # Errors
@@ -74,7 +111,7 @@ async fn refuse_with_forks(context: &Context, elsewhere: &dyn Elsewhere) -> Resu
     let mut forks = Vec::new();
     for (_, record) in pins(context).await? {
         let record = record?;
-        if is_alive(context, &record, elsewhere).await? {
+        if is_alive(&record, elsewhere).await? {
             forks.extend(record.fork.map(|fork| fork.url));
         }
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::{Either, select};
 use plimsoll_commitlog::{Inherited, Levels, aftermath, identity, tail};
-use plimsoll_model::{Error, ErrorKind, Level, Lsn, Result, Txid};
+use plimsoll_model::{Epoch, Error, ErrorKind, Level, Lsn, Result, Txid};
 use serde::Serialize;
 
 use crate::{Token, Volume, shared::Shared};
@@ -93,8 +93,10 @@ enum Holds {
 }
 
 /// Pure: by what the first later writer has found.
-fn holds(lsn: Lsn, inherited: Option<&Inherited>) -> Holds {
+fn holds(epoch: Epoch, lsn: Lsn, inherited: Option<&Inherited>) -> Holds {
     match inherited {
+        // Not even its fence is there.
+        Some(Inherited { stamp: Some(stamp), .. }) if stamp.epoch < epoch => Holds::Never,
         Some(Inherited { txid, stamp: Some(stamp) }) if stamp.lsn >= lsn => Holds::From(*txid),
         Some(Inherited { stamp: Some(_), .. }) => Holds::Never,
         Some(Inherited { txid, stamp: None }) if txid.is_zero() => Holds::Never,
@@ -176,9 +178,15 @@ impl Shared {
         if info.epoch <= token.epoch {
             // Nobody has taken over, so commits up to this number are that writer's, or those that it went on from.
             *asked = Some(view.txid);
+            if token.txid.is_zero() {
+                // Without any sync it could fence nobody: an earlier writer may have begun the history.
+                let head = tail(&self.context(), Levels::Newest).await?.head;
+                let begun = head.and_then(|head| head.stamp).is_some_and(|stamp| stamp.epoch >= token.epoch);
+                return Ok(begun && view.lsn >= token.lsn);
+            }
             return Ok(view.lsn >= token.lsn);
         }
-        match holds(token.lsn, info.inherited.as_ref()) {
+        match holds(token.epoch, token.lsn, info.inherited.as_ref()) {
             Holds::From(txid) => Ok(view.txid >= txid),
             Holds::NotYet => Ok(false),
             Holds::Never => Err(Error::new(ErrorKind::Fenced, WAITING)
@@ -194,7 +202,7 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use plimsoll_model::{Epoch, Stamp, WriterId};
+    use plimsoll_model::{Stamp, WriterId};
 
     use super::*;
 
@@ -213,7 +221,9 @@ mod tests {
             (Some(found(0, None)), Holds::Never),
             (Some(found(9, None)), Holds::NotYet),
         ] {
-            assert_eq!(holds(lsn, inherited.as_ref()), answer, "{inherited:?}");
+            assert_eq!(holds(Epoch(3), lsn, inherited.as_ref()), answer, "{inherited:?}");
+            let later = holds(Epoch(4), lsn, inherited.as_ref());
+            assert!(!matches!(later, Holds::From(_)), "{inherited:?}");
         }
     }
 }

@@ -72,6 +72,8 @@ pub(crate) struct State {
     pub(crate) uuid: Option<[u8; 16]>,
     /// When the store was last asked for something newer, and answered.
     pub(crate) looked: Option<Mono>,
+    /// When the last sync of this process was answered. A listing that was asked for before may not show it.
+    pub(crate) synced: Option<Mono>,
     /// When asking failed last.
     pub(crate) failed: Option<Mono>,
     /// The last thing that went wrong, for people.
@@ -237,7 +239,9 @@ impl Shared {
 
     /// Keeps the objects of a view that never was the newest here as long as somebody reads it.
     pub(crate) fn keep_in_use(&self, view: &Arc<View>) {
-        self.views.lock().expect(POISONED).push(Arc::downgrade(view));
+        let mut views = self.views.lock().expect(POISONED);
+        views.retain(|view| view.strong_count() > 0);
+        views.push(Arc::downgrade(view));
     }
 
     /// Objects that the newest view or a reader of this process refers to.

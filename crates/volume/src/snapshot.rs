@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use plimsoll_host::Host;
 use plimsoll_model::{ErrorKind, Lsn, PageCount, PageNo, PageSize, Result, Txid};
-use plimsoll_pages::{Found, View};
+use plimsoll_pages::{Found, Slot, View};
 
 use crate::shared::{Shared, State, Tip, Writer};
 
@@ -168,7 +168,13 @@ impl Snapshot {
                     },
                 };
                 // Another reader of this snapshot may have found it too: it is the same.
-                fetcher.fetch(self.earlier.get_or_init(|| earlier), page, buf).await
+                let earlier = self.earlier.get_or_init(|| earlier);
+                let hash = |view: &View| view.slot(page).and_then(Slot::hash);
+                if hash(&self.view).is_some_and(|wanted| hash(earlier).is_some_and(|found| found != wanted)) {
+                    // It is not what was pinned.
+                    return Err(error);
+                }
+                fetcher.fetch(earlier, page, buf).await
             }
             other => other,
         }

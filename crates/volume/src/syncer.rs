@@ -234,6 +234,7 @@ async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>
             shared.set_view(&mut state, Arc::clone(&view));
             // Not now: whoever took the volume while this host slept may have merged and collected what follows.
             state.looked = state.looked.max(Some(attempt.made));
+            state.synced = Some(host.clock.now());
             (view, state.uuid)
         })
     };

@@ -75,7 +75,7 @@ pub async fn usage(context: &Context, keep: Retention, elsewhere: &dyn Elsewhere
             named.iter().filter(counts).filter_map(|id| sizes.get(id)).sum()
         };
         let alive = match &record {
-            Ok(record) if record.fork.is_some() => is_alive(context, record, elsewhere).await.ok(),
+            Ok(record) if record.fork.is_some() => is_alive(record, elsewhere).await.ok(),
             _ => None,
         };
         let complete = record.is_ok() && named.iter().all(|id| sizes.contains_key(id));

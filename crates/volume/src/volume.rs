@@ -80,6 +80,7 @@ impl Volume {
             ours: false,
             uuid: None,
             looked: None,
+            synced: None,
             failed: None,
             trouble: None,
             lost: None,

@@ -9,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-use futures::future::{Either, select};
+use futures::future::{Either, select, try_join};
 use plimsoll_commitlog::{Acquire, Head, Lease, Pins, StatusReport, acquire, aftermath, alone_since, overtaken_since};
 use plimsoll_durability::{FlushReason, Terminal};
 use plimsoll_host::{
-    Lock,
+    Lock, Mono,
     crash::{self, Point},
     run_blocking,
 };
@@ -201,8 +201,7 @@ impl Shared {
 
     /// With the lease in hand: reads what the fence was put on, and goes on from this host's journal.
     async fn settle_in(self: &Arc<Self>, id: WriterId, lease: &Lease) -> Result<(Journal, Vec<ReplayedCommit>)> {
-        self.catch_up_to(lease).await?;
-        let uuid = self.identity().await?;
+        let ((), uuid) = try_join(self.catch_up_to(lease), self.identity()).await?;
         let (journal, tail) = self.open_journal(id, uuid, lease).await?;
         journal.mark(MARK_EPOCH, &lease.epoch().0.to_le_bytes())?;
         crash::here(Point::EpochMarked);
@@ -233,7 +232,10 @@ impl Shared {
             let pages =
                 commit.pages.iter().copied().filter(|(page, _): &(PageNo, Place)| commit.page_count.contains(*page));
             overlay.insert(commit.lsn, commit.page_count, pages);
-            accounts.committed(commit.lsn, commit.bytes, false, now, wall);
+            // By the wall clock, the only one that goes on over a restart.
+            let age = Duration::from_millis(wall.0.saturating_sub(commit.wall.0));
+            let dirtied = Mono(now.0.saturating_sub(age));
+            accounts.replayed(commit.lsn, commit.bytes, dirtied, now, wall);
             tip = Tip { lsn: commit.lsn, count: commit.page_count, page_size: Some(commit.page_size), ..tip };
         }
         accounts.ledger.set_pages(overlay.pages());
@@ -300,7 +302,10 @@ impl Shared {
 
     /// Reads up to the fence. What is read then cannot change any more but by this writer.
     async fn catch_up_to(self: &Arc<Self>, lease: &Lease) -> Result<()> {
-        let Some(head) = lease.head() else { return Ok(()) };
+        let Some(head) = lease.head() else {
+            let read = self.state().view.txid;
+            return if read.is_zero() { Ok(()) } else { Err(self.another_volume("opening for writing")) };
+        };
         for _ in 0..2 {
             if self.state().view.txid == head.txid {
                 return Ok(());
@@ -319,11 +324,8 @@ impl Shared {
             .hint("open again"))
     }
 
+    /// Asked once the epoch is there, since a removal marks the volume and then looks for epochs.
     async fn identity(&self) -> Result<[u8; 16]> {
-        let known = self.state().uuid;
-        if let Some(uuid) = known {
-            return Ok(uuid);
-        }
         let record = plimsoll_commitlog::identity(&self.context()).await?;
         let uuid = record.map(|record| record.uuid).ok_or_else(|| {
             Error::new(ErrorKind::Corrupt, "opening for writing")
@@ -331,9 +333,21 @@ impl Shared {
                 .why("it was there a moment ago and is gone")
         })?;
         let mut state = self.state();
+        if state.uuid.is_some_and(|known| known != uuid) {
+            drop(state);
+            return Err(self.another_volume("opening for writing"));
+        }
         state.uuid = Some(uuid);
         state.ours = true;
         Ok(uuid)
+    }
+
+    /// What was opened here was removed.
+    pub(crate) fn another_volume(&self, doing: &'static str) -> Error {
+        Error::new(ErrorKind::NotFound, doing)
+            .object(self.url().to_owned())
+            .why("the volume that was opened here was removed, and there is another one or none now")
+            .hint("close it, and open what is there")
     }
 
     /// Opens this host's journal: what is to be replayed of it, or a new one after setting the old one aside.
@@ -523,8 +537,8 @@ impl Shared {
         writer.stop();
         {
             let mut state = self.state();
+            // When it was looked last stays: closing looks at nothing, and after a suspend others may have gone on.
             state.writer = None;
-            state.looked = Some(self.now());
         }
         if let Err(error) = writer.close_journal() {
             // All that was in it is durable.

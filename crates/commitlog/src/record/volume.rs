@@ -73,6 +73,13 @@ impl VolumeRecord {
             removed: false,
         }
     }
+
+    /// Whether it can be read again, also with the mark of a removal.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        const MARK_BYTES: usize = 32;
+        super::encode(self).len() + MARK_BYTES <= plimsoll_model::limits::RECORD_BYTES_MAX
+    }
 }
 
 #[cfg(test)]

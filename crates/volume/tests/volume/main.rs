@@ -14,6 +14,7 @@ mod past; // earlier states
 mod proofs; // bytes of large objects are checked
 mod recovery; // crashes, full disks, old states
 mod remote; // the way to the store
+mod removals; // removing what others make or use
 mod requests; // what reading costs
 mod sessions; // tokens, lag, what readers may do
 mod stranded; // journals kept aside
