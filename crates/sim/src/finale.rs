@@ -78,6 +78,11 @@ pub(crate) fn settle(world: &World, profile: &Profile, machine: &Machine, group:
 /// One try; whether it is over.
 fn write(handle: &Handle, profile: &Profile, connection: &Connection) -> bool {
     let world = &handle.world;
+    // What an earlier process has left may be older than the load line allows, and goes first.
+    if let Err(error) = handle.volume.sync() {
+        handle.stopped("sync", &error);
+        return false;
+    }
     let Ok(pinned) = handle.pin(true) else { return false };
     let mut txn = match handle.volume.begin_write(&pinned.snapshot) {
         Ok(txn) => txn,

@@ -234,19 +234,29 @@ impl Handle {
         if missing.is_empty() {
             return;
         }
-        let found = self.stranded();
+        let (found, unread) = self.look_aside();
+        if unread || self.files.list(self.volume.dir().path()).is_err() {
+            // It was killed meanwhile, or its disk fails: what is there is for the next process to see.
+            return;
+        }
         self.world.trace.line(&self.who, format_args!("goes on from {tag} without {missing:?}, kept aside: {found:?}"));
         self.world.judge().resumed(self.host, tag, &missing, &found);
     }
 
     /// Commits in the journals that were kept aside.
     pub(crate) fn stranded(&self) -> BTreeSet<Tag> {
-        let mut found = BTreeSet::new();
+        self.look_aside().0
+    }
+
+    /// The same, and whether the disk failed to show some of them.
+    fn look_aside(&self) -> (BTreeSet<Tag>, bool) {
+        let (mut found, mut unread) = (BTreeSet::new(), false);
         for stranded in self.volume.dir().stranded() {
             let (reader, replay) = match Journal::inspect(&*self.files, &stranded.path) {
                 Ok(journal) => journal,
                 Err(error) => {
                     self.world.trace.line(&self.who, format_args!("a stranded journal cannot be read: {error}"));
+                    unread |= error.kind() == ErrorKind::Io;
                     continue;
                 }
             };
@@ -255,11 +265,14 @@ impl Handle {
                 let mut buf = vec![0; commit.page_size.bytes()];
                 match reader.read(*place, *page, &mut buf) {
                     Ok(()) => found.extend(state::read(&buf, page.get())),
-                    Err(error) => self.world.trace.line(&self.who, format_args!("a stranded page: {error}")),
+                    Err(error) => {
+                        self.world.trace.line(&self.who, format_args!("a stranded page: {error}"));
+                        unread |= error.kind() == ErrorKind::Io;
+                    }
                 }
             }
         }
-        found
+        (found, unread)
     }
 
     /// A commit got its receipt at this instant.

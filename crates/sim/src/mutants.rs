@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Runs after which a step counts as one that nobody would miss.
-pub const RUNS_MAX: u64 = 400;
+pub const RUNS_MAX: u64 = 1000;
 
 /// The kind of run that shows best what a step is for.
 #[must_use]

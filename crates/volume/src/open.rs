@@ -272,8 +272,18 @@ pub struct Neighbours {
 
 impl Elsewhere for Neighbours {
     fn store(&self, url: &str) -> Result<Arc<dyn Store>> {
-        let opening = Opening { url: VolumeUrl::parse(url)?, overrides: self.overrides.clone(), read_only: true };
-        Ok(self.process.locate(&opening)?.own)
+        let url = VolumeUrl::parse(url)?;
+        let meant = url.canonical();
+        let opening = Opening { url, overrides: self.overrides.clone(), read_only: true };
+        let own = self.process.locate(&opening)?.own;
+        if own.url() == meant {
+            return Ok(own);
+        }
+        // What is found there, or not, would be taken for what was meant.
+        Err(Error::new(ErrorKind::Invalid, "looking for another volume at")
+            .object(meant)
+            .why(format!("with the settings of this host that is {}", own.url()))
+            .hint("unset the endpoint in the settings file and the environment, and name it in URLs"))
     }
 }
 

@@ -102,18 +102,23 @@ async fn newest_until(store: &Arc<dyn Store>, layout: Layout, listing: &Listing,
     // A file's header has the time of its last sync. Of files that end alike the smallest will do.
     ends.sort_unstable_by_key(|file| (file.id.max, file.size));
     ends.dedup_by_key(|file| file.id.max);
+    // From the newest end on, in strides that grow: where the clocks of two writers disagree, the later one's counts,
+    // at least for what is not long ago.
     let (mut low, mut high) = (0, ends.len());
+    let mut stride = Some(1);
     let mut oldest = None;
     while low < high {
-        let middle = low.midpoint(high);
-        let key = layout.key(&ends[middle].id);
+        let at = stride.map_or_else(|| low.midpoint(high), |stride| high.saturating_sub(stride));
+        let key = layout.key(&ends[at].id);
         let Some(bytes) = store.get_range(&key, 0..HEADER_BYTES as u64).await? else { return Ok(None) };
         let header = Header::decode(&bytes).map_err(|error| error.object(format!("{}/{key}", store.url())))?;
         if header.timestamp <= time {
-            low = middle + 1;
+            low = at + 1;
+            stride = None;
         } else {
             oldest = Some(header.timestamp);
-            high = middle;
+            high = at;
+            stride = stride.map(|stride| 2 * stride);
         }
     }
     let reproducible = |file: &&Listed| listing.restore(Target::Txid(file.id.max)).is_ok();
@@ -128,5 +133,55 @@ async fn newest_until(store: &Arc<dyn Store>, layout: Layout, listing: &Listing,
                 None => "nothing was ever synced".to_owned(),
             })
             .hint("older states are merged after a while; a checkpoint keeps one")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use plimsoll_host::os;
+    use plimsoll_ltx::{Encoder, FileId, Frames};
+    use plimsoll_model::{PageCount, PageNo, PageSize};
+    use plimsoll_store::MemoryStore;
+
+    use super::*;
+
+    const MINUTE: u64 = 60_000;
+
+    fn put(store: &Arc<dyn Store>, txid: u64, minute: u64) {
+        let header = Header {
+            page_size: PageSize::new(512).unwrap(),
+            commit: PageCount(1),
+            min: Txid(txid),
+            max: Txid(txid),
+            timestamp: WallMs(minute * MINUTE),
+            stamp: None,
+            link: 0,
+        };
+        let mut bytes = Vec::new();
+        let mut encoder = Encoder::new(&mut bytes, header, Frames::Block).unwrap();
+        encoder.page(PageNo::FIRST, &[1; 512]).unwrap();
+        encoder.finish().unwrap();
+        let key = Layout::Other.key(&FileId::sync(Txid(txid)));
+        store.create(&key, bytes.into()).now_or_never().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_time_is_by_the_clock_of_the_writer_that_came_last() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::private(os::host().unwrap().clock));
+        // The first writer's clock was ahead.
+        let minutes = (100..110).chain([102, 105, 108, 111]);
+        for (txid, minute) in (1..).zip(minutes) {
+            put(&store, txid, minute);
+        }
+        let listing = list(&store, Layout::Other).now_or_never().unwrap().unwrap();
+        let until = |minute| {
+            let time = WallMs(minute * MINUTE);
+            newest_until(&store, Layout::Other, &listing, time).now_or_never().unwrap().map(|txid| txid.unwrap().0)
+        };
+        for (minute, txid) in [(200, 14), (111, 14), (110, 13), (106, 12), (101, 2), (100, 1)] {
+            assert_eq!(until(minute).unwrap(), txid, "minute {minute}");
+        }
+        assert_eq!(until(99).unwrap_err().kind(), ErrorKind::NotFound);
     }
 }
