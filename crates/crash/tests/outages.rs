@@ -201,18 +201,20 @@ fn a_store_that_falls_silent_blocks_no_reader_and_no_local_commit() {
 
 /// Opens the volume, again and again while the network does not let it.
 fn open_until_found(scene: &Scene, worker: &Worker<'_>) -> (Child, Found) {
+    let mut why = String::new();
     for _ in 0..200 {
         let child = scene.volume.start(worker);
         let first = child.until(PATIENCE, |said| match said {
-            Said::Found(found) => Some(Some(found.clone())),
-            Said::Failed(..) => Some(None),
+            Said::Found(found) => Some(Ok(found.clone())),
+            Said::Failed(..) => Some(Err(format!("{said:?}"))),
             _ => None,
         });
-        if let Some(found) = first.unwrap() {
-            return (child, found);
+        match first.unwrap() {
+            Ok(found) => return (child, found),
+            Err(error) => why = error,
         }
     }
-    panic!("the volume does not open");
+    panic!("the volume does not open: {why}");
 }
 
 /// Connections are slow, break off in requests and answers, fall silent, are reset: by a seed.
