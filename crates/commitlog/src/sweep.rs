@@ -12,7 +12,7 @@
 //! A collector that died leaves an announcement. The next one, which has a newer epoch, settles it: it tries to
 //! create the decision itself. If it could, the other one had not decided and never will: its own attempt finds the
 //! name taken, or, after everything was tidied up, the newer epoch. So nothing of it goes. If the decision was
-//! there, no pin that holds names any of these objects, and it is carried out to the end.
+//! there, and the announcement still is, no pin that holds names any of these objects, and it is carried out to the end.
 
 use std::collections::HashSet;
 
@@ -126,7 +126,13 @@ async fn settle(context: &Context, epoch: Epoch) -> Result<()> {
         let cancelled = record::encode(&DecisionRecord { epoch, go: false });
         let ours = insist(context, || create_record(context, &decision, &cancelled).boxed()).await?;
         let decided = if ours { None } else { record::read::<DecisionRecord>(context, &decision).await? };
-        if decided.is_some_and(|decided| decided.go) {
+        // Somebody else may have taken the announcement back since it was read, and then its name was free for a decision
+        // that means nothing. One that is there after the decision was never taken back.
+        let goes = decided.is_some_and(|decided| decided.go);
+        if goes && record::read::<SweepRecord>(context, key).await?.is_none() {
+            continue;
+        }
+        if goes {
             carry_out(context, key, &sweep.objects).await?;
         } else {
             crash::here(Point::CollectCancelled);

@@ -251,6 +251,41 @@ fn whoever_dies_or_is_slow_no_pin_that_holds_loses_an_object_and_no_garbage_stay
     assert!(kept > 100 && collected > 100 && died > 20, "{kept} {collected} {died}");
 }
 
+/// A collector reads an announcement; another one takes it back, after which a pin holds; then the first, overtaken long
+/// ago, comes to its decision, for which the name is free again. It must not be taken for one about what was announced.
+#[test]
+fn a_decision_that_comes_after_its_announcement_was_taken_back_removes_nothing() {
+    for slow in 0..16 {
+        for third in 0..8 {
+            let world = World::new();
+            let mut collectors = [1, 2, 3].map(|epoch| Runner::Running(world.collect(epoch)));
+            let mut pinner = Runner::Running(world.pin());
+            let listed = || block_on(world.shelf.list("gc/", None)).unwrap();
+            let decided = || listed().iter().any(|entry| entry.key.ends_with(".go"));
+            let announced = || listed().iter().any(|entry| entry.key.ends_with(".json"));
+            (0..slow).for_each(|_| collectors[0].step());
+            // The pin is there, and nothing was looked for yet.
+            (0..2).for_each(|_| pinner.step());
+            while collectors[1].is_running() && !decided() {
+                collectors[1].step();
+            }
+            (0..third).for_each(|_| collectors[2].step());
+            while collectors[1].is_running() && announced() {
+                collectors[1].step();
+            }
+            while pinner.is_running() {
+                pinner.step();
+            }
+            for at in [1, 0, 2] {
+                while collectors[at].is_running() {
+                    collectors[at].step();
+                }
+            }
+            world.judge(outcome(&pinner), &format!("{slow} {third}"));
+        }
+    }
+}
+
 #[test]
 fn a_name_is_given_once_and_can_be_given_again_after_it_was_removed() {
     let world = World::new();

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     Bounds, Step,
-    explore::{Event, explore},
+    explore::{Event, Model, Way, explore},
     story,
     world::{Protocol, World},
 };
@@ -30,7 +30,7 @@ pub struct Outcome {
 }
 
 /// What happens somewhere in every world with the whole protocol.
-const EVENTS: [(&str, Event); 5] = [
+const EVENTS: [(&str, Event<Protocol>); 5] = [
     ("a sync is taken for durable", is_durable),
     ("a writer is fenced", |world| !world.told.is_empty()),
     ("a fenced writer learns that the history holds more than it knew", |world| {
@@ -49,16 +49,26 @@ fn is_durable(world: &World) -> bool {
 /// Looks at every state within the bounds, or until a promise is broken.
 #[must_use]
 pub fn check(bounds: Bounds, left_out: Option<Step>, threads: usize) -> Outcome {
+    look(&Protocol { bounds, left_out }, threads, &EVENTS, |way| story::tell(way))
+}
+
+/// Looks at every state of a world, or until a promise is broken. `tell` puts the way there into words.
+pub(crate) fn look<M: Model>(
+    model: &M,
+    threads: usize,
+    expected: &[(&'static str, Event<M>)],
+    tell: impl Fn(&Way<M>) -> String,
+) -> Outcome {
     let began = Instant::now();
-    let events = EVENTS.map(|(_, event)| event);
-    let explored = explore(&Protocol { bounds, left_out }, threads, &events);
-    let missing = EVENTS.iter().zip(&explored.happened).filter(|(_, happened)| !**happened);
+    let events: Vec<Event<M>> = expected.iter().map(|(_, event)| *event).collect();
+    let explored = explore(model, threads, &events);
+    let missing = expected.iter().zip(&explored.happened).filter(|(_, happened)| !**happened);
     Outcome {
         states: explored.states,
         transitions: explored.transitions,
         depth: explored.depth,
         took: began.elapsed(),
-        broken: explored.broken.as_deref().map(story::tell),
+        broken: explored.broken.as_ref().map(tell),
         missing: missing.map(|((name, _), _)| *name).collect(),
     }
 }

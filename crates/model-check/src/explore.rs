@@ -6,42 +6,58 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    hash::{DefaultHasher, Hash as _, Hasher as _},
+    hash::{DefaultHasher, Hash, Hasher as _},
     thread,
 };
 
 use rustc_hash::FxBuildHasher;
 
-use crate::world::{Action, Protocol, World};
-
 /// States that a thread takes on at a time.
 const CHUNK: usize = 512;
 
+/// A world: how it begins, and what can happen in it.
+pub(crate) trait Model: Sync {
+    type World: Clone + Eq + Hash + Send + Sync;
+    type Action: Clone + Send;
+
+    /// Before anything happens.
+    fn first(&self) -> Self::World;
+    /// What can happen next.
+    fn actions(&self, world: &Self::World, actions: &mut Vec<Self::Action>);
+    /// The world after it; `None` if that is the same.
+    fn after(&self, world: &Self::World, action: Self::Action) -> Option<Self::World>;
+    /// Whether a promise is broken.
+    fn is_broken(&self, world: &Self::World) -> bool;
+}
+
 /// What can happen that shows whether a world is worth looking at.
-pub(crate) type Event = fn(&World) -> bool;
+pub(crate) type Event<M> = fn(&<M as Model>::World) -> bool;
+
+/// From the first state to another: each with what happens in it.
+pub(crate) type Way<M> = Vec<(<M as Model>::World, Option<<M as Model>::Action>)>;
 
 /// What was seen.
-pub(crate) struct Explored {
+pub(crate) struct Explored<M: Model> {
     pub(crate) states: usize,
     pub(crate) transitions: usize,
     pub(crate) depth: usize,
     /// Which of the events happened.
     pub(crate) happened: Vec<bool>,
-    /// The way to the first state with a broken promise: each state with what happens in it.
-    pub(crate) broken: Option<Vec<(World, Option<Action>)>>,
+    /// The way to the first state with a broken promise.
+    pub(crate) broken: Option<Way<M>>,
 }
 
 /// The states that led to others, by fingerprint.
 type Parents = HashMap<u64, u64, FxBuildHasher>;
 
 /// A state that was reached from another.
-struct Reached {
+struct Reached<W> {
     parent: u64,
     fingerprint: u64,
-    world: World,
+    world: W,
 }
 
-pub(crate) fn explore(protocol: &Protocol, threads: usize, events: &[Event]) -> Explored {
+pub(crate) fn explore<M: Model>(protocol: &M, threads: usize, events: &[Event<M>]) -> Explored<M> {
     let first = protocol.first();
     let mut parents = Parents::default();
     parents.insert(fingerprint(&first), 0);
@@ -57,7 +73,7 @@ pub(crate) fn explore(protocol: &Protocol, threads: usize, events: &[Event]) -> 
                 for (happened, event) in found.happened.iter_mut().zip(events) {
                     *happened = *happened || event(&world);
                 }
-                if world.broken.is_some() {
+                if protocol.is_broken(&world) {
                     found.states = parents.len();
                     found.broken = Some(walk(protocol, &parents, fingerprint));
                     return found;
@@ -73,7 +89,7 @@ pub(crate) fn explore(protocol: &Protocol, threads: usize, events: &[Event]) -> 
 }
 
 /// What can be reached from some states, in an order that does not depend on the number of threads.
-fn successors(protocol: &Protocol, part: &[World], threads: usize) -> Vec<Reached> {
+fn successors<M: Model>(protocol: &M, part: &[M::World], threads: usize) -> Vec<Reached<M::World>> {
     if part.len() <= CHUNK || threads < 2 {
         return of_each(protocol, part);
     }
@@ -83,7 +99,7 @@ fn successors(protocol: &Protocol, part: &[World], threads: usize) -> Vec<Reache
     })
 }
 
-fn of_each(protocol: &Protocol, worlds: &[World]) -> Vec<Reached> {
+fn of_each<M: Model>(protocol: &M, worlds: &[M::World]) -> Vec<Reached<M::World>> {
     let mut reached = Vec::with_capacity(worlds.len() * 4);
     let mut actions = Vec::new();
     for world in worlds {
@@ -98,14 +114,14 @@ fn of_each(protocol: &Protocol, worlds: &[World]) -> Vec<Reached> {
     reached
 }
 
-fn fingerprint(world: &World) -> u64 {
+fn fingerprint(world: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     world.hash(&mut hasher);
     hasher.finish()
 }
 
 /// From the first state to one that is known by its fingerprint.
-fn walk(protocol: &Protocol, parents: &Parents, to: u64) -> Vec<(World, Option<Action>)> {
+fn walk<M: Model>(protocol: &M, parents: &Parents, to: u64) -> Way<M> {
     let mut way = vec![to];
     while let Some(parent) = way.last().and_then(|last| parents.get(last)).filter(|parent| **parent != 0) {
         way.push(*parent);

@@ -14,6 +14,7 @@ mod bucket; // what the store holds
 mod check; // looking at every state
 mod explore; // breadth first
 mod object; // a sync
+mod pins; // pinning beside collecting, a world of its own
 mod process; // a host, and its process if that lives
 mod promise; // what must hold
 mod reader; // somebody who only reads
@@ -25,4 +26,5 @@ mod writing; // being the writer
 
 pub use bounds::{Bounds, Worlds};
 pub use check::{Outcome, check};
+pub use pins::{PinBounds, PinStep, check_pins};
 pub use step::Step;

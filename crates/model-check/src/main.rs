@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use plimsoll_model_check::{Bounds, Outcome, Step, Worlds, check};
+use clap::{Parser, ValueEnum as _};
+use plimsoll_model_check::{Bounds, Outcome, PinBounds, PinStep, Step, Worlds, check, check_pins};
 
 /// Looks at every order of events in small worlds.
 #[derive(Parser)]
@@ -12,6 +12,9 @@ struct Arguments {
     /// Only the world in which this step is left out.
     #[arg(long, value_name = "STEP")]
     without: Option<Step>,
+    /// Only the world of pins in which this step is left out.
+    #[arg(long, value_name = "STEP", conflicts_with = "without")]
+    pins_without: Option<PinStep>,
     /// Larger worlds than those of the tests. Takes hours, and gigabytes of memory.
     #[arg(long)]
     full: bool,
@@ -33,24 +36,40 @@ fn main() -> ExitCode {
         println!("{:?}: {outcome}", arguments.bounds);
         return if is_whole(&outcome) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    if arguments.without.is_none() {
+    let threads = arguments.threads;
+    if arguments.without.is_none() && arguments.pins_without.is_none() {
         for (name, bounds) in if arguments.full { Worlds::full() } else { Worlds::small() } {
-            let outcome = check(bounds, None, arguments.threads);
+            let outcome = check(bounds, None, threads);
             println!("{name}: {outcome}");
             fine &= is_whole(&outcome);
         }
-    }
-    let steps = arguments.without.map_or(Step::QUICK.to_vec(), |step| vec![step]);
-    for step in steps {
-        let outcome = check(Bounds::for_step(step), Some(step), arguments.threads);
-        println!("\nwithout {step:?}: {outcome}");
-        match &outcome.broken {
-            Some(story) => print!("{story}"),
-            None => println!("no counterexample within these bounds"),
+        for bounds in PinBounds::WORLDS {
+            let outcome = check_pins(bounds, None, threads);
+            println!("pins, {} collectors: {outcome}", bounds.collectors);
+            fine &= is_whole(&outcome);
         }
-        fine &= outcome.broken.is_some();
+    }
+    let (steps, pin_steps) = match (arguments.without, arguments.pins_without) {
+        (Some(step), _) => (vec![step], Vec::new()),
+        (None, Some(step)) => (Vec::new(), vec![step]),
+        (None, None) => (Step::QUICK.to_vec(), PinStep::value_variants().to_vec()),
+    };
+    for step in steps {
+        fine &= is_missed(&format!("{step:?}"), &check(Bounds::for_step(step), Some(step), threads));
+    }
+    for step in pin_steps {
+        fine &= is_missed(&format!("{step:?}"), &check_pins(PinBounds::for_step(step), Some(step), threads));
     }
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn is_missed(step: &str, outcome: &Outcome) -> bool {
+    println!("\nwithout {step}: {outcome}");
+    match &outcome.broken {
+        Some(story) => print!("{story}"),
+        None => println!("no counterexample within these bounds"),
+    }
+    outcome.broken.is_some()
 }
 
 fn is_whole(outcome: &Outcome) -> bool {

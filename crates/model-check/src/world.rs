@@ -3,6 +3,7 @@
 use crate::{
     Bounds, Step,
     bucket::{Bucket, Inherited, Merged, Name, Stored, older},
+    explore::Model,
     object::{COMMITS_MAX, Object, mix},
     process::{Answer, Attempt, Phase, Process, Stage},
     promise::Promise,
@@ -84,9 +85,11 @@ pub(crate) struct Protocol {
     pub(crate) left_out: Option<Step>,
 }
 
-impl Protocol {
-    /// Before anything happens.
-    pub(crate) fn first(&self) -> World {
+impl Model for Protocol {
+    type World = World;
+    type Action = Action;
+
+    fn first(&self) -> World {
         let mut world = World::default();
         for (host, writer) in world.hosts.iter_mut().zip(1..) {
             host.writer = writer;
@@ -102,8 +105,7 @@ impl Protocol {
         world
     }
 
-    /// What can happen next.
-    pub(crate) fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
         if world.broken.is_some() {
             return;
         }
@@ -129,8 +131,7 @@ impl Protocol {
         actions.push(Action::Tick);
     }
 
-    /// The world after it; `None` if that is the same.
-    pub(crate) fn after(&self, last: &World, action: Action) -> Option<World> {
+    fn after(&self, last: &World, action: Action) -> Option<World> {
         let mut world = last.clone();
         match action {
             Action::Tick => world.tick(self.bounds.merging),
@@ -159,6 +160,12 @@ impl Protocol {
         (world != *last).then_some(world)
     }
 
+    fn is_broken(&self, world: &World) -> bool {
+        world.broken.is_some()
+    }
+}
+
+impl Protocol {
     pub(crate) fn takes(&self, step: Step) -> bool {
         self.left_out != Some(step)
     }
