@@ -2,10 +2,15 @@
 
 #![allow(clippy::disallowed_methods, reason = "nothing here is simulated")]
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::Parser;
-use plimsoll_fuzz::{ALL, Budget, run};
+use plimsoll_fuzz::{ALL, Budget, Target, run};
 
 /// Feeds every decoder what nobody wrote.
 #[derive(Parser)]
@@ -26,6 +31,9 @@ struct Arguments {
     /// Writes a file of each format into this folder, for the tests that bytes at rest do not change.
     #[arg(long, value_name = "FOLDER")]
     golden: Option<PathBuf>,
+    /// Writes what each target begins with into a folder of this one, and prints its name and its longest input.
+    #[arg(long, value_name = "FOLDER")]
+    prepare: Option<PathBuf>,
     /// Where to put what is found.
     #[arg(long, default_value = "target/fuzz")]
     dir: PathBuf,
@@ -42,15 +50,25 @@ fn main() -> ExitCode {
         if let Some(folder) = &arguments.golden {
             for (number, seed) in (target.seeds)().iter().enumerate().filter(|_| target.read.is_some()) {
                 let path = folder.join(format!("{}-{number}", target.name));
-                if let Err(error) = std::fs::write(&path, seed) {
+                if let Err(error) = fs::write(&path, seed) {
                     eprintln!("writing {}: {error}", path.display());
                     fine = false;
                 }
             }
             continue;
         }
+        if let Some(folder) = &arguments.prepare {
+            match prepare(target, &folder.join(target.name)) {
+                Ok(()) => println!("{} {}", target.name, target.bytes_max),
+                Err(error) => {
+                    eprintln!("preparing {}: {error}", target.name);
+                    fine = false;
+                }
+            }
+            continue;
+        }
         if let Some(path) = &arguments.input {
-            match std::fs::read(path) {
+            match fs::read(path) {
                 Ok(input) => (target.feed)(&input),
                 Err(error) => {
                     eprintln!("reading {}: {error}", path.display());
@@ -70,4 +88,16 @@ fn main() -> ExitCode {
         }
     }
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Sound inputs, and the words of the format as libFuzzer reads them.
+fn prepare(target: &Target, folder: &Path) -> io::Result<()> {
+    let sound = folder.join("sound");
+    fs::create_dir_all(&sound)?;
+    for (number, seed) in (target.seeds)().iter().enumerate() {
+        fs::write(sound.join(number.to_string()), seed)?;
+    }
+    let escaped = |word: &&[u8]| word.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
+    let words: String = target.words.iter().map(|word| format!("\"{}\"\n", escaped(word))).collect();
+    fs::write(folder.join("words.dict"), words)
 }

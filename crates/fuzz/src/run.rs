@@ -71,6 +71,14 @@ pub fn run(target: &Target, budget: Budget, dir: Option<&Path>) -> Result<Report
     Ok(Report { took: began.elapsed(), ..report })
 }
 
+/// Feeds a target one input.
+///
+/// # Errors
+/// In words, what is wrong with it.
+pub fn feed_one(target: &Target, input: &[u8]) -> Result<(), String> {
+    feed(target, input).map_err(|Bad(why)| why)
+}
+
 fn feed(target: &Target, input: &[u8]) -> Result<(), Bad> {
     let mut outcome = Ok(());
     let mut peak = 0;
