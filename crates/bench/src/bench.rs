@@ -4,6 +4,7 @@ pub(crate) mod commits;
 pub(crate) mod growth;
 pub(crate) mod idle;
 pub(crate) mod opening;
+pub(crate) mod pointer;
 pub(crate) mod reads;
 pub(crate) mod recovery;
 pub(crate) mod syncing;

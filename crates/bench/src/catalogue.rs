@@ -96,6 +96,7 @@ pub fn benches() -> Vec<Bench> {
         bench::idle::bench(),
         bench::growth::bench(),
         bench::recovery::bench(),
+        bench::pointer::bench(),
     ]
 }
 

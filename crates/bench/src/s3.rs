@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, runtime::Runtime};
 
-use crate::s3_request::{Call, Op, decode_chunks, parse};
+use crate::s3_request::{Call, Op, decode_chunks, keys_of, parse};
 
 mod answers;
 
@@ -41,6 +41,8 @@ pub struct Counts {
     pub bytes_in: u64,
     /// Bytes of objects read.
     pub bytes_out: u64,
+    /// Length of the longest chain of requests, each sent after the one before it was answered: what latency costs.
+    pub trips: u64,
 }
 
 impl Counts {
@@ -60,6 +62,7 @@ impl Counts {
             deletes: self.deletes - before.deletes,
             bytes_in: self.bytes_in - before.bytes_in,
             bytes_out: self.bytes_out - before.bytes_out,
+            trips: self.trips - before.trips,
         }
     }
 }
@@ -176,11 +179,22 @@ async fn serve(state: &Mutex<State>, request: Request<Incoming>) -> Response<Ful
     let body = if chunked { decode_chunks(&body) } else { Some(body) };
     let call = parse(&head).zip(body);
     let Some((call, body)) = call else { return answers::status(StatusCode::BAD_REQUEST) };
-    let latency = lock(state).latency;
-    if !matches!(call.op, Op::Counts | Op::Latency(_)) && !latency.is_zero() {
+    if matches!(call.op, Op::Counts | Op::Latency(_)) {
+        return lock(state).answer(&call, body);
+    }
+    let asked = call.subject(&body);
+    let (latency, trip) = {
+        let mut state = lock(state);
+        (state.latency, state.count(&asked).trips + 1)
+    };
+    if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
-    state.lock().unwrap_or_else(PoisonError::into_inner).answer(&call, body)
+    let mut state = lock(state);
+    let response = state.answer(&call, body);
+    let counts = state.count(&asked);
+    counts.trips = counts.trips.max(trip);
+    response
 }
 
 impl State {
@@ -236,12 +250,9 @@ impl State {
                 answers::status(StatusCode::NO_CONTENT)
             }
             Op::DeleteMany => {
-                let text = String::from_utf8_lossy(&body).into_owned();
-                let keys: Vec<&str> =
-                    text.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next()).collect();
-                self.count(keys.first().unwrap_or(&"")).deletes += 1;
-                for key in keys {
-                    self.objects.remove(key);
+                self.count(&call.subject(&body)).deletes += 1;
+                for key in keys_of(&body) {
+                    self.objects.remove(&key);
                 }
                 answers::text("<DeleteResult/>".to_owned())
             }

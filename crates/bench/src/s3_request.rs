@@ -56,6 +56,23 @@ pub(crate) enum Span {
     Between(u64, Option<u64>),
 }
 
+impl Call {
+    /// The key that it is about, or one of them.
+    pub(crate) fn subject(&self, body: &[u8]) -> String {
+        match &self.op {
+            Op::List(list) => list.prefix.clone(),
+            Op::DeleteMany => keys_of(body).into_iter().next().unwrap_or_default(),
+            _ => self.key.clone(),
+        }
+    }
+}
+
+/// What a request to delete several objects names.
+pub(crate) fn keys_of(body: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(body);
+    text.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next()).map(str::to_owned).collect()
+}
+
 /// The meaning of a request's head, if it has one here. Paths are `/bucket/key`.
 pub(crate) fn parse(head: &Parts) -> Option<Call> {
     let path = percent_decode_str(head.uri.path()).decode_utf8_lossy().into_owned();

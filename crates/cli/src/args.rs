@@ -188,8 +188,9 @@ pub(crate) enum Command {
     /// Makes a volume that starts as a state of another one, without copying its data
     ///
     /// The fork reads what it has not replaced from the other volume, which keeps it until the fork is removed or
-    /// detached. Takes as long for a large database as for a small one. The newest state is the newest in the
-    /// store: what this host has not synced is not part of it, `plimsoll sync` first.
+    /// detached. Takes as long for a large database as for a small one. What this host
+    /// has acknowledged before is synced first, and is part of the newest state; of what a process on another host has
+    /// not synced, it is said how much that is.
     Fork {
         /// A volume, or as URL@STATE a state of it: a checkpoint, a TXID or a time
         url: String,

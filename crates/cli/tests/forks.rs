@@ -35,7 +35,12 @@ fn a_fork_is_made_written_exported_verified_and_detached() {
     sandbox.run(&["fork", &parent, &child]).fails(1);
     let refused = sandbox.run(&["rm", &parent]).fails(3);
     assert!(refused.contains("deep/child"), "{refused}");
-    let detached = there(&["--json", "detach", &child]).json();
+    let detached = there(&["--json", "detach", &child]);
+    let progress: Vec<serde_json::Value> =
+        detached.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = progress.last().unwrap();
+    assert!(last["of"].as_u64().unwrap() > 0 && last["gathered"] == last["of"], "{progress:?}");
+    let detached = detached.json();
     assert!(detached["bytes"].as_u64().unwrap() > 0, "{detached}");
     assert!(there(&["detach", &child]).ok().contains("reads from no other volume"));
     sandbox.run(&["rm", &parent]).ok();
@@ -85,4 +90,53 @@ fn a_volume_that_is_held_is_not_removed() {
     sandbox.run(&["sync", &url]).ok();
     sandbox.run(&["rm", &url]).ok();
     sandbox.run(&["rm", &url]).fails(7);
+}
+
+#[test]
+fn a_fork_has_what_was_acknowledged_on_this_host_before() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 10);
+    // By a process that is there, and lets go when it is asked to.
+    let writer = sandbox.busy_writer("state", &url);
+    sandbox.run(&["fork", &url, &sandbox.url("one")]).ok();
+    assert_eq!(count(&sandbox, &sandbox.url("one")), "{\"n\":11}\n");
+    kill(writer);
+    // By one that died.
+    kill(sandbox.busy_writer("state", &url));
+    sandbox.run(&["fork", &url, &sandbox.url("two")]).ok();
+    assert_eq!(count(&sandbox, &sandbox.url("two")), "{\"n\":12}\n");
+    // A state that is named has just what was in it.
+    let named = sandbox.run(&["--json", "checkpoint", "create", &url, "twelve"]).json();
+    kill(sandbox.busy_writer("state", &url));
+    sandbox.run(&["fork", &format!("{url}@{}", named["txid"]), &sandbox.url("three")]).ok();
+    assert_eq!(count(&sandbox, &sandbox.url("three")), "{\"n\":12}\n");
+}
+
+#[test]
+fn a_fork_says_what_it_leaves_out() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 10);
+    let writer = sandbox.writer_that_advertised("state", &url);
+    // From another host, it is known what the writer said.
+    let forked = support::answer(&mut sandbox.on("elsewhere", &["fork", &url, &sandbox.url("one")]));
+    assert!(forked.err.contains("1 commit") && forked.err.contains(&writer.id().to_string()), "{}", forked.err);
+    assert!(forked.ok().contains("synced"));
+    let args = ["--json", "fork", &url, &sandbox.url("two")];
+    let report = support::answer(&mut sandbox.on("elsewhere", &args)).json();
+    assert_eq!(
+        (report["held_by"]["commits"].as_u64(), report["held_by"]["pid"].as_u64()),
+        (Some(1), Some(u64::from(writer.id())))
+    );
+    assert_eq!(count(&sandbox, &sandbox.url("one")), "{\"n\":10}\n");
+    kill(writer);
+    // A process of this host in the middle of a transaction keeps the volume.
+    let writer = sandbox.writer_in_a_transaction("state", &url);
+    let forked = sandbox.run(&["fork", &url, &sandbox.url("three")]);
+    assert!(forked.err.contains("what is synced"), "{}", forked.err);
+    forked.ok();
+    kill(writer);
+    sandbox.run(&["sync", &url]).ok();
+    let free = sandbox.run(&["--json", "fork", &url, &sandbox.url("four")]);
+    assert_eq!(free.err, "");
+    assert!(free.json()["held_by"].is_null());
 }

@@ -5,7 +5,8 @@
 //! random moment, and starts the next one on the same host or on another. What that one finds has to
 //! be the state after some transaction, with everything that was promised in it.
 //!
-//! Not here: anything of the engine but its SQLite face, which the worker uses as an application does.
+//! Not here: anything of the engine but its SQLite face, which the worker uses as an application does, and what the
+//! command calls where something is done to a whole volume.
 
 #![allow(clippy::missing_panics_doc, reason = "its panics are bugs of its own")]
 // The harness stands outside of what it tests: real time, real processes.
@@ -13,6 +14,7 @@
 
 pub mod campaign; // rounds of killing and looking
 pub mod child; // a worker process, from outside
+pub mod deed; // the process that is killed while it does something to a whole volume
 pub mod hosts; // folders that stand for hosts
 pub mod ledger; // what was promised
 pub mod model; // the table as it has to be

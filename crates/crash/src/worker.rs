@@ -56,7 +56,7 @@ pub struct Job {
     pub crash_at: Option<(Point, u64)>,
 }
 
-fn passing(text: &str) -> Result<(Point, u64), String> {
+pub(crate) fn passing(text: &str) -> Result<(Point, u64), String> {
     let (name, nth) = text.split_once(':').unwrap_or((text, "1"));
     let point = Point::named(name).ok_or_else(|| {
         let names: Vec<&str> = Point::ALL.iter().map(|point| point.name()).collect();
@@ -65,7 +65,7 @@ fn passing(text: &str) -> Result<(Point, u64), String> {
     Ok((point, nth.parse().map_err(|_| format!("{nth} is not a number"))?))
 }
 
-fn say(said: &Said) {
+pub(crate) fn say(said: &Said) {
     let mut line = serde_json::to_vec(said).expect("BUG: a line is not JSON");
     line.push(b'\n');
     // Nobody listens any more: then there is no reason to go on.

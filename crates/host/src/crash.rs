@@ -113,6 +113,29 @@ points! {
     StrandJournal = "strand-journal",
     /// A journal was moved aside, and no folder is synced.
     StrandMoved = "strand-moved",
+    /// A restore is committed and not durable: it is made or not, as any commit.
+    RestoreCommitted = "restore-committed",
+    /// A fork's pins are there and the fork is not: its parent keeps for it what a removal of the pin gives back.
+    ForkPinned = "fork-pinned",
+    /// A fork is there, and whether it came in time is not known yet: it can be used, or be removed.
+    ForkMade = "fork-made",
+    /// A detaching fork has copied everything, and nothing says so.
+    DetachCopied = "detach-copied",
+    /// A fork says that it has everything, before it was looked whether its checkpoints have: repeating it finds out.
+    DetachMarked = "detach-marked",
+    /// The parent keeps nothing for a fork any more, and whoever detached it has not been told.
+    DetachTold = "detach-told",
+    /// A volume says that it is being removed, before it was looked who forks it or opens it: nobody opens it, and
+    /// removing it again makes up its mind.
+    RemovalMarked = "removal-marked",
+    /// It is decided that a volume goes; what it was forked from still keeps objects for it.
+    RemovalDecided = "removal-decided",
+    /// What a removed fork was made of keeps nothing for it, and all of its own objects are there.
+    RemovalTold = "removal-told",
+    /// Of a removed volume nothing is left but the record that says so.
+    RemovalEmptied = "removal-emptied",
+    /// A stranded journal is gone, its note and its checkpoint are not.
+    DiscardDropped = "discard-dropped",
     /// An object of a file store is written under a temporary name: no reader sees it.
     ObjectWritten = "object-written",
     /// An object of a file store has its name, and the folder is not synced.

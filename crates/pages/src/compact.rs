@@ -6,5 +6,5 @@
 mod choice;
 mod merge;
 
-pub use choice::{Retention, garbage, merge_inputs, snapshot_inputs};
-pub use merge::{Merged, Merger};
+pub use choice::{Retention, garbage, merge_inputs, snapshot_inputs, superseded};
+pub use merge::{Merged, Merger, Progress, Watcher};

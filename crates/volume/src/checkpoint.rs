@@ -4,11 +4,10 @@ use plimsoll_commitlog::{
     Context, Kind, PinRecord, Pinned, PinnedObject, VolumeRecord, create_volume, decode_volume, detached_key, head_of,
     identity, pin, read_pin, unpin, volume_key,
 };
-use plimsoll_ltx::plan::Target;
 use plimsoll_model::{Error, ErrorKind, Result, Txid};
 use plimsoll_pages::{Listed, list};
 
-use crate::{Elsewhere, origins::is_of};
+use crate::{Elsewhere, origins::is_of, past::earlier};
 
 /// Listings in a row that may be outrun by merging and collecting.
 const LISTINGS_MAX: usize = 5;
@@ -17,14 +16,15 @@ const PINNING: &str = "making a checkpoint of";
 /// Names a state, and keeps it until the name is removed: the newest in the store, or that after sync `at`.
 ///
 /// What its writer has acknowledged and not synced is not part of it: [`Volume::checkpoint`](crate::Volume::checkpoint)
-/// syncs first. Five round trips, whatever the size of the volume and its history.
+/// syncs first. Five round trips, whatever the size of the volume and its history; a state that is not the newest any
+/// more costs a small read besides for each sync since then that is not collected yet.
 ///
 /// # Errors
 /// `Conflict`: there is one of this name. `Invalid`: it is no name for a checkpoint. `NotFound`: nothing was ever
-/// written, or the state at `at` was collected. Otherwise as the store says; there may or may not be a checkpoint then.
+/// written, or the state at `at` was collected, or nothing vouches for it. Otherwise as the store says; there may or may not be a checkpoint then.
 pub async fn checkpoint(context: &Context, name: &str, note: Option<&str>, at: Option<Txid>) -> Result<PinRecord> {
     for _ in 0..LISTINGS_MAX {
-        let state = made_of(context, at.map_or(Target::Latest, Target::Txid)).await?;
+        let state = made_of(context, at).await?;
         let Some(last) = state.last() else { return Err(nothing(context)) };
         let Some(head) = head_of(context, &last.id).await? else { continue };
         let record = PinRecord {
@@ -117,15 +117,22 @@ pub(crate) async fn is_alive(record: &PinRecord, elsewhere: &dyn Elsewhere) -> R
     Ok(found.is_some_and(|volume| volume.uuid == fork.uuid && !volume.removed))
 }
 
-/// The objects that make up a state, oldest first. Empty if nothing was ever written.
-pub(crate) async fn made_of(context: &Context, target: Target) -> Result<Vec<Listed>> {
+/// The objects that make up the newest state or an earlier one, oldest first. Empty if nothing was ever written.
+pub(crate) async fn made_of(context: &Context, at: Option<Txid>) -> Result<Vec<Listed>> {
+    let (store, layout) = (context.store(), context.layout());
     let mut listings = 0;
     loop {
         listings += 1;
-        match list(context.store(), context.layout()).await?.restore(target) {
+        let listing = list(store, layout).await?;
+        let found = match at.filter(|txid| *txid != listing.head()) {
+            None => listing.newest(),
+            Some(txid) => earlier(store, layout, &listing, txid).await,
+        };
+        match found {
             // Seen in the middle of merging and collecting, for a listing takes more than one request.
-            Err(error) if error.kind() == ErrorKind::Corrupt && listings < LISTINGS_MAX => {}
-            other => return other.map_err(|error| error.object(context.store().url())),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) && listings < LISTINGS_MAX => {}
+            other => return other.map_err(|error| error.object(store.url())),
         }
     }
 }

@@ -18,11 +18,14 @@ use plimsoll_model::{
 };
 use plimsoll_pages::{
     Listed, Listing,
-    compact::{garbage, merge_inputs, snapshot_inputs},
+    compact::{Watcher, garbage, merge_inputs, snapshot_inputs, superseded},
     list, list_level,
 };
 
-use crate::shared::{Shared, Writer};
+use crate::{
+    detach::stand_alone_if_unread,
+    shared::{Shared, Writer},
+};
 
 /// Pause after a round that failed.
 const RETRY: Duration = Duration::from_secs(10);
@@ -73,7 +76,7 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
                 levels.push(u8::try_from(at + 1).unwrap_or(u8::MAX));
             }
         }
-        match round(&shared, &writer, &levels, false).await {
+        match round(&shared, &writer, &levels, None).await {
             Ok(done) => {
                 tracing::debug!(?done, "compacted");
                 merged_at = head;
@@ -91,34 +94,49 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
     }
 }
 
-/// Merges every level because somebody asked for it. The volume is not let go for idleness meanwhile.
-pub(crate) async fn everything(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Result<Compacted> {
-    struct Merging<'a>(&'a Writer);
-    impl Drop for Merging<'_> {
-        fn drop(&mut self) {
-            self.0.merging.fetch_sub(1, Ordering::AcqRel);
-        }
+/// While it is there, the volume is not let go for idleness.
+struct Merging<'a>(&'a Writer);
+
+impl Merging<'_> {
+    fn on(writer: &Writer) -> Merging<'_> {
+        writer.merging.fetch_add(1, Ordering::AcqRel);
+        Merging(writer)
     }
-    writer.merging.fetch_add(1, Ordering::AcqRel);
-    let _merging = Merging(writer);
-    let levels = shared.settings().compaction_levels.len();
-    let levels: Vec<u8> = (1..=levels).filter_map(|level| u8::try_from(level).ok()).collect();
-    round(shared, writer, &levels, true).await
 }
 
-/// Merges the given levels, takes a snapshot if it is time (or `everything` is asked for), and collects.
-pub(crate) async fn round(
+impl Drop for Merging<'_> {
+    fn drop(&mut self) {
+        self.0.merging.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Merges every level because somebody asked for it.
+pub(crate) async fn everything(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Result<Compacted> {
+    let _merging = Merging::on(writer);
+    let levels = shared.settings().compaction_levels.len();
+    let levels: Vec<u8> = (1..=levels).filter_map(|level| u8::try_from(level).ok()).collect();
+    round(shared, writer, &levels, Some(&|_| {})).await
+}
+
+/// Makes a snapshot of the newest state, unless there is one.
+pub(crate) async fn snapshot(shared: &Arc<Shared>, writer: &Arc<Writer>, watcher: &Watcher<'_>) -> Result<Compacted> {
+    let _merging = Merging::on(writer);
+    round(shared, writer, &[], Some(watcher)).await
+}
+
+/// Merges the given levels, takes a snapshot if it is time (or if somebody wants one and watches), and collects.
+async fn round(
     shared: &Arc<Shared>,
     writer: &Arc<Writer>,
     levels: &[u8],
-    everything: bool,
+    wanted: Option<&Watcher<'_>>,
 ) -> Result<Compacted> {
     let _compacting = writer.compacting.lock().await;
     let (store, layout) = (&shared.config.store, shared.config.layout());
     let settings = &shared.settings();
     let mut done = Compacted::default();
     // The levels above the second are read only when they may change: most rounds list two.
-    let deep = everything || levels.iter().any(|level| *level > 1);
+    let deep = wanted.is_some() || levels.iter().any(|level| *level > 1);
     let mut listing = if deep {
         list(store, layout).await?
     } else {
@@ -138,17 +156,18 @@ pub(crate) async fn round(
     listing.files.retain(|file| file.id.max <= head);
     for level in levels {
         if let Some((id, inputs)) = merge_inputs(&listing, *level) {
-            merge(shared, writer, id, &inputs, &mut listing, &mut done).await?;
+            merge(shared, writer, (id, &inputs), &mut listing, &mut done, &|_| {}).await?;
         }
     }
     if deep
-        && (everything || snapshot_is_due(&listing, settings.snapshot_interval))
+        && (wanted.is_some() || snapshot_is_due(&listing, settings.snapshot_interval))
         && let Some((id, inputs)) = snapshot_inputs(&listing)?
     {
-        merge(shared, writer, id, &inputs, &mut listing, &mut done).await?;
+        merge(shared, writer, (id, &inputs), &mut listing, &mut done, wanted.unwrap_or(&|_| {})).await?;
     }
     collect(shared, writer, &listing, deep, &mut done).await?;
     if deep {
+        stand_alone(shared, writer, &listing).await;
         done.removed += forget_bygone(&shared.context(), writer.epoch).await?;
     }
     Ok(done)
@@ -157,10 +176,10 @@ pub(crate) async fn round(
 async fn merge(
     shared: &Arc<Shared>,
     writer: &Arc<Writer>,
-    id: FileId,
-    inputs: &[Listed],
+    (id, inputs): (FileId, &[Listed]),
     listing: &mut Listing,
     done: &mut Compacted,
+    watcher: &Watcher<'_>,
 ) -> Result<()> {
     if writer.stopped() {
         return Err(Error::new(ErrorKind::Held, "merging")
@@ -168,7 +187,7 @@ async fn merge(
             .why("the volume was let go meanwhile")
             .hint("what was merged until then is kept; start again"));
     }
-    let merged = writer.merger.merge(id, inputs).await?;
+    let merged = writer.merger.merge(id, inputs, watcher).await?;
     crash::here(Point::Merged);
     {
         let mut state = shared.state();
@@ -217,4 +236,16 @@ async fn collect(
     writer.merger.forget(&gone);
     done.removed += gone.len() as u64;
     Ok(())
+}
+
+/// A fork that has replaced everything it started with, for longer than any state is kept, needs the other volumes no
+/// more. If that cannot be said to them now, there is a next round.
+async fn stand_alone(shared: &Arc<Shared>, writer: &Arc<Writer>, listing: &Listing) {
+    let inherited = shared.origins.inherited();
+    if !shared.origins.is_fork() || !superseded(listing, shared.retention(), &inherited) {
+        return;
+    }
+    if let Err(error) = stand_alone_if_unread(shared, writer, &inherited).await {
+        tracing::warn!(%error, "other volumes still keep what this fork does not read any more");
+    }
 }

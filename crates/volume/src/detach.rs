@@ -1,9 +1,20 @@
-//! Detaching a fork: copying what it still reads from other volumes, so that these need not keep it any more.
+//! Detaching a fork: copying what it still reads from other volumes, so that these need not keep it any more. A fork
+//! that is written to gets there by itself, once a snapshot of its own is older than any state that is kept.
 
-use plimsoll_commitlog::{PinnedObject, identity, mark_detached, pins};
+use std::{collections::HashSet, sync::Arc};
+
+use plimsoll_commitlog::{PinnedObject, VolumeRecord, detached_key, identity, mark_detached, pins};
+use plimsoll_host::crash::{self, Point};
+use plimsoll_ltx::FileId;
 use plimsoll_model::{Error, ErrorKind, Result, Txid};
+use plimsoll_pages::compact::Watcher;
 
-use crate::{Compacted, Volume, compactor, fork::unpin_all, origins::is_of};
+use crate::{
+    Compacted, Volume, compactor,
+    fork::unpin_all,
+    origins::is_of,
+    shared::{Shared, Writer},
+};
 
 /// What detaching did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,47 +28,92 @@ pub struct Detached {
 const DETACHING: &str = "detaching";
 
 impl Volume {
+    /// [`Volume::detach_watched`], and nobody watches.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn detach(&self) -> Result<Detached> {
+        self.detach_watched(&|_| {})
+    }
+
     /// Copies everything that a fork still reads from other volumes, and has them keep it no longer. Takes the
     /// volume for writing if need be. Reads and writes go on meanwhile. If it is interrupted, it can be done again.
+    /// `watcher` is told again and again how much is gathered, of how much.
     ///
-    /// States from before are not kept, nor are followers that still read one.
+    /// States from before are not kept, nor are followers that still read one: they begin anew with the newest. Where
+    /// that matters, a fork that is left alone stands by itself once the retention is over.
     ///
     /// # Errors
     /// `Held`: checkpoints of the fork are made of what it would give up: their names are said. Otherwise as
     /// [`Volume::compact`].
-    pub fn detach(&self) -> Result<Detached> {
+    pub fn detach_watched(&self, watcher: &Watcher<'_>) -> Result<Detached> {
         let shared = self.shared();
         shared.config.host.tasks.wait(async {
-            let context = shared.context();
             let nothing = Detached { txid: None, bytes: 0 };
-            let volume = identity(&context).await?.filter(|volume| !volume.origins.is_empty());
+            let volume = identity(&shared.context()).await?.filter(|volume| !volume.origins.is_empty());
             let Some(volume) = volume else { return Ok(nothing) };
             let writer = shared.take().await?;
             // It may have been done before, by somebody who died before the others were told.
             let copied = shared.origins.inherited().is_empty();
-            let done = if copied { Compacted::default() } else { compactor::everything(shared, &writer).await? };
-            mark_detached(&context, writer.epoch).await?;
-            // Whoever names a state that is read from elsewhere asks afterwards whether that is still so. By the
-            // volume's record: what this process knows of it may be from a try that was taken back.
-            let elsewhere = |object: &PinnedObject| volume.origins.iter().any(|origin| is_of(origin, object.id));
-            let mut held = Vec::new();
-            for (name, record) in pins(&context).await? {
-                if record?.objects.iter().any(elsewhere) {
-                    held.push(name);
-                }
-            }
+            let done =
+                if copied { Compacted::default() } else { compactor::snapshot(shared, &writer, watcher).await? };
+            crash::here(Point::DetachCopied);
+            let held = let_go(shared, &writer, &volume).await?;
             if !held.is_empty() {
-                context.store().delete(&[plimsoll_commitlog::detached_key().to_owned()]).await?;
-                shared.origins.ask_again();
                 return Err(Error::new(ErrorKind::Held, DETACHING)
                     .object(shared.url().to_owned())
                     .why(format!("checkpoints are made of what it reads from elsewhere: {}", held.join(", ")))
                     .hint("remove them first: plimsoll checkpoint rm <url> <name>"));
             }
-            shared.origins.forget_origins();
-            unpin_all(&context, &volume, &*shared.config.elsewhere).await?;
             let txid = (!copied).then(|| Txid(self.status().txid));
             Ok(Detached { txid, bytes: done.bytes })
         })
     }
+}
+
+/// Says that the volume reads from no other one, and has the others keep nothing for it. If checkpoints need what
+/// they keep, nothing has changed: their names.
+async fn let_go(shared: &Arc<Shared>, writer: &Writer, volume: &VolumeRecord) -> Result<Vec<String>> {
+    let context = shared.context();
+    mark_detached(&context, writer.epoch).await?;
+    crash::here(Point::DetachMarked);
+    // Whoever names a state that is read from elsewhere asks afterwards whether that is still so. By the volume's
+    // record: what this process knows of it may be from a try that was taken back.
+    let elsewhere = |object: &PinnedObject| volume.origins.iter().any(|origin| is_of(origin, object.id));
+    let mut held = Vec::new();
+    for (name, record) in pins(&context).await? {
+        if record?.objects.iter().any(elsewhere) {
+            held.push(name);
+        }
+    }
+    if held.is_empty() {
+        shared.origins.forget_origins(true);
+        unpin_all(&context, volume, &*shared.config.elsewhere).await?;
+        shared.origins.forget_origins(false);
+        crash::here(Point::DetachTold);
+    } else {
+        context.store().delete(&[detached_key().to_owned()]).await?;
+        shared.origins.ask_again();
+    }
+    Ok(held)
+}
+
+/// Lets go of what a fork started with, `inherited`, unless a reader of this process or a checkpoint still needs some.
+pub(crate) async fn stand_alone_if_unread(
+    shared: &Arc<Shared>,
+    writer: &Writer,
+    inherited: &HashSet<FileId>,
+) -> Result<()> {
+    let context = shared.context();
+    if shared.in_use().iter().any(|id| inherited.contains(id)) {
+        return Ok(());
+    }
+    let pins = writer.pins.all(&context).await?;
+    if pins.iter().flat_map(|pin| &pin.record.objects).any(|object| inherited.contains(&object.id)) {
+        return Ok(());
+    }
+    let Some(volume) = identity(&context).await? else { return Ok(()) };
+    let held = let_go(shared, writer, &volume).await?;
+    tracing::info!(url = shared.url(), ?held, "everything that the fork started with is replaced");
+    Ok(())
 }

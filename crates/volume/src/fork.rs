@@ -5,7 +5,10 @@ use plimsoll_commitlog::{
     Context, ForkName, Kind, Origin, PinRecord, Pinned, VolumeRecord, create_volume, fork_pin_name, head_of, identity,
     pin, read_pin, unpin, volume_key,
 };
-use plimsoll_ltx::plan::Target;
+use plimsoll_host::{
+    WallMs,
+    crash::{self, Point},
+};
 use plimsoll_model::{Error, ErrorKind, Result, Txid};
 use plimsoll_pages::{Listed, list};
 
@@ -38,6 +41,8 @@ pub struct Forked {
     pub uuid: [u8; 16],
     /// Bytes of the database.
     pub bytes: u64,
+    /// When that state was synced, by the store's clock, unless it is a checkpoint's.
+    pub synced: Option<WallMs>,
 }
 
 /// Makes a volume at `child` that starts as a state of `parent`, the newest unless `at` says otherwise, and reads from there what it has not replaced. The
@@ -63,7 +68,7 @@ pub async fn fork(parent: &Place, at: Option<&Reference>, child: &Place, elsewhe
     };
     for _ in 0..LISTINGS_MAX {
         let state = match at {
-            None => made_of(from, Target::Latest).await?,
+            None => made_of(from, None).await?,
             Some(reference) => objects(from.store(), from.layout(), reference)
                 .await
                 .map_err(|error| error.object(from.store().url().to_owned()))?,
@@ -88,6 +93,7 @@ pub async fn fork(parent: &Place, at: Option<&Reference>, child: &Place, elsewhe
         record.parent = Some(format!("{}@{}", parent.address, origin.txid));
         record.origins = origins(&volume, origin, &state);
         let (txid, bytes) = (last.id.max, head.page_count.bytes(head.page_size));
+        let synced = Some(last.modified).filter(|at| *at != WallMs(0));
         if !record.fits() {
             return Err(Error::new(ErrorKind::Invalid, FORKING)
                 .object(from.store().url())
@@ -97,7 +103,9 @@ pub async fn fork(parent: &Place, at: Option<&Reference>, child: &Place, elsewhe
         if !pin_all(from, &record, child, bytes, elsewhere).await? {
             continue;
         }
+        crash::here(Point::ForkPinned);
         if create_volume(to, &record).await? {
+            crash::here(Point::ForkMade);
             // A removal marks its volume and then looks for forks, so one of the two sees the other. So it is with a
             // checkpoint rm that took this fork for one that was never finished.
             if !are_there(from, &record, elsewhere).await? {
@@ -107,7 +115,7 @@ pub async fn fork(parent: &Place, at: Option<&Reference>, child: &Place, elsewhe
                     .object(from.store().url())
                     .why("it, or a volume that it was forked from, is being removed"));
             }
-            return Ok(Forked { txid, uuid: record.uuid, bytes });
+            return Ok(Forked { txid, uuid: record.uuid, bytes, synced });
         }
         unpin_all(from, &record, elsewhere).await?;
         return Err(occupied(child));

@@ -43,6 +43,8 @@ struct Known {
     /// The volume's record, for the first who asks; later ones want to know whether it is being removed by now.
     record: Mutex<Option<Object>>,
     inherited: HashMap<FileId, Inherited>,
+    /// Whether other volumes keep objects for it, as far as is known here.
+    fork: bool,
     /// By the volume's own store's clock: as old as the fork itself.
     modified: WallMs,
 }
@@ -108,11 +110,16 @@ impl OriginStore {
         self.cached().map(|known| known.inherited.keys().copied().collect()).unwrap_or_default()
     }
 
-    /// From now on there is nothing but the volume itself.
-    pub(crate) fn forget_origins(&self) {
+    /// Whether others may still keep objects for it, though it may read none of them any more.
+    pub(crate) fn is_fork(&self) -> bool {
+        self.cached().is_some_and(|known| known.fork)
+    }
+
+    /// From now on nothing is read but the volume itself. `kept`: others still keep objects for it.
+    pub(crate) fn forget_origins(&self, kept: bool) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_some() {
-            *known = Some(Arc::default());
+            *known = Some(Arc::new(Known { fork: kept, ..Known::default() }));
         }
     }
 
@@ -154,8 +161,9 @@ impl OriginStore {
 
     async fn follow(&self, volume: &VolumeRecord, object: Object) -> Result<Known> {
         let modified = object.modified;
-        let mut known = Known { record: Mutex::new(Some(object)), inherited: HashMap::new(), modified };
-        if volume.origins.is_empty() || volume.removed {
+        let fork = !volume.origins.is_empty() && !volume.removed;
+        let mut known = Known { record: Mutex::new(Some(object)), inherited: HashMap::new(), fork, modified };
+        if !fork {
             return Ok(known);
         }
         let stores = volume.origins.iter().map(|origin| async move {

@@ -58,7 +58,12 @@ impl Shared {
 }
 
 /// The objects by which a listing reaches an earlier state, once it is known that they are history.
-async fn earlier(store: &Arc<dyn Store>, layout: Layout, listing: &Listing, txid: Txid) -> Result<Vec<Listed>> {
+pub(crate) async fn earlier(
+    store: &Arc<dyn Store>,
+    layout: Layout,
+    listing: &Listing,
+    txid: Txid,
+) -> Result<Vec<Listed>> {
     let plan = listing.restore(Target::Txid(txid))?;
     vouch(store, layout, listing, &plan).await?;
     Ok(plan)

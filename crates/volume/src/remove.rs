@@ -6,6 +6,7 @@ use futures::future::try_join_all;
 use plimsoll_commitlog::{
     Context, Standing, decode_volume, detached_key, look, mark_removed, opened_since, pins, record_folders, volume_key,
 };
+use plimsoll_host::crash::{self, Point};
 use plimsoll_ltx::{FileId, SIDECAR_FOLDER, SNAPSHOT_LEVEL};
 use plimsoll_model::{Error, ErrorKind, Result};
 
@@ -36,15 +37,18 @@ pub async fn remove(context: &Context, holder_ttl: Duration, force: bool, elsewh
         }
         if let Some(standing) = &standing {
             mark_removed(context, volume, true).await?;
+            crash::here(Point::RemovalMarked);
             if let Err(error) = look_again(context, standing, force, elsewhere).await {
                 mark_removed(context, volume, false).await?;
                 return Err(error);
             }
         }
+        crash::here(Point::RemovalDecided);
         match unpin_all(context, volume, elsewhere).await {
             Err(error) if force => tracing::warn!(%error, "what it was forked from still keeps objects for it"),
             other => other?,
         }
+        crash::here(Point::RemovalTold);
     }
     let keys = own_objects(context).await?;
     if volume.is_none() && keys.is_empty() {
@@ -59,6 +63,7 @@ pub async fn remove(context: &Context, holder_ttl: Duration, force: bool, elsewh
     if !keys.is_empty() {
         store.delete(&keys).await?;
     }
+    crash::here(Point::RemovalEmptied);
     store.delete(&[volume_key().to_owned()]).await?;
     Ok(keys.len() as u64 + 1)
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
+use plimsoll_host::crash::{self, Point};
 use plimsoll_model::{Error, ErrorKind, Level, PageNo, Result};
 use serde::Serialize;
 
@@ -78,6 +79,7 @@ impl Volume {
         renew(&mut then, &now);
         txn.write(PageNo::FIRST, &then)?;
         let receipt = txn.commit(target.page_count(), Level::Durable)?;
+        crash::here(Point::RestoreCommitted);
         receipt.wait(Level::Durable)?;
         Ok(done(receipt.lsn(), pages + 1))
     }

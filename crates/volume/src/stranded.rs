@@ -289,6 +289,7 @@ impl VolumeDir {
     pub fn discard(&self, kept: &Stranded) -> Result<()> {
         let files: &Arc<dyn Files> = self.files();
         files.remove_dir_all(&kept.path).doing("removing the stranded journal", kept.path.display())?;
+        crash::here(Point::DiscardDropped);
         // Not there if the journal was kept aside by an older version.
         let _ = files.remove(&kept.beside());
         let dir = self.stranded_dir();

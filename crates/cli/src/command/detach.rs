@@ -8,10 +8,20 @@ use super::copying::{PATIENCE, give_up};
 use crate::{exit::Result, progress, setup::Setup, units};
 
 pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
-    let bar = progress::waiting(setup, "copying");
+    let bar = progress::bytes(setup, 0, "copying");
     let volume = setup.open(typed, PATIENCE)?;
     let url = volume.status().url;
-    let done = match volume.sync().and_then(|_| volume.detach()) {
+    let watch = |progress: plimsoll_pages::compact::Progress| {
+        bar.set_length(progress.of);
+        bar.set_position(progress.bytes);
+        if setup.json {
+            eprintln!("{}", json!({ "gathered": progress.bytes, "of": progress.of }));
+        }
+        if progress.bytes == progress.of {
+            bar.set_message("uploading");
+        }
+    };
+    let done = match volume.sync().and_then(|_| volume.detach_watched(&watch)) {
         Ok(done) => done,
         Err(error) => return Err(give_up(volume, error).into()),
     };

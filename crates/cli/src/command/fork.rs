@@ -2,27 +2,89 @@
 
 use std::io::{Write, stdout};
 
-use plimsoll_volume::{Reference, fork, split_reference};
+use futures::future::join;
+use plimsoll_commitlog::{EpochRecord, LoadRecord, look};
+use plimsoll_model::ErrorKind;
+use plimsoll_volume::{Located, Reference, fork};
 use serde_json::json;
 
-use super::detach;
-use crate::{exit::Result, setup::Setup, units};
+use super::{
+    copying::{PATIENCE, give_up},
+    detach,
+    patience::patiently,
+};
+use crate::{
+    exit::Result,
+    setup::{Setup, context},
+    units,
+};
 
 pub(crate) fn run(setup: &Setup, typed: &str, new: &str, detached: bool) -> Result<()> {
-    let (parent, state) = split_reference(typed);
-    let (parent, child) = (setup.locate(&parent)?, setup.locate(new)?);
+    let (typed, state) = setup.split(typed);
+    let (parent, child) = (setup.locate(&typed)?, setup.locate(new)?);
     let host = &setup.process.host;
     let at = state.map(|state| Reference::parse(&state, host.clock.wall())).transpose()?;
-    let forked = setup.wait(fork(&parent.place(host), at.as_ref(), &child.place(host), &*parent.elsewhere))?;
+    let journal = parent.dir.has_journal();
+    if at.is_none() && journal {
+        sync_first(setup, &typed)?;
+    }
+    let (from, to) = (parent.place(host), child.place(host));
+    let holding = async {
+        // What this host has was synced, and of an earlier state nothing is left out.
+        if at.is_some() || journal { None } else { holder(setup, &parent).await }
+    };
+    let (forked, holding) = setup.wait(join(fork(&from, at.as_ref(), &to, &*parent.elsewhere), holding));
+    let forked = forked?;
+    let (from, to) = (parent.store.url(), child.store.url());
     let mut out = stdout();
     if setup.json {
+        let holder = holding.as_ref().map(|(holder, load)| {
+            json!({ "host": holder.host, "pid": holder.pid, "commits": load.map(|load| load.commits) })
+        });
         let report = json!({
-            "url": child.store.url(), "parent": parent.store.url(), "txid": forked.txid.0, "bytes": forked.bytes,
+            "url": to, "parent": from, "txid": forked.txid.0, "bytes": forked.bytes,
+            "synced_ms": forked.synced.map(|synced| synced.0), "held_by": holder,
         });
         writeln!(out, "{report}")?;
     } else {
-        let (from, to, bytes) = (parent.store.url(), child.store.url(), units::bytes(forked.bytes));
-        writeln!(out, "forked {from} at TXID {} ({bytes}) as {to}", forked.txid)?;
+        let now = host.clock.wall().0;
+        let synced = forked.synced.map_or_else(String::new, |at| format!(", synced {}", units::ago(now, at.0)));
+        writeln!(out, "forked {from} at TXID {}{synced} ({}) as {to}", forked.txid, units::bytes(forked.bytes))?;
+        if let Some((holder, load)) = holding {
+            eprintln!("plimsoll: {}", left_out(&holder, load));
+        }
     }
     if detached { detach::run(setup, new) } else { Ok(()) }
+}
+
+/// Makes durable what this host has acknowledged. A process of this host that holds the volume is asked to let go; if
+/// it does not, the fork is made all the same, and what it leaves out is said.
+fn sync_first(setup: &Setup, typed: &str) -> Result<()> {
+    let volume = setup.open(typed, PATIENCE)?;
+    match patiently(setup, || volume.sync()) {
+        Ok(_) => Ok(volume.close()?),
+        Err(error) if error.kind() == ErrorKind::Held => {
+            eprintln!("plimsoll: {}; the fork is of what is synced", give_up(volume, error));
+            Ok(())
+        }
+        Err(error) => Err(give_up(volume, error).into()),
+    }
+}
+
+/// Who holds the volume elsewhere, and what they last said was not synced. Not worth failing for.
+async fn holder(setup: &Setup, located: &Located) -> Option<(EpochRecord, Option<LoadRecord>)> {
+    let standing = look(&context(setup, located)).await.ok()?;
+    let status = standing.status.map(|seen| seen.record);
+    let closed = status.as_ref().is_some_and(|record| record.closed);
+    Some((standing.holder.filter(|_| !closed)?, status.map(|record| record.load)))
+}
+
+fn left_out(holder: &EpochRecord, load: Option<LoadRecord>) -> String {
+    let last = load.filter(|load| load.commits > 0).map_or_else(String::new, |load| {
+        format!(", {} ({}) when it last said so", units::counted(load.commits, "commit"), units::bytes(load.bytes))
+    });
+    format!(
+        "process {} on {} holds it for writing: what it has acknowledged and not synced is not part of the fork{last}",
+        holder.pid, holder.host
+    )
 }

@@ -1,6 +1,6 @@
 //! What to merge and what to remove. Pure.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use plimsoll_ltx::{FileId, SNAPSHOT_LEVEL as SNAPSHOT, plan::Target};
 use plimsoll_model::{
@@ -111,6 +111,18 @@ pub fn garbage(listing: &Listing, keep: Retention, needed: impl Fn(&FileId) -> b
         .collect()
 }
 
+/// Whether nothing that is kept is made of these objects any more: a snapshot that is none of them has stood for all
+/// that they lead to, for as long as any state is kept.
+#[must_use]
+pub fn superseded(listing: &Listing, keep: Retention, objects: &HashSet<FileId>) -> bool {
+    let Some(last) = objects.iter().map(|id| id.max).max() else { return true };
+    let now = listing.files.iter().map(|file| file.modified).max().unwrap_or_default();
+    let kept = keep.level0.max(keep.snapshots).as_millis();
+    listing
+        .level(SNAPSHOT)
+        .any(|file| !objects.contains(&file.id) && file.id.max >= last && u128::from(now.0 - file.modified.0) >= kept)
+}
+
 #[cfg(test)]
 mod tests {
     use plimsoll_host::WallMs;
@@ -139,6 +151,21 @@ mod tests {
         assert_eq!((id.level, id.min, id.max), (1, Txid(3), Txid(4)));
         assert_eq!(inputs.len(), 2);
         assert!(merge_inputs(&listing(vec![file(1, 1, 2, 0), file(0, 2, 2, 0)]), 1).is_none());
+    }
+
+    #[test]
+    fn objects_are_superseded_once_a_snapshot_of_another_kind_is_older_than_anything_kept() {
+        let inherited = [file(9, 1, 4, 0), file(0, 5, 5, 0)];
+        let ids: HashSet<FileId> = inherited.iter().map(|file| file.id).collect();
+        let after = |snapshot: Listed, now: u64| {
+            let files = inherited.iter().copied().chain([snapshot, file(0, 9, 9, now)]);
+            superseded(&listing(files.collect()), KEEP, &ids)
+        };
+        assert!(after(file(9, 1, 8, 500), 1500));
+        assert!(!after(file(9, 1, 8, 500), 1499), "states from before the snapshot are still kept");
+        assert!(!after(file(1, 1, 8, 500), 1500), "a merge is no snapshot");
+        assert!(!superseded(&listing(inherited.into_iter().chain([file(0, 9, 9, 5000)]).collect()), KEEP, &ids));
+        assert!(superseded(&listing(vec![]), KEEP, &HashSet::new()));
     }
 
     #[test]

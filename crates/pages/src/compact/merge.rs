@@ -48,6 +48,19 @@ pub struct Merger {
     pub known: Mutex<HashMap<FileId, Arc<Index>>>,
 }
 
+/// How far a merge has come: bytes of pages, as they are stored, that it has gathered, of those that it will hold.
+/// What is gathered is uploaded at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Gathered so far.
+    pub bytes: u64,
+    /// All.
+    pub of: u64,
+}
+
+/// Is told how far a merge has come.
+pub type Watcher<'a> = dyn Fn(Progress) + Send + Sync + 'a;
+
 /// A merge that is in the store.
 pub struct Merged {
     /// The new object.
@@ -87,7 +100,7 @@ impl Merger {
     /// # Errors
     /// `NotFound`: an input was collected meanwhile. `Corrupt`: an input fails its check, nothing is
     /// written. `Full`: no room for the scratch file. Otherwise as the store says.
-    pub async fn merge(&self, id: FileId, inputs: &[Listed]) -> Result<Merged> {
+    pub async fn merge(&self, id: FileId, inputs: &[Listed], watcher: &Watcher<'_>) -> Result<Merged> {
         let indexes: Vec<Arc<Index>> =
             stream::iter(inputs.iter().copied()).map(|file| self.index(file)).buffered(PARALLEL).try_collect().await?;
         let Some(newest) = indexes.last() else {
@@ -108,7 +121,8 @@ impl Merger {
 
         let name = format!("merge-{}-{:016x}-{:016x}", id.level, id.min.0, id.max.0);
         let sink = Sink::new(&self.host, expected, &self.scratch, &name)?;
-        let (finished, pieces) = self.build(header, sink, &indexes, &picks).await?;
+        let watcher = |bytes| watcher(Progress { bytes, of: expected });
+        let (finished, pieces) = self.build(header, sink, &indexes, &picks, &watcher).await?;
         self.publish(id, &header, finished, pieces).await
     }
 
@@ -155,8 +169,11 @@ impl Merger {
         sink: Sink,
         indexes: &[Arc<Index>],
         picks: &[Pick],
+        gathered: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<(Finished, Vec<Bytes>)> {
         let size = header.page_size;
+        let mut bytes = 0;
+        gathered(bytes);
         let mut encoder = Encoder::new(sink.clone(), header, self.frames)?;
         for batch in batches(picks) {
             let pages = self.read(indexes, batch, size).await?;
@@ -167,6 +184,8 @@ impl Merger {
                 Ok::<_, Error>(encoder)
             })
             .await?;
+            bytes += batch.iter().map(|pick| pick.placed.len).sum::<u64>();
+            gathered(bytes);
         }
         run_blocking(&self.host.tasks, move || {
             let finished = encoder.finish()?;

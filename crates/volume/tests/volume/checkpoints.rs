@@ -1,9 +1,10 @@
 //! Names for states, which are kept until the names are removed.
 
 use plimsoll_commitlog::{Context, PinRecord, pins};
-use plimsoll_ltx::plan::Target;
+use plimsoll_ltx::{FileId, Layout, plan::Target};
 use plimsoll_model::{ErrorKind, Level, Txid};
 use plimsoll_pages::list;
+use plimsoll_store::Store as _;
 use plimsoll_volume::{Nowhere, Volume, checkpoint, remove_checkpoint, usage};
 
 use crate::world::{Machine, World, put};
@@ -116,4 +117,26 @@ fn a_checkpoint_costs_the_same_after_ten_syncs_and_after_two_thousand() {
     });
     assert_eq!(costs[0], costs[1]);
     assert!(costs[0].1.as_millis() <= 140, "{costs:?}");
+}
+
+/// The name of a sync that was merged and collected is free, and a late request of a dead writer can take it. A
+/// checkpoint of an earlier state was once made of such strays.
+#[test]
+fn a_late_request_of_a_dead_writer_is_not_made_a_checkpoint_of() {
+    let (world, elsewhere) = (World::new(5), World::new(6));
+    let machine = world.machine("a");
+    let volume = machine.open(&[("compaction_levels_ms", "1000,5000"), ("l0_retention_ms", "1000")]);
+    busy(&world, &volume, 1..20);
+    let name = |txid: u64| Layout::Other.key(&FileId::sync(Txid(txid)));
+    assert!(world.wait(world.shelf().get(&name(2))).unwrap().is_none(), "it was merged and collected");
+    let dead = elsewhere.machine("b").open(&[]);
+    for mark in 1..=2 {
+        put(&dead, &[(1, mark)], 1, Level::Durable).unwrap();
+        let late = elsewhere.wait(elsewhere.shelf().get(&name(mark))).unwrap().unwrap();
+        world.wait(world.shelf().put(&name(mark), late.bytes.into())).unwrap();
+    }
+    let refused = world.wait(checkpoint(&context(&machine), "early", None, Some(Txid(2)))).unwrap_err();
+    assert!(refused.kind() == ErrorKind::NotFound && refused.to_string().contains("link"), "{refused}");
+    assert_eq!(world.keys("pins/"), Vec::<String>::new());
+    world.wait(checkpoint(&context(&machine), "late", None, Some(Txid(volume.status().txid - 1)))).unwrap();
 }

@@ -17,6 +17,7 @@ mod remote; // the way to the store
 mod removals; // removing what others make or use
 mod requests; // what reading costs
 mod sessions; // tokens, lag, what readers may do
+mod standing_alone; // forks that read from no other volume any more
 mod stranded; // journals kept aside
 mod takeover; // one writer at a time
 mod threads; // real threads on a real disk

@@ -1,0 +1,179 @@
+//! What can be done with a URL, on a small database and on a large one in turns: none of it may take longer on the
+//! large one.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+use rusqlite::{Connection, params};
+
+use crate::{
+    catalogue::{Bench, Case, Scale},
+    figures::Figures,
+    job::Job,
+    measure::time_ms,
+    subject::{Place, Subject, open},
+    workload::{Dice, ROWS_PER_MB, fill, point, text, wait_durable},
+};
+
+/// Delay of the object store.
+const LATENCY_MS: u64 = 20;
+/// Syncs of a row each on top of what was imported.
+const SYNCS: u64 = 20;
+/// Rows that a restore brings back.
+const CHANGED_ROWS: u64 = 50;
+/// Nothing happens in the background that is not asked for.
+const QUIET: [(&str, &str); 2] = [("hydrate", "false"), ("compaction_levels_ms", "3600000")];
+const SIZES: [&str; 2] = ["small", "large"];
+
+pub(crate) fn bench() -> Bench {
+    Bench {
+        name: "pointer",
+        about: "checkpoint, restore, fork, follow and move, on a small database and on a large one",
+        headline: "checkpoint: ms, large",
+        cases,
+        rounds: |scale| scale.pick(1, 3, 7),
+        prepare,
+        measure,
+    }
+}
+
+fn cases(scale: Scale) -> Vec<Case> {
+    let (small, large) = scale.pick((1, 10), (10, 100), (10, 1000));
+    let name = format!("small is {small} MB, large {large} MB, {LATENCY_MS} ms a request");
+    vec![Case::new(name, &[("small", small), ("large", large)], &[Subject::Plimsoll]).behind(LATENCY_MS)]
+}
+
+/// Imports both, and puts a few syncs on top.
+fn prepare(job: &Job) -> Result<()> {
+    for size in SIZES {
+        let (place, rows) = (job.place.named(size), job.number(size) * ROWS_PER_MB);
+        fs::create_dir_all(&place.dir)?;
+        let file = place.dir.join(format!("{size}.db"));
+        {
+            let plain = Connection::open(&file)?;
+            plain.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
+            fill(&plain, rows)?;
+        }
+        command(job, &place, &["import", &file.to_string_lossy(), &place.url()])?;
+        fs::remove_file(&file)?;
+        let connection = open(Subject::Plimsoll, &place, &QUIET)?;
+        let mut dice = Dice(5);
+        for _ in 0..SYNCS {
+            change(&connection, &mut dice, rows, 1)?;
+            wait_durable(&connection)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs the command on the host that a place is seen from.
+fn command(job: &Job, place: &Place, arguments: &[&str]) -> Result<()> {
+    let program = job.command.as_deref().context("the plimsoll command is needed: --plimsoll, or cargo xtask bench")?;
+    let settings = [
+        ("PLIMSOLL_ENDPOINT", place.endpoint.as_str()),
+        ("PLIMSOLL_REGION", "us-east-1"),
+        ("PLIMSOLL_ALLOW_HTTP", "true"),
+    ];
+    fs::create_dir_all(&place.dir)?;
+    let mut command = Command::new(std::path::absolute(Path::new(program))?);
+    command.args(arguments).envs(settings).env("PLIMSOLL_STATE_DIR", place.dir.join("state")).stdin(Stdio::null());
+    let output = command.output().context("starting the plimsoll command")?;
+    if !output.status.success() {
+        bail!("plimsoll {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
+
+fn change(connection: &Connection, dice: &mut Dice, rows: u64, count: u64) -> Result<()> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    for _ in 0..count {
+        let (text, id) = (text(dice), 1 + dice.below(rows) as i64);
+        connection.execute("UPDATE t SET v = ?1 WHERE id = ?2", params![text, id])?;
+    }
+    connection.execute_batch("COMMIT")?;
+    Ok(())
+}
+
+/// Does what `work` does, and notes what that took.
+fn note(job: &Job, figures: &mut Figures, what: &str, size: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let before = job.counts()?;
+    let ((), took) = time_ms(work).with_context(|| format!("{what}, {size}"))?;
+    let asked = job.counts()?.since(&before);
+    let mut found = |unit: &str, value: f64| {
+        figures.insert(format!("{what}: {unit}, {size}"), value);
+    };
+    found("ms", took);
+    found("requests", asked.requests() as f64);
+    found("round trips", asked.trips as f64);
+    found("kb", (asked.bytes_in + asked.bytes_out) as f64 / 1000.0);
+    Ok(())
+}
+
+fn measure(job: &Job) -> Result<Figures> {
+    let mut figures = Figures::new();
+    for size in SIZES {
+        measure_one(job, size, &mut figures)?;
+    }
+    let ratios: Vec<(String, f64)> = figures
+        .iter()
+        .filter_map(|(name, large)| {
+            let what = name.strip_suffix(": ms, large")?;
+            Some((format!("{what}: ms, ratio"), large / figures.get(&format!("{what}: ms, small"))?))
+        })
+        .collect();
+    figures.extend(ratios);
+    Ok(figures)
+}
+
+fn measure_one(job: &Job, size: &str, figures: &mut Figures) -> Result<()> {
+    let rows = job.number(size) * ROWS_PER_MB;
+    let (here, round) = (job.place.named(size), job.round);
+    let url = here.url();
+    let (mut dice, name) = (Dice(100 + round), format!("round-{round}"));
+    let mut note = |what: &str, work: &mut dyn FnMut() -> Result<()>| note(job, figures, what, size, work);
+
+    // The host that has it.
+    let connection = open(Subject::Plimsoll, &here, &QUIET)?;
+    change(&connection, &mut dice, rows, 1)?;
+    note("checkpoint", &mut || Ok(connection.query_row("SELECT plimsoll_checkpoint(?1)", [&name], |_| Ok(()))?))?;
+    change(&connection, &mut dice, rows, CHANGED_ROWS)?;
+    wait_durable(&connection)?;
+    note("restore", &mut || Ok(connection.query_row("SELECT plimsoll_restore(?1)", [&name], |_| Ok(()))?))?;
+
+    // Hosts that know nothing.
+    let cold = |what: &str| here.elsewhere(format!("{what}-{size}-{round}"));
+    let reader = cold("reader");
+    note("follow", &mut || {
+        let follower = open(Subject::Plimsoll, &reader, &[("hydrate", "false"), ("mode", "ro")])?;
+        point(&follower, rows / 2).map(drop)
+    })?;
+    let maker = cold("checkpoint");
+    let named = format!("{name}-by-command");
+    note("checkpoint by command", &mut || command(job, &maker, &["checkpoint", "create", &url, &named]))?;
+    let forker = cold("fork");
+    let fork = job.place.named(format!("fork-{size}-{round}"));
+    note("fork by command", &mut || command(job, &forker, &["fork", &url, &fork.url()]))?;
+    let fork = fork.elsewhere(format!("forked-{size}-{round}"));
+    note("first commit to a fork", &mut || {
+        let forked = open(Subject::Plimsoll, &fork, &QUIET)?;
+        change(&forked, &mut Dice(1), rows, 1)
+    })?;
+
+    // From the host that has it to one that knows nothing.
+    let next = cold("next");
+    let mut connection = Some(connection);
+    note("release", &mut || {
+        drop(connection.take());
+        Ok(())
+    })?;
+    note("first commit elsewhere", &mut || {
+        let moved = open(Subject::Plimsoll, &next, &QUIET)?;
+        change(&moved, &mut Dice(2), rows, 1)
+    })?;
+    let restorer = cold("restore");
+    note("restore by command", &mut || command(job, &restorer, &["restore", &format!("{url}@{name}")]))
+}

@@ -1,0 +1,144 @@
+//! Forks that stop to read from the volume that they were made of: because they are told to, or by themselves.
+
+use std::sync::Mutex;
+
+use plimsoll_commitlog::{identity, mark_detached};
+use plimsoll_model::{Epoch, ErrorKind, Level};
+use plimsoll_pages::compact::Progress;
+use plimsoll_store::{
+    Store,
+    fault::{Fault, Op, Rule},
+};
+use plimsoll_volume::{Config, Reference, Volume, remove, remove_checkpoint};
+
+use crate::{
+    forks::{Places, R, busy, setup},
+    world::{Machine, get, marks, put},
+};
+
+/// What is kept for two seconds can be relied upon for so long by a reader who looks ten times a second.
+const PINNED_MS: u128 = 1300;
+const SHORT: &[(&str, &str)] = &[
+    ("compaction_levels_ms", "1000,2000"),
+    ("l0_retention_ms", "2000"),
+    ("retention_ms", "2000"),
+    ("snapshot_interval_ms", "2000"),
+    ("follow_interval_ms", "100"),
+];
+
+fn open(places: &Places, machine: &Machine, name: &str) -> Volume {
+    Volume::open(places.config(machine, name, SHORT)).unwrap()
+}
+
+#[test]
+fn a_fork_that_has_replaced_everything_stands_by_itself_once_nothing_of_before_is_kept() {
+    let (world, machine, places) = setup(31);
+    let parent = open(&places, &machine, "parent");
+    busy(&world, &parent, 1..20);
+    places.fork(&world, "parent", None, "child").unwrap();
+    let child = open(&places, &machine, "child");
+    child.checkpoint("early", None).unwrap();
+    let early = marks(&child);
+    busy(&world, &child, 100..150);
+    assert_eq!(places.pins(&world, "parent"), 1, "a checkpoint of the fork is made of what the parent keeps");
+    assert_eq!(marks(&places.follow(&world.machine("b"), "child"))[0], 149);
+    let at = child.at(&Reference::Checkpoint("early".into())).unwrap();
+    assert_eq!(at.page_count().pages().map(|page| get(&at, page.get())).collect::<Vec<_>>(), early);
+    drop(at);
+
+    world.wait(remove_checkpoint(&places.place("child").context, "early", false, &places)).unwrap();
+    busy(&world, &child, 150..160);
+    assert_eq!(places.pins(&world, "parent"), 0);
+    // States within the retention are still there, and made of the fork's own.
+    let recent = child.status().txid - 3;
+    assert!(child.at(&Reference::Txid(plimsoll_model::Txid(recent))).is_ok());
+    parent.close().unwrap();
+    world.wait(remove(&places.own("parent"), R, false, &places)).unwrap();
+    busy(&world, &child, 160..170);
+    let expected = marks(&child);
+    child.close().unwrap();
+    assert_eq!(marks(&places.follow(&world.machine("c"), "child")), expected);
+    assert_eq!(marks(&open(&places, &world.machine("d"), "child")), expected);
+}
+
+#[test]
+fn a_follower_within_the_retention_does_not_notice_that_a_fork_stands_by_itself() {
+    let (world, machine, places) = setup(32);
+    let parent = open(&places, &machine, "parent");
+    busy(&world, &parent, 1..20);
+    places.fork(&world, "parent", None, "child").unwrap();
+    let child = open(&places, &machine, "child");
+    let config = places.config(&world.machine("b"), "child", SHORT);
+    let follower = Volume::open(Config { read_only: true, ..config }).unwrap();
+    let mut pinned = Vec::new();
+    for mark in 100..170 {
+        busy(&world, &child, mark..mark + 1);
+        // A reader that stays with a state for nearly the whole retention, and reads it only then.
+        pinned.push((world.now(), follower.snapshot().unwrap(), marks(&follower)));
+        while pinned.first().is_some_and(|(since, ..)| (world.now() - *since).as_millis() >= PINNED_MS) {
+            let (_, snapshot, expected) = pinned.remove(0);
+            let found: Vec<u64> = snapshot.page_count().pages().map(|page| get(&snapshot, page.get())).collect();
+            assert_eq!(found, expected);
+        }
+    }
+    assert_eq!(places.pins(&world, "parent"), 0, "it stands by itself by now");
+}
+
+#[test]
+fn a_fork_that_cannot_tell_its_parent_that_it_stands_by_itself_tells_it_later() {
+    let (world, machine, places) = setup(33);
+    let parent = open(&places, &machine, "parent");
+    busy(&world, &parent, 1..20);
+    places.fork(&world, "parent", None, "child").unwrap();
+    let child = open(&places, &machine, "child");
+    let remote = places.remote("parent");
+    let fault = Fault::FailBefore;
+    remote.script.add(Rule { op: Some(Op::Delete), key_contains: "pins/".into(), fault, times: 1000 });
+    busy(&world, &child, 100..150);
+    assert!(world.wait(places.remote("child").get("detached.json")).unwrap().is_some());
+    assert_eq!(places.pins(&world, "parent"), 1);
+    remote.script.clear();
+    busy(&world, &child, 150..165);
+    assert_eq!(places.pins(&world, "parent"), 0);
+}
+
+#[test]
+fn a_fork_whose_detaching_was_interrupted_ends_it_by_itself() {
+    let (world, machine, places) = setup(34);
+    let parent = open(&places, &machine, "parent");
+    busy(&world, &parent, 1..20);
+    places.fork(&world, "parent", None, "child").unwrap();
+    let child = open(&places, &machine, "child");
+    busy(&world, &child, 100..105);
+    child.compact().unwrap();
+    child.close().unwrap();
+    // It died here, and nobody has looked for checkpoints yet.
+    world.wait(mark_detached(&places.own("child"), Epoch(1))).unwrap();
+    let child = open(&places, &machine, "child");
+    assert_eq!(places.pins(&world, "parent"), 1);
+    busy(&world, &child, 110..125);
+    assert_eq!(places.pins(&world, "parent"), 0);
+    let volume = world.wait(identity(&places.own("child"))).unwrap().unwrap();
+    assert!(!volume.origins.is_empty(), "it still says what it was made of");
+}
+
+#[test]
+fn detaching_tells_how_much_is_gathered_of_how_much() {
+    let (world, machine, places) = setup(35);
+    let parent = open(&places, &machine, "parent");
+    busy(&world, &parent, 1..20);
+    places.fork(&world, "parent", None, "child").unwrap();
+    let child = open(&places, &machine, "child");
+    put(&child, &[(1, 1)], 4, Level::Durable).unwrap();
+    let seen: Mutex<Vec<Progress>> = Mutex::default();
+    let done = child.detach_watched(&|progress| seen.lock().unwrap().push(progress)).unwrap();
+    let seen = seen.into_inner().unwrap();
+    assert!(seen.is_sorted_by(|one, next| one.bytes <= next.bytes && one.of == next.of), "{seen:?}");
+    let (first, last) = (seen.first().unwrap(), seen.last().unwrap());
+    assert!(first.bytes == 0 && last.of > 0 && last.bytes == last.of, "{seen:?}");
+    assert!(done.bytes > last.of, "what was gathered was uploaded: {done:?}, {seen:?}");
+    assert_eq!(places.pins(&world, "parent"), 0);
+    assert_eq!(child.detach_watched(&|_| panic!("there is nothing to do")).unwrap().txid, None);
+    let refused = child.at(&Reference::Txid(plimsoll_model::Txid(3))).err().unwrap();
+    assert_eq!(refused.kind(), ErrorKind::NotFound);
+}
