@@ -187,6 +187,15 @@ impl JournalPolicy {
         }
     }
 
+    /// Longest that an append stays unsynced; `None`: no timer is in force.
+    #[must_use]
+    pub fn interval(&self) -> Option<Duration> {
+        match self.cadence {
+            JournalCadence::Interval { interval, .. } => Some(interval),
+            JournalCadence::Immediate | JournalCadence::Manual => None,
+        }
+    }
+
     /// The time is `now`. A reason means: sync now.
     #[must_use]
     pub fn on_timer(&mut self, now: Mono) -> Option<FlushReason> {

@@ -2,13 +2,13 @@
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 use plimsoll_model::{Error, ErrorKind, Lsn, PageNo, PageSize, Result};
 
 use crate::{
-    Appended, Commit, Place, Position, Reader, TxnNo,
+    Appended, Commit, Config, Place, Position, Reader, TxnNo,
     frame::{COMMIT_BYTES, Content, FRAME_HEADER_BYTES, MARK_BYTES_MAX},
     poison::Poison,
     spares::Spares,
@@ -20,7 +20,9 @@ pub(crate) struct Shared {
     pub(crate) reader: Reader,
     pub(crate) spares: Mutex<Spares>,
     pub(crate) poison: Poison,
-    pub(crate) segment_bytes: u64,
+    pub(crate) config: Config,
+    /// The newest segment that is there, made ahead or not.
+    made: AtomicU32,
     written: AtomicU64,
     appended: AtomicU64,
     synced: AtomicU64,
@@ -31,7 +33,8 @@ impl Shared {
     pub(crate) fn new(reader: Reader, spares: Spares, end: Position) -> Self {
         Shared {
             reader,
-            segment_bytes: spares.config.segment_bytes,
+            config: spares.config.clone(),
+            made: AtomicU32::new(spares.newest),
             spares: Mutex::new(spares),
             poison: Poison::default(),
             written: AtomicU64::new(end.0),
@@ -44,6 +47,15 @@ impl Shared {
     pub(crate) fn spares(&self) -> MutexGuard<'_, Spares> {
         // A panic in there can only leave a file that the next open removes.
         self.spares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn made(&self) -> u32 {
+        self.made.load(Ordering::Acquire)
+    }
+
+    /// Notes that segment `seq` is there.
+    pub(crate) fn publish_made(&self, seq: u32) {
+        self.made.fetch_max(seq, Ordering::AcqRel);
     }
 
     pub(crate) fn written(&self) -> Position {

@@ -143,11 +143,33 @@ impl Journal {
     /// After a failure nothing is known about what was not synced before, and this handle is done.
     pub fn sync_to(&self, position: Position) -> Result<Synced> {
         let position = position.min(self.written());
-        let synced = self.group.wait(&self.shared, position, || self.sync_files())?;
-        if synced.ran {
-            self.make_ready();
-        }
-        Ok(synced)
+        self.group.wait(&self.shared, position, || self.sync_files())
+    }
+
+    /// Whether it is time for [`Journal::prepare`]. Costs nothing.
+    pub fn needs_next(&self) -> bool {
+        let tail = self.tail();
+        let header = &tail.active.header;
+        tail.offset > header.capacity / 2 && self.shared.made() <= header.seq
+    }
+
+    /// Makes the next segment while nobody waits for it, if it is time for that. Otherwise the append that needs it does. Takes as
+    /// long as it takes to write a segment; appends and syncs go on meanwhile, up to where they need it.
+    ///
+    /// # Errors
+    /// The disk's. They show again at the append that needs the segment.
+    pub fn prepare(&self) -> Result<()> {
+        let (seq, base, bytes, fill) = {
+            let tail = self.tail();
+            let header = &tail.active.header;
+            let Some(seq) = header.seq.checked_add(1).filter(|_| tail.offset > header.capacity / 2) else {
+                return Ok(());
+            };
+            (seq, header.end(), self.shared.config.next_bytes(header.capacity), tail.is_synced_often())
+        };
+        self.shared.spares().make_ready(seq, base, bytes, fill)?;
+        self.shared.publish_made(seq);
+        Ok(())
     }
 
     /// Gives up segments all of whose commits are at most `up_to`, and less than `keep_from` if somebody
@@ -208,6 +230,7 @@ impl Journal {
         let (end, appended, left, active) = {
             let mut tail = self.tail();
             let left = std::mem::take(&mut tail.unsynced);
+            tail.syncs = tail.syncs.saturating_add(1);
             (tail.end, tail.appended, left, Arc::clone(&tail.active))
         };
         crash::here(Point::JournalSync);
@@ -219,18 +242,6 @@ impl Journal {
         crash::here(Point::JournalSynced);
         self.shared.publish_synced(end, appended);
         Ok(())
-    }
-
-    /// Makes the next segment while nobody waits for it.
-    fn make_ready(&self) {
-        let (seq, base) = {
-            let tail = self.tail();
-            let header = &tail.active.header;
-            let Some(seq) = header.seq.checked_add(1).filter(|_| tail.offset > header.capacity / 2) else { return };
-            (seq, header.end())
-        };
-        // A failure shows again, and is reported, at the append that needs the segment.
-        let _ = self.shared.spares().make_ready(seq, base);
     }
 }
 

@@ -38,7 +38,8 @@
 //!
 //! **Positions** count bytes over all segments. A segment takes up `capacity` positions even when
 //! it ends early, so the base of the next is known before the end of this one, and the next segment can
-//! be made ready outside the path of an append.
+//! be made ready outside the path of an append. What follows the last frame in a file is zeros, or older
+//! frames if the file was a segment before: bytes are cheaper to sync where some were written before.
 //!
 //! **A segment is synced under its name before the first frame goes in.** A header that does not
 //! check is therefore damage, never the trace of a crash, and so is a missing number in the middle.
@@ -75,6 +76,7 @@ mod place;
 mod poison;
 mod reader;
 mod replay;
+mod room;
 mod scan;
 mod segment;
 mod spares;

@@ -11,6 +11,7 @@ use crate::{
     Position,
     frame::FRAME_HEADER_BYTES,
     header::HEADER_BYTES,
+    room::make_room,
     segment::{Segment, gone_is_fine},
     spares::Spares,
     walk::Walk,
@@ -52,9 +53,11 @@ pub(crate) fn mend(spares: &Spares, walk: &Walk) -> Result<Start> {
             make_good(segment, upto, walk.chain.synced)?;
         }
     }
-    if end.offset == (HEADER_BYTES + FRAME_HEADER_BYTES) as u64 && header.capacity == spares.config.segment_bytes {
+    let sizes = spares.config.first_bytes()..=spares.config.segment_bytes;
+    if end.offset == (HEADER_BYTES + FRAME_HEADER_BYTES) as u64 && sizes.contains(&header.capacity) {
         // Otherwise each opening would leave a segment behind.
-        file.reserve(0, header.capacity).doing("reserving space for the journal", &path)?;
+        let fill = header.capacity == *sizes.start();
+        make_room(&**file, header.capacity, fill).doing("making room for the journal", &path)?;
         return Ok(Start::Resume { offset: end.offset });
     }
     let seq = header

@@ -103,7 +103,7 @@ fn tail(spares: &mut Spares, walk: Option<&mut Walk>, start: &Start) -> Result<T
         }
         Start::New { seq, base, end } => {
             segments.retain(|segment| segment.header.seq < *seq);
-            let active = spares.take(*seq, *base)?;
+            let active = spares.take(*seq, *base, spares.config.first_bytes(), true)?;
             active.needed_by(last);
             (active, HEADER_BYTES as u64, *end)
         }
@@ -117,6 +117,7 @@ fn tail(spares: &mut Spares, walk: Option<&mut Walk>, start: &Start) -> Result<T
         last,
         txn_max,
         open: BTreeMap::new(),
+        syncs: 0,
         unsynced: Vec::new(),
         appended: 0,
         uncut: false,

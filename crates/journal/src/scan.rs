@@ -22,16 +22,19 @@ pub(crate) struct Beyond {
 pub(crate) fn beyond(header: &Header, bytes: &[u8], end: usize, last: Lsn) -> Beyond {
     let mut found = Beyond::default();
     let mut last_used = end;
+    // No frame starts behind this.
+    let mut stop = bytes.len();
     let rest = bytes.get(end..).unwrap_or(&[]);
     if !header.recycled {
-        // Nothing but this use of the file can have left a byte here.
+        // Nothing but this use of the file can have left a byte here, other than zeros.
         last_used = end + rest.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+        stop = last_used;
     } else if frame::looks_begun(rest, header.salt, last) {
         let len = frame::claimed_len(rest, header.salt).unwrap_or(frame::FRAME_HEADER_BYTES);
         last_used = end + len.min(rest.len());
     }
     let mut at = end;
-    while at < bytes.len() {
+    while at < stop {
         match frame::decode(&bytes[at..], header.salt, at as u64) {
             Decoded::Frame(frame) => {
                 found.synced = found.synced.max(frame.synced);

@@ -18,6 +18,7 @@ use crate::{
     Position,
     config::Config,
     header::Header,
+    room::make_room,
     segment::{Segment, fresh_name, gone_is_fine, live_name, spare_name},
 };
 
@@ -38,18 +39,19 @@ pub(crate) struct Spares {
 
 impl Spares {
     /// Makes segment `seq` ahead of need, unless that has been done.
-    pub(crate) fn make_ready(&mut self, seq: u32, base: Position) -> Result<()> {
+    pub(crate) fn make_ready(&mut self, seq: u32, base: Position, bytes: u64, fill: bool) -> Result<()> {
         if self.newest < seq && self.ready.is_none() {
-            self.ready = Some(self.make(seq, base)?);
+            self.ready = Some(self.make(seq, base, bytes, fill)?);
         }
         Ok(())
     }
 
-    /// Hands out segment `seq`. Its header and name are synced.
-    pub(crate) fn take(&mut self, seq: u32, base: Position) -> Result<Arc<Segment>> {
+    /// Hands out segment `seq`, which has `bytes` and, with `fill`, zeros in them, unless it was made ahead. Its
+    /// header and name are synced.
+    pub(crate) fn take(&mut self, seq: u32, base: Position, bytes: u64, fill: bool) -> Result<Arc<Segment>> {
         let segment = match self.ready.take() {
             Some(ready) => ready,
-            None => self.make(seq, base)?,
+            None => self.make(seq, base, bytes, fill)?,
         };
         assert!(
             (segment.header.seq, segment.header.base) == (seq, base),
@@ -83,13 +85,13 @@ impl Spares {
         self.files.sync_dir(&self.dir).doing("syncing the journal's directory", self.dir.display())
     }
 
-    fn make(&mut self, seq: u32, base: Position) -> Result<Arc<Segment>> {
+    fn make(&mut self, seq: u32, base: Position, bytes: u64, fill: bool) -> Result<Arc<Segment>> {
         let from_spare = self.free.pop();
         let made = match &from_spare {
-            Some(spare) => self.make_from(spare, OpenMode::Write, seq, base),
+            Some(spare) => self.make_from(spare, OpenMode::Write, (seq, base, bytes), fill),
             None => {
                 let fresh = self.dir.join(fresh_name(seq));
-                let made = self.make_from(&fresh, OpenMode::Create, seq, base);
+                let made = self.make_from(&fresh, OpenMode::Create, (seq, base, bytes), fill);
                 if made.is_err() {
                     // Only to give the space back; opening the journal removes it as well.
                     let _ = self.files.remove(&fresh);
@@ -103,14 +105,20 @@ impl Spares {
         made
     }
 
-    fn make_from(&self, path: &Path, mode: OpenMode, seq: u32, base: Position) -> Result<Arc<Segment>> {
+    fn make_from(
+        &self,
+        path: &Path,
+        mode: OpenMode,
+        (seq, base, capacity): (u32, Position, u64),
+        fill: bool,
+    ) -> Result<Arc<Segment>> {
         const DOING: &str = "making a journal segment";
         let header = Header {
             recycled: mode == OpenMode::Write,
             seq,
             salt: self.chance.bits(),
             base,
-            capacity: self.config.segment_bytes,
+            capacity,
             volume: self.config.volume,
             writer: self.writer,
         };
@@ -125,7 +133,7 @@ impl Spares {
             // What a crash left here must not be taken for frames of this segment.
             file.set_len(0).doing(DOING, path.display())?;
         }
-        file.reserve(0, header.capacity).doing(DOING, path.display())?;
+        make_room(&*file, header.capacity, fill).doing(DOING, path.display())?;
         file.write_all_at(&header.encode(), 0).doing(DOING, path.display())?;
         file.sync().doing(DOING, path.display())?;
         crash::here(Point::SegmentMade);

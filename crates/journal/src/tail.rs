@@ -16,6 +16,9 @@ use crate::{
 /// The buffer is given back to the system above this, so that one huge commit does not hold on to its memory.
 const BUFFER_BYTES_KEPT: usize = 1 << 20;
 
+/// Up to so many bytes between two syncs it is the syncs that take time, not the bytes.
+const BYTES_PER_SYNC_MAX: u64 = 64 << 10;
+
 pub(crate) struct Tail {
     pub(crate) active: Arc<Segment>,
     /// Where in the active segment the next write goes.
@@ -27,6 +30,8 @@ pub(crate) struct Tail {
     pub(crate) last: Lsn,
     pub(crate) txn_max: u64,
     pub(crate) open: BTreeMap<TxnNo, OpenTxn>,
+    /// How often the active segment was synced.
+    pub(crate) syncs: u32,
     /// Left behind since the last sync, not synced yet.
     pub(crate) unsynced: Vec<Arc<Segment>>,
     /// Bytes of frames ever written by this handle.
@@ -63,10 +68,10 @@ impl Tail {
         if self.closed {
             return Err(Error::new(ErrorKind::Closed, "appending to the journal").why("it was closed"));
         }
-        let room = room_in_empty(shared.segment_bytes);
-        if longest as u64 > room {
+        let smallest = shared.config.first_bytes();
+        if longest as u64 > room_in_empty(smallest) {
             return Err(Error::new(ErrorKind::Invalid, "appending to the journal")
-                .why(format!("a page does not fit into a segment of {} bytes", shared.segment_bytes))
+                .why(format!("a page does not fit into a segment of {smallest} bytes"))
                 .hint("use larger segments"));
         }
         if self.uncut {
@@ -74,7 +79,8 @@ impl Tail {
         }
         self.buffer.clear();
         // One commit is one write if that can be: rather a gap at the segment's end than two writes.
-        if !self.fits(bytes) && bytes as u64 <= room {
+        let room_in_next = room_in_empty(shared.config.next_bytes(self.active.header.capacity));
+        if !self.fits(bytes) && bytes as u64 <= room_in_next {
             self.roll(shared)?;
         }
         Ok(Call { first: None, landed: false })
@@ -139,13 +145,22 @@ impl Tail {
         let seq = header.seq.checked_add(1).ok_or_else(|| {
             Error::new(ErrorKind::Full, "appending to the journal").why("its segment numbers are used up")
         })?;
-        let next = shared.spares().take(seq, header.end()).map_err(|error| shared.poison_unless_full(error))?;
+        let bytes = shared.config.next_bytes(header.capacity);
+        let next = shared.spares().take(seq, header.end(), bytes, false);
+        let next = next.map_err(|error| shared.poison_unless_full(error))?;
+        shared.publish_made(seq);
         next.needed_by(self.last);
         shared.reader.segments_mut().push_back(Arc::clone(&next));
         self.unsynced.push(std::mem::replace(&mut self.active, next));
         self.offset = HEADER_BYTES as u64;
         self.begun = false;
+        self.syncs = 0;
         Ok(())
+    }
+
+    /// Whether the active segment is synced so often that it pays to write zeros into the next one ahead of time.
+    pub(crate) fn is_synced_often(&self) -> bool {
+        u64::from(self.syncs) * BYTES_PER_SYNC_MAX >= self.offset
     }
 
     fn fits(&self, bytes: usize) -> bool {

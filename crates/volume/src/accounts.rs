@@ -21,6 +21,8 @@ pub(crate) struct Accounts {
     pub(crate) progress: Progress,
     /// A flush that was called for and has not begun.
     pub(crate) flush_now: Option<FlushReason>,
+    /// When the flusher looks again by itself; `None`: when it is woken.
+    flusher_looks: Option<Mono>,
     /// Syncs that failed since the last that succeeded.
     pub(crate) failures: u32,
     /// When a commit was last appended.
@@ -46,6 +48,7 @@ impl Accounts {
             flush: JournalPolicy::new(settings.journal_cadence()),
             progress: Progress::starting(Mark { lsn: durable, at }),
             flush_now: None,
+            flusher_looks: None,
             failures: 0,
             written: now,
             backlog: settings.sync_backlog_bytes,
@@ -93,13 +96,14 @@ impl Accounts {
         }
         self.progress.advance(Level::Buffered, lsn, at);
         self.written = now;
-        let timed = self.flush.deadline().is_some();
         if let Some(reason) = self.flush.on_append(bytes, now) {
             self.flush_now = Some(reason);
         }
         let pending = before.map_or(0, |pending| pending.bytes);
+        let looks_in_time =
+            self.flush.deadline().is_none_or(|deadline| self.flusher_looks.is_some_and(|looks| looks <= deadline));
         Wake {
-            flusher: self.flush_now.is_some() || (!timed && self.flush.deadline().is_some()),
+            flusher: self.flush_now.is_some() || !looks_in_time,
             syncer: before.is_none() || held || (backlog > 0 && pending < backlog && pending + bytes >= backlog),
         }
     }
@@ -121,10 +125,15 @@ impl Accounts {
 
     /// What the flusher does now: a reason to flush, or until when to sleep.
     pub(crate) fn next_flush(&mut self, now: Mono) -> Result<FlushReason, Option<Mono>> {
-        if let Some(reason) = self.flush_now.take() {
+        if let Some(reason) = self.flush_now.take().or_else(|| self.flush.on_timer(now)) {
+            self.flusher_looks = Some(now);
             return Ok(reason);
         }
-        self.flush.on_timer(now).ok_or_else(|| self.flush.deadline())
+        // Commits that are flushed by whoever waits for them leave nothing to do, and come again at once. Looking once
+        // more is cheaper than being woken by each of them.
+        let quiet_at = self.flush.interval().map(|interval| self.written + interval);
+        self.flusher_looks = self.flush.deadline().or(quiet_at.filter(|at| *at > now));
+        Err(self.flusher_looks)
     }
 
     /// Everything up to `lsn` is in the object store.
@@ -133,5 +142,64 @@ impl Accounts {
         self.progress.advance(Level::Durable, lsn, at);
         self.sync.on_sync_done(lsn);
         self.failures = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use plimsoll_settings::{Input, Sourced};
+
+    use super::*;
+
+    fn ms(n: u64) -> Mono {
+        Mono(Duration::from_millis(n))
+    }
+
+    fn accounts() -> Accounts {
+        // The flusher has looked once and sleeps.
+        let environment = [("HOME".to_owned(), "/nowhere".to_owned())].into();
+        let input = Input { file: None, environment, overrides: Vec::new() };
+        let settings = Sourced::load(&input).unwrap().settings;
+        let mut accounts = Accounts::new(&settings, Lsn::ZERO, WallMs(0), ms(0));
+        assert_eq!(accounts.next_flush(ms(100)), Err(None));
+        accounts
+    }
+
+    fn commit(accounts: &mut Accounts, lsn: u64, now: Mono) -> bool {
+        accounts.committed(Lsn(lsn), 1000, false, now, WallMs(0)).flusher
+    }
+
+    #[test]
+    fn commits_that_are_flushed_by_whoever_waits_for_them_do_not_wake_the_flusher_each() {
+        let mut accounts = accounts();
+        let mut woken = 0;
+        for lsn in 1..=50 {
+            let now = ms(200 + lsn);
+            woken += u64::from(commit(&mut accounts, lsn, now));
+            let position = accounts.flush.position();
+            accounts.flush.on_flushed(Some(FlushReason::Manual), true, position, now);
+            let looks = accounts.flusher_looks;
+            if looks.is_none_or(|at| at <= now) {
+                assert!(accounts.next_flush(now).is_err());
+            }
+        }
+        assert_eq!(woken, 1);
+        assert_eq!(accounts.next_flush(ms(254)), Err(Some(ms(255))), "looks once more");
+        assert_eq!(accounts.next_flush(ms(255)), Err(None), "then sleeps");
+    }
+
+    #[test]
+    fn a_commit_that_nobody_waits_for_is_flushed_within_the_interval() {
+        let mut accounts = accounts();
+        assert!(commit(&mut accounts, 1, ms(200)));
+        assert_eq!(accounts.next_flush(ms(200)), Err(Some(ms(205))));
+        assert!(!commit(&mut accounts, 2, ms(203)), "it looks in time");
+        assert_eq!(accounts.next_flush(ms(205)), Ok(FlushReason::Interval));
+        let position = accounts.flush.position();
+        assert!(!commit(&mut accounts, 3, ms(206)), "it looks again when it is done");
+        accounts.flush.on_flushed(Some(FlushReason::Interval), true, position, ms(207));
+        assert_eq!(accounts.next_flush(ms(207)), Err(Some(ms(211))));
     }
 }

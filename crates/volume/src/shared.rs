@@ -144,8 +144,10 @@ pub(crate) struct Writer {
     pub(crate) stop: AtomicBool,
     /// Held from a sync's place in the history until its pages are in the cache.
     pub(crate) keeping: tokio::sync::Mutex<()>,
-    /// Held while journal segments are given up.
+    /// Held while journal segments are given up or made ahead.
     pub(crate) tidying: Mutex<()>,
+    /// Somebody makes a journal segment ahead.
+    pub(crate) preparing: AtomicBool,
     /// Keeps other processes of this host from writing.
     pub(crate) lock: Mutex<Option<Box<dyn Lock>>>,
 }
@@ -305,7 +307,7 @@ impl Writer {
     }
 
     /// Syncs the journal and moves the watermark. `None` as reason: a commit waits by itself.
-    pub(crate) fn flush(&self, shared: &Shared, reason: Option<FlushReason>) -> Result<()> {
+    pub(crate) fn flush(self: &Arc<Self>, shared: &Shared, reason: Option<FlushReason>) -> Result<()> {
         let (lsn, position) = {
             let accounts = self.accounts();
             (accounts.progress.marks().mark(Level::Buffered).lsn, accounts.flush.position())
@@ -333,10 +335,30 @@ impl Writer {
             }
         }
         self.progress.fire();
+        if synced.is_ok() && self.journal.needs_next() {
+            self.prepare_journal(shared);
+        }
         synced.map(drop).inspect_err(|error| shared.note_trouble(error))
     }
 
-    /// Ends the journal; nothing of it is given up any more.
+    /// Has the next segment of the journal made beside whoever commits.
+    fn prepare_journal(self: &Arc<Self>, shared: &Shared) {
+        if self.preparing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let writer = Arc::clone(self);
+        shared.config.host.tasks.spawn_blocking(Box::new(move || {
+            let _tidying = writer.tidying.lock().expect(POISONED);
+            if !writer.stopped()
+                && let Err(error) = writer.journal.prepare()
+            {
+                tracing::debug!(%error, "the next journal segment is left to the commit that needs it");
+            }
+            writer.preparing.store(false, Ordering::Release);
+        }));
+    }
+
+    /// Ends the journal; nothing of it is given up or made any more.
     pub(crate) fn close_journal(&self) -> Result<()> {
         let _tidying = self.tidying.lock().expect(POISONED);
         self.journal.close()

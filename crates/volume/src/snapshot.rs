@@ -202,7 +202,9 @@ impl Drop for Snapshot {
             }
         };
         if last && self.view.lsn.0 < writer.floor.load(std::sync::atomic::Ordering::Acquire) {
-            writer.tidy();
+            // That renames files and syncs folders, which whoever reads or commits here must not wait for.
+            let writer = Arc::clone(writer);
+            self.shared.config.host.tasks.spawn_blocking(Box::new(move || writer.tidy()));
         }
     }
 }

@@ -274,6 +274,7 @@ impl Shared {
             stop: AtomicBool::new(false),
             keeping: tokio::sync::Mutex::new(()),
             tidying: Mutex::new(()),
+            preparing: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
         });
         {

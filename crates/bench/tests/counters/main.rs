@@ -48,7 +48,8 @@ struct Scene {
     _turn: MutexGuard<'static, ()>,
 }
 
-const ROWS: u32 = 20_000;
+/// So many that the journal's segments have grown: none is finished while something is counted.
+const ROWS: u32 = 60_000;
 
 impl Scene {
     fn new(name: &str) -> Scene {
