@@ -144,6 +144,10 @@ async fn round(
         files.extend(list_level(store, layout, 1).await?);
         Listing { files }
     };
+    if !deep && listing.level(1).next().is_none() {
+        // Where level 1 begins depends on what is above it.
+        listing = list(store, layout).await?;
+    }
     // A sync of ours may be listed before its answer is here. It is left for the next round.
     let on_its_way = writer.attempt.lock().expect("BUG: a panic beside a sync").is_some();
     let head = writer.lease.head().map_or(Txid::ZERO, |head| head.txid);

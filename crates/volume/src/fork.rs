@@ -16,7 +16,7 @@ use crate::{
     Elsewhere, Reference,
     checkpoint::{made_of, named},
     objects,
-    origins::is_of,
+    origins::{birth, is_of},
 };
 
 /// Listings in a row that may be outrun by merging and collecting.
@@ -135,6 +135,13 @@ fn origins(parent: &VolumeRecord, mut own: Origin, state: &[Listed]) -> Vec<Orig
         if state.iter().any(|file| is_of(origin, file.id)) {
             origins.push(Origin { objects, ..origin.clone() });
         }
+    }
+    // Cut short within what the parent started with, that is where the new fork's own syncs begin.
+    if let (Some(last), Some(cut)) = (state.last(), origins.last_mut())
+        && is_of(cut, last.id)
+        && last.id != birth(cut)
+    {
+        (cut.txid, cut.page_count, cut.at_ms) = (own.txid, own.page_count, own.at_ms);
     }
     let is_own = |file: &&Listed| !parent.origins.iter().any(|origin| is_of(origin, file.id));
     own.objects = state.iter().filter(is_own).map(named).collect();

@@ -10,6 +10,7 @@
 use std::{
     collections::{HashMap, HashSet},
     ops::Range,
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -18,7 +19,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::future::{try_join, try_join_all};
+use futures::future::{Either, select, try_join, try_join_all};
 use plimsoll_commitlog::{Origin, VolumeRecord, decode_volume, detached_key, volume_key};
 use plimsoll_host::WallMs;
 use plimsoll_ltx::{Encoder, FileId, Frames, Header, Layout};
@@ -172,11 +173,21 @@ impl OriginStore {
             let same = found.is_some_and(|found| decode_volume(&found.bytes).is_ok_and(|at| at.uuid == origin.uuid));
             Ok::<_, Error>((origin, same.then_some(store)))
         });
-        let (detached, stores) = try_join(self.own.get(detached_key()), try_join_all(stores)).await?;
-        if detached.is_some() {
-            return Ok(known);
-        }
-        for (origin, store) in stores {
+        // Of a detached fork the others are not needed: whether they answer does not matter then.
+        let stores = match select(pin!(self.own.get(detached_key())), pin!(try_join_all(stores))).await {
+            Either::Left((detached, _)) if detached.as_ref().is_ok_and(Option::is_some) => return Ok(known),
+            Either::Left((detached, stores)) => {
+                detached?;
+                stores.await
+            }
+            Either::Right((stores, detached)) => {
+                if detached.await?.is_some() {
+                    return Ok(known);
+                }
+                stores
+            }
+        };
+        for (origin, store) in stores? {
             let Some(store) = store else { return Err(lost(self.own.url(), origin)) };
             for object in &origin.objects {
                 let place = Place::At(Arc::clone(&store));
@@ -206,7 +217,7 @@ impl OriginStore {
             Some(Place::Here(bytes)) => Found::Here(bytes.clone(), known.modified),
             Some(Place::At(store)) => {
                 let key = if sidecar { id.sidecar_key() } else { layout_of(&**store).key(&id) };
-                Found::At(Arc::clone(store), key)
+                Found::At(Arc::clone(store), key, known.modified)
             }
         })
     }
@@ -214,7 +225,7 @@ impl OriginStore {
 
 enum Found {
     Own,
-    At(Arc<dyn Store>, String),
+    At(Arc<dyn Store>, String, WallMs),
     Here(Bytes, WallMs),
     Nothing,
 }
@@ -254,7 +265,8 @@ impl Store for OriginStore {
         }
         match self.locate(key).await? {
             Found::Own => self.own.get(key).await,
-            Found::At(store, key) => store.get(&key).await,
+            // Times are those of listings, which are by this volume's clock.
+            Found::At(store, key, modified) => Ok(store.get(&key).await?.map(|object| Object { modified, ..object })),
             Found::Here(bytes, modified) => Ok(Some(Object { bytes, modified })),
             Found::Nothing => Ok(None),
         }
@@ -263,7 +275,7 @@ impl Store for OriginStore {
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
         match self.locate(key).await? {
             Found::Own => self.own.get_range(key, range).await,
-            Found::At(store, key) => store.get_range(&key, range).await,
+            Found::At(store, key, _) => store.get_range(&key, range).await,
             Found::Here(bytes, _) if range.start <= range.end && range.end <= bytes.len() as u64 => {
                 Ok(Some(bytes.slice(range.start as usize..range.end as usize)))
             }
@@ -277,7 +289,7 @@ impl Store for OriginStore {
     async fn get_tail(&self, key: &str, bytes: u64) -> Result<Option<Tail>> {
         match self.locate(key).await? {
             Found::Own => self.own.get_tail(key, bytes).await,
-            Found::At(store, key) => store.get_tail(&key, bytes).await,
+            Found::At(store, key, _) => store.get_tail(&key, bytes).await,
             Found::Here(all, _) => {
                 let size = all.len() as u64;
                 Ok(Some(Tail { bytes: all.slice(size.saturating_sub(bytes) as usize..), size }))

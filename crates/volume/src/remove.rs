@@ -45,7 +45,9 @@ pub async fn remove(context: &Context, holder_ttl: Duration, force: bool, elsewh
         }
         crash::here(Point::RemovalDecided);
         match unpin_all(context, volume, elsewhere).await {
-            Err(error) if force => tracing::warn!(%error, "what it was forked from still keeps objects for it"),
+            Err(error) if force || store.get(detached_key()).await?.is_some() => {
+                tracing::warn!(%error, "what it was forked from may still keep objects for it");
+            }
             other => other?,
         }
         crash::here(Point::RemovalTold);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
 use plimsoll_host::crash::{self, Point};
-use plimsoll_model::{Error, ErrorKind, Level, PageNo, Result};
+use plimsoll_model::{Error, ErrorKind, Level, PageNo, PageSize, Result};
+use plimsoll_pages::View;
 use serde::Serialize;
 
 use crate::{Snapshot, Volume, WriteTxn};
@@ -57,11 +58,11 @@ impl Volume {
         }
         let newest = Arc::clone(&self.shared().state().view);
         let from_txid = newest.txid.0;
-        let differing = target.view().differing(&newest);
+        let differing = to_restore(target.view(), &newest, size);
         target.fetch_ahead(&differing);
         let (mut now, mut then) = (vec![0; size.bytes()], vec![0; size.bytes()]);
         let mut pages = 0;
-        for page in differing.into_iter().filter(|page| *page != PageNo::FIRST) {
+        for page in differing {
             target.read(page, &mut then)?;
             before.read(page, &mut now)?;
             if now != then || !before.page_count().contains(page) {
@@ -97,6 +98,14 @@ impl Volume {
     }
 }
 
+/// Pages that may have to be written, but for the first, which is written in any case.
+fn to_restore(target: &View, newest: &View, size: PageSize) -> Vec<PageNo> {
+    let mut pages = target.differing(newest);
+    // SQLite keeps its locks in one. It has no content, and none is stored.
+    pages.retain(|page| *page != PageNo::FIRST && *page != size.lock_page());
+    pages
+}
+
 impl Snapshot {
     /// Brings pages here, several at once. What fails is asked for again by whoever reads it.
     fn fetch_ahead(&self, pages: &[PageNo]) {
@@ -115,5 +124,30 @@ impl Snapshot {
         });
         let all = stream::iter(fetches).buffer_unordered(PARALLEL).collect::<Vec<()>>();
         self.shared().config.host.tasks.wait(async { drop(all.await) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_ltx::FileId;
+    use plimsoll_model::{Lsn, PageCount, Txid};
+    use plimsoll_pages::{Object, Placed};
+
+    use super::*;
+
+    /// A restore of more than a gibibyte onto less once failed at the page that SQLite keeps its locks in.
+    #[test]
+    fn the_page_of_the_locks_is_never_restored() {
+        let size = PageSize::new(65536).unwrap();
+        let locks = size.lock_page().get();
+        let state = |txid, count| {
+            let object = Arc::new(Object { id: FileId::sync(Txid(txid)), size: 1 });
+            let first = Placed { page: PageNo::FIRST, offset: 0, len: 1, hash: txid };
+            View::empty().after(&object, Lsn(txid), PageCount(count), size, &[first])
+        };
+        let (small, large) = (state(1, locks - 2), state(2, locks + 2));
+        let pages: Vec<u32> = to_restore(&large, &small, size).iter().map(|page| page.get()).collect();
+        assert_eq!(pages, [locks - 1, locks + 1, locks + 2]);
+        assert!(to_restore(&small, &large, size).is_empty());
     }
 }

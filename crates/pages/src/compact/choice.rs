@@ -28,7 +28,7 @@ pub struct Retention {
 #[must_use]
 pub fn merge_inputs(listing: &Listing, to: u8) -> Option<(FileId, Vec<Listed>)> {
     let covered = listing.level(to).map(|file| file.id.max).max();
-    let covered = covered.unwrap_or_else(|| begins_behind_snapshot(listing, to - 1));
+    let covered = covered.unwrap_or_else(|| begins_behind(listing, to));
     let mut inputs: Vec<Listed> = Vec::new();
     let mut end = covered;
     let mut files = listing.level(to - 1).peekable();
@@ -48,10 +48,11 @@ pub fn merge_inputs(listing: &Listing, to: u8) -> Option<(FileId, Vec<Listed>)> 
 }
 
 /// Where a level that has nothing yet begins: at the first transaction, or, in a fork and what became of one, behind
-/// the snapshot that stands for everything before the first object below.
-fn begins_behind_snapshot(listing: &Listing, below: u8) -> Txid {
-    let first = listing.level(below).next().map_or(Txid::ZERO, |file| file.id.min.prev());
-    let stands = listing.level(SNAPSHOT).any(|file| file.id.max >= first);
+/// what stands in the levels above for everything before the first object below. A fork names only what its state is
+/// made of, so a level may be missing that its parent has.
+fn begins_behind(listing: &Listing, to: u8) -> Txid {
+    let first = listing.level(to - 1).next().map_or(Txid::ZERO, |file| file.id.min.prev());
+    let stands = listing.files.iter().any(|file| file.id.level > to && file.id.max >= first);
     if stands { first } else { Txid::ZERO }
 }
 
@@ -199,6 +200,16 @@ mod tests {
         let gap = listing(vec![file(9, 1, 6, 0), file(0, 8, 8, 0)]);
         assert!(merge_inputs(&gap, 1).is_none());
         assert!(merge_inputs(&listing(vec![file(9, 1, 7, 0)]), 1).is_none());
+    }
+
+    #[test]
+    fn a_level_without_anything_begins_behind_the_merge_that_a_fork_started_with() {
+        // Its parent had just merged level 1 into level 2.
+        let files = listing(vec![file(9, 1, 5, 0), file(2, 2, 300, 0), file(0, 301, 301, 0), file(0, 302, 302, 0)]);
+        let (id, inputs) = merge_inputs(&files, 1).unwrap();
+        assert_eq!((id.level, id.min, id.max, inputs.len()), (1, Txid(301), Txid(302), 2));
+        let gap = listing(vec![file(9, 1, 5, 0), file(2, 2, 299, 0), file(0, 301, 301, 0)]);
+        assert!(merge_inputs(&gap, 1).is_none());
     }
 
     #[test]

@@ -8,7 +8,9 @@ use std::{
 
 use plimsoll_commitlog::{Context, pins};
 use plimsoll_host::Host;
+use plimsoll_ltx::Layout;
 use plimsoll_model::{Error, ErrorKind, Level, Result, Txid};
+use plimsoll_pages::list;
 use plimsoll_store::{
     MemoryStore, Store,
     fault::{Fault, Op, Rule},
@@ -198,6 +200,91 @@ fn a_fork_of_a_fork_reads_from_both_and_needs_the_one_between_no_longer_than_its
     assert_eq!((places.pins(&world, "first"), places.pins(&world, "second")), (2, 0));
     assert_eq!(get(&places.follow(&world.machine("c"), "third").snapshot().unwrap(), 2), 500);
     assert_eq!(marks(&places.open(&machine, "twin"))[0], 9);
+}
+
+#[test]
+fn a_fork_of_a_fork_starts_as_any_state_that_the_one_between_has_from_its_own_parent() {
+    let (world, machine, places) = setup(14);
+    let open = |machine: &Machine, name: &str| Volume::open(places.config(machine, name, &[])).unwrap();
+    let first = open(&machine, "first");
+    for mark in 1..8 {
+        put(&first, &[(1, mark)], mark as u32, Level::Durable).unwrap();
+    }
+    places.fork(&world, "first", None, "second").unwrap();
+    let second = open(&machine, "second");
+    for mark in 101..105 {
+        put(&second, &[(1, mark)], 9, Level::Durable).unwrap();
+    }
+    places.fork(&world, "second", None, "third").unwrap();
+    // Within what the third has of the first, and of the second, and where each of them begins by itself.
+    for txid in [5, 7, 8, 10, 12, 13] {
+        let (name, at) = (format!("at-{txid}"), Reference::Txid(Txid(txid)));
+        let forked = places.fork(&world, "third", Some(&at), &name).unwrap();
+        let parent = open(&machine, "third");
+        let snapshot = parent.at(&at).unwrap();
+        let expected: Vec<u64> = snapshot.page_count().pages().map(|page| get(&snapshot, page.get())).collect();
+        let child = open(&world.machine("b"), &name);
+        assert_eq!((forked.txid, marks(&child)), (Txid(txid), expected.clone()), "{txid}");
+        put(&child, &[(1, 900)], 3, Level::Durable).unwrap();
+        child.detach().unwrap();
+        let count = expected.len().min(3);
+        assert_eq!(marks(&places.follow(&world.machine("c"), &name))[1..count], expected[1..count], "{txid}");
+    }
+}
+
+#[test]
+fn a_fork_is_read_whatever_the_clock_of_its_parents_store_says() {
+    let (world, machine, places) = setup(15);
+    let parent = Volume::open(places.config(&machine, "parent", &[])).unwrap();
+    for mark in 1..8 {
+        put(&parent, &[(1, mark)], 2, Level::Durable).unwrap();
+    }
+    places.fork(&world, "parent", None, "child").unwrap();
+    // As after a restore of the parent's bucket from a backup.
+    world.run_for(60_000);
+    let remote = places.remote("parent");
+    for entry in world.wait(remote.list("", None)).unwrap() {
+        let object = world.wait(remote.get(&entry.key)).unwrap().unwrap();
+        world.wait(remote.put(&entry.key, object.bytes.into())).unwrap();
+    }
+    assert_eq!(marks(&places.follow(&world.machine("b"), "child")), [7, 0]);
+}
+
+#[test]
+fn a_fork_merges_its_syncs_though_only_the_levels_above_have_what_it_started_with() {
+    let (world, machine, places) = setup(16);
+    let parent = places.open(&machine, "parent");
+    busy(&world, &parent, 1..10);
+    parent.compact().unwrap();
+    places.fork(&world, "parent", None, "child").unwrap();
+    let rare = [("compaction_levels_ms", "1000,3600000")];
+    let child = Volume::open(places.config(&machine, "child", &rare)).unwrap();
+    busy(&world, &child, 100..110);
+    world.run_for(2000);
+    let own = world.wait(list(&(Arc::new(places.remote("child")) as Arc<dyn Store>), Layout::Other)).unwrap();
+    assert!(own.level(1).next().is_some(), "{:?}", own.files);
+}
+
+#[test]
+fn a_detached_fork_is_opened_and_removed_without_asking_for_what_it_was_made_of() {
+    let (world, machine, places) = setup(17);
+    let parent = places.open(&machine, "parent");
+    busy(&world, &parent, 1..20);
+    places.fork(&world, "parent", None, "child").unwrap();
+    let child = places.open(&machine, "child");
+    child.detach().unwrap();
+    let expected = marks(&child);
+    child.close().unwrap();
+    places.remote("parent").set_down(true);
+    assert_eq!(marks(&places.follow(&world.machine("b"), "child")), expected, "it refuses");
+    places.remote("parent").set_down(false);
+    places.remote("parent").set_latency(3_600_000);
+    let before = world.now();
+    assert_eq!(marks(&places.follow(&world.machine("c"), "child")), expected, "it does not answer");
+    assert!(world.now() - before < Duration::from_secs(3600));
+    places.remote("parent").set_latency(0);
+    places.remote("parent").set_down(true);
+    world.wait(remove(&places.own("child"), R, false, &places)).unwrap();
 }
 
 #[test]
