@@ -95,3 +95,30 @@ fn a_drain_releases_what_this_host_left_and_goes_on_after_a_failure() {
     assert!(sandbox.run(&["drain"]).ok().contains("drained 0 volumes"));
     kill(held);
 }
+
+/// `sql` and `sync` waited for it, these failed at once; half a second later they succeeded.
+#[test]
+fn every_command_waits_for_a_process_of_this_host_to_let_go_and_says_so_if_it_does_not() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    let txid = sandbox.run(&["--json", "status", &url]).json()["txid"].to_string();
+    let file = sandbox.path("a.db");
+    sandbox.run(&["export", &url, file.to_str().unwrap()]).ok();
+    let commands: [&[&str]; 4] = [
+        &["compact", &url],
+        &["import", "--replace", file.to_str().unwrap(), &url],
+        &["restore", "--txid", &txid, &url],
+        &["detach", &url],
+    ];
+    for command in commands {
+        let writer = sandbox.busy_writer("state", &url);
+        sandbox.run(command).ok();
+        kill(writer);
+    }
+    let writer = sandbox.writer_in_a_transaction("state", &url);
+    for command in commands {
+        let words = sandbox.run(command).fails(3);
+        assert!(words.contains("did not let go within 5 s") && !words.contains("busy timeout"), "{words}");
+    }
+    kill(writer);
+}

@@ -30,6 +30,7 @@ mod vfs; // the VFS
 mod writing; // an open write transaction
 
 pub use ffi::Sqlite3;
+pub use header::renew;
 pub use register::extension_init;
 #[cfg(feature = "linked")]
 pub use register::{register, register_with, take_last_error};

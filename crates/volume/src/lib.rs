@@ -63,3 +63,4 @@ pub use token::Token;
 pub use transaction::WriteTxn;
 pub use usage::{Holding, Usage, usage};
 pub use volume::Volume;
+pub use writer::LETS_GO;

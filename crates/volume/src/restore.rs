@@ -37,12 +37,13 @@ impl Volume {
     /// What has been committed before is made durable first, so that the state before can be restored just as well.
     /// Only pages that differ are read and written; which these are is known without reading them, but for pages of
     /// large objects that something else wrote. `renew` gets page 1 of the earlier state and that of the newest, and
-    /// makes of the first what whoever reads the volume recognises as newer than the second.
+    /// makes of the first what whoever reads the volume recognises as newer than the second. What it makes the same of
+    /// both is no difference.
     ///
     /// # Errors
     /// As [`Volume::begin_write`], [`Snapshot::read`] and [`WriteTxn::commit`]; then nothing has changed, unless
     /// waiting for durability failed.
-    pub fn restore(&self, target: &Snapshot, renew: impl FnOnce(&mut [u8], &[u8])) -> Result<Restored> {
+    pub fn restore(&self, target: &Snapshot, renew: impl Fn(&mut [u8], &[u8])) -> Result<Restored> {
         let mut txn = self.begin_on_newest()?;
         let before = txn.base().again();
         self.wait(before.lsn(), Level::Durable)?;
@@ -74,10 +75,18 @@ impl Volume {
         before.read(PageNo::FIRST, &mut now)?;
         let done =
             |lsn: plimsoll_model::Lsn, pages| Restored { to_txid: target.view().txid.0, from_txid, lsn: lsn.0, pages };
-        if pages == 0 && now == then && before.page_count() == target.page_count() {
+        let same = pages == 0 && before.page_count() == target.page_count();
+        if same && now == then {
             return Ok(done(before.lsn(), 0));
         }
         renew(&mut then, &now);
+        if same {
+            let mut renewed = now.clone();
+            renew(&mut renewed, &now);
+            if renewed == then {
+                return Ok(done(before.lsn(), 0));
+            }
+        }
         txn.write(PageNo::FIRST, &then)?;
         let receipt = txn.commit(target.page_count(), Level::Durable)?;
         crash::here(Point::RestoreCommitted);

@@ -39,6 +39,9 @@ use crate::{
     syncer::{self, dispossess},
 };
 
+/// What to do when another process of this host holds the volume: advice to a program.
+pub const LETS_GO: &str = "it lets go once its commits are synced; set a busy timeout to wait for that";
+
 /// How long another process of this host waits for the last sync before the volume is not handed over after all.
 const HANDOVER: Duration = Duration::from_secs(2);
 /// After handing the volume over, a process leaves the others of this host at least so long to take it.
@@ -155,10 +158,7 @@ impl Shared {
                 }
                 None => "another process of this host holds it for writing".to_owned(),
             };
-            return Err(Error::new(ErrorKind::Held, "writing to")
-                .object(self.url().to_owned())
-                .why(why)
-                .hint("it lets go once its commits are synced; set a busy timeout to wait for that"));
+            return Err(Error::new(ErrorKind::Held, "writing to").object(self.url().to_owned()).why(why).hint(LETS_GO));
         };
         self.dir.is_wanted();
         let since_ms = self.config.host.clock.wall().0;

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{
     checkpoint::used,
     copying::{PATIENCE, give_up},
+    patience::patiently,
 };
 use crate::{
     exit::Result,
@@ -28,8 +29,7 @@ pub(crate) fn run(setup: &Setup, typed: &str, dry_run: bool) -> Result<()> {
         return Err(give_up(volume, no_volume("compacting", url)).into());
     }
     // What is only in the journal belongs into the merges, too.
-    let done = volume.sync().and_then(|_| volume.compact());
-    let done = match done {
+    let done = match patiently(setup, || volume.sync().and_then(|_| volume.compact())) {
         Ok(done) => done,
         Err(error) => return Err(give_up(volume, error).into()),
     };

@@ -3,6 +3,9 @@
 use plimsoll_model::{Error, ErrorKind, Level, PageCount, Result};
 use plimsoll_volume::{Receipt, Volume, WriteTxn};
 
+use super::patience::patiently;
+use crate::setup::Setup;
+
 /// Settings that suit one commit of any size that is waited for: it takes as long as it takes.
 pub(crate) const PATIENCE: &[(&str, &str)] =
     &[("sync_timeout_ms", "0"), ("close_timeout_ms", "60000"), ("hydrate", "false")];
@@ -10,11 +13,16 @@ pub(crate) const PATIENCE: &[(&str, &str)] =
 /// States in a row that may change under a transaction that is just being started.
 const STARTS_MAX: usize = 8;
 
-/// Starts a write transaction on the newest state. `replace`: also if that holds anything.
+/// Starts a write transaction on the newest state, once a process of this host that holds the volume has let go.
+/// `replace`: also if that state holds anything.
 ///
 /// # Errors
 /// `Conflict` if it does and must not. `Held`, `Fenced`, or as the store says.
-pub(crate) fn begin(volume: &Volume, doing: &'static str, replace: bool) -> Result<WriteTxn> {
+pub(crate) fn begin(setup: &Setup, volume: &Volume, doing: &'static str, replace: bool) -> Result<WriteTxn> {
+    patiently(setup, || begin_now(volume, doing, replace))
+}
+
+fn begin_now(volume: &Volume, doing: &'static str, replace: bool) -> Result<WriteTxn> {
     for _ in 1..STARTS_MAX {
         let base = volume.snapshot()?;
         match volume.begin_write(&base) {

@@ -18,7 +18,7 @@ pub(crate) fn run(setup: &Setup, url: &str, page_size: u32) -> Result<()> {
     if volume.page_size().is_some() {
         return Err(give_up(volume, occupied("creating the volume", &url)).into());
     }
-    let written = begin(&volume, "creating the volume", false)
+    let written = begin(setup, &volume, "creating the volume", false)
         .and_then(|mut txn| txn.write(PageNo::FIRST, &first_page(size)).map(|()| txn));
     match written {
         Ok(txn) => finish(volume, txn, PageCount(1))?,

@@ -4,7 +4,10 @@ use std::io::{Write, stdout};
 
 use serde_json::json;
 
-use super::copying::{PATIENCE, give_up};
+use super::{
+    copying::{PATIENCE, give_up},
+    patience::patiently,
+};
 use crate::{exit::Result, progress, setup::Setup, units};
 
 pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
@@ -21,7 +24,7 @@ pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
             bar.set_message("uploading");
         }
     };
-    let done = match volume.sync().and_then(|_| volume.detach_watched(&watch)) {
+    let done = match patiently(setup, || volume.sync().and_then(|_| volume.detach_watched(&watch))) {
         Ok(done) => done,
         Err(error) => return Err(give_up(volume, error).into()),
     };

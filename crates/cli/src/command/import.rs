@@ -9,6 +9,7 @@ use std::{
 
 use indicatif::ProgressBar;
 use plimsoll_model::{Error, ErrorKind, PageCount, PageNo, PageSize, ResultExt};
+use plimsoll_sqlite::renew;
 use plimsoll_volume::WriteTxn;
 use rusqlite::{Connection, OpenFlags, backup::Backup};
 use serde_json::json;
@@ -29,7 +30,10 @@ pub(crate) fn run(setup: &Setup, file: &Path, typed: &str, replace: bool) -> Res
         return Err(give_up(volume, occupied(IMPORTING, &url)).into());
     }
     let bar = progress::bytes(setup, source.count.bytes(source.size), "importing");
-    let copied = begin(&volume, IMPORTING, replace).and_then(|mut txn| source.copy(&mut txn, &bar).map(|()| txn));
+    let copied = begin(setup, &volume, IMPORTING, replace).and_then(|mut txn| {
+        source.fits(&txn, &url)?;
+        source.copy(&mut txn, &bar).map(|()| txn)
+    });
     bar.finish_and_clear();
     let bar = progress::waiting(setup, "uploading");
     match copied {
@@ -132,13 +136,25 @@ impl Source {
         Ok(Source { file, name, size, count, _lock: lock, _copy: copy })
     }
 
+    /// # Errors
+    /// `Unsupported` if the volume has a database with pages of another size.
+    fn fits(&self, txn: &WriteTxn, url: &str) -> plimsoll_model::Result<()> {
+        match txn.base().page_size().filter(|has| *has != self.size) {
+            None => Ok(()),
+            Some(has) => Err(Error::new(ErrorKind::Unsupported, IMPORTING)
+                .object(url)
+                .why(format!("its pages have {has} bytes for ever, those of {} have {}", self.name, self.size))
+                .hint("import into a new volume, or change the file first: PRAGMA page_size, then VACUUM")),
+        }
+    }
+
     /// Writes every page into a transaction that is not there as it is. Comparing costs reading what is there.
     fn copy(&self, txn: &mut WriteTxn, bar: &ProgressBar) -> plimsoll_model::Result<()> {
         let (mut data, mut before) = (vec![0; self.size.bytes()], vec![0; self.size.bytes()]);
-        let there = if txn.base().page_size() == Some(self.size) { txn.base().page_count() } else { PageCount(0) };
-        for page in self.count.pages().filter(|page| *page != self.size.lock_page()) {
+        let there = if txn.base().page_size().is_some() { txn.base().page_count() } else { PageCount(0) };
+        let first = PageNo::FIRST;
+        for page in self.count.pages().filter(|page| *page != self.size.lock_page() && *page != first) {
             self.file.read_exact_at(&mut data, self.size.offset(page)).doing(IMPORTING, &self.name)?;
-            without_wal(page, &mut data);
             if there.contains(page) {
                 txn.base().read(page, &mut before)?;
             }
@@ -147,15 +163,28 @@ impl Source {
             }
             bar.inc(u64::from(self.size.get()));
         }
+        self.file.read_exact_at(&mut data, self.size.offset(first)).doing(IMPORTING, &self.name)?;
+        without_wal(&mut data);
+        let mut same = false;
+        if there.contains(first) {
+            txn.base().read(first, &mut before)?;
+            // Open connections know what was there by numbers of page 1, which the file has numbers of its own for.
+            renew(&mut data, &before);
+            let mut renewed = before.clone();
+            renew(&mut renewed, &before);
+            same = txn.is_empty() && there == self.count && renewed == data;
+        }
+        if !same {
+            txn.write(first, &data)?;
+        }
+        bar.inc(u64::from(self.size.get()));
         Ok(())
     }
 }
 
 /// Bytes 18 and 19 of page 1 say whether a write-ahead log belongs to a database. None belongs to a volume.
-fn without_wal(page: PageNo, data: &mut [u8]) {
-    if page == PageNo::FIRST
-        && let Some(versions) = data.get_mut(18..20)
-    {
+fn without_wal(first_page: &mut [u8]) {
+    if let Some(versions) = first_page.get_mut(18..20) {
         versions.fill(1);
     }
 }

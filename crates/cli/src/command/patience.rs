@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use plimsoll_model::{ErrorKind, Result};
+use plimsoll_volume::LETS_GO;
 
 use crate::setup::Setup;
 
@@ -20,6 +21,12 @@ pub(crate) fn patiently<T>(setup: &Setup, attempt: impl Fn() -> Result<T>) -> Re
     loop {
         match attempt() {
             Err(error) if error.kind() == ErrorKind::Held && clock.now() < end => setup.wait(clock.sleep(PAUSE)),
+            Err(error) if error.advice() == Some(LETS_GO) => {
+                let seconds = PATIENCE_WITH_HOLDER.as_secs();
+                return Err(
+                    error.hint(format!("it did not let go within {seconds} s: end its transaction, or close it"))
+                );
+            }
             other => return other,
         }
     }

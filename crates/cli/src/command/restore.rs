@@ -6,7 +6,10 @@ use plimsoll_model::{Error, ErrorKind, Txid};
 use plimsoll_volume::{Located, Reference, checkpoint};
 use serde_json::Value;
 
-use super::sql::{close, connect, failure};
+use super::{
+    patience::patiently,
+    sql::{close, connect},
+};
 use crate::{
     exit::Result,
     progress,
@@ -41,9 +44,11 @@ pub(crate) fn run(setup: &Setup, typed: &str, wanted: Wanted) -> Result<()> {
     let located = setup.locate(&typed)?;
     let bar = progress::waiting(setup, "restoring");
     let connection = connect(setup, &located, false, &[("sync_timeout_ms", "0"), ("hydrate", "false")])?;
-    let restored = connection
-        .query_row("SELECT plimsoll_restore(?1)", [&reference], |row| row.get::<_, String>(0))
-        .map_err(|error| failure(&error));
+    // A function of SQLite's does not wait for its turn by itself, as statements do.
+    let restored = patiently(setup, || {
+        let restored = connection.query_row("SELECT plimsoll_restore(?1)", [&reference], |row| row.get::<_, String>(0));
+        restored.map_err(|error| of_sqlite(&error))
+    });
     let closed = close(connection);
     bar.finish_and_clear();
     let restored = restored?;
@@ -69,6 +74,11 @@ pub(crate) fn run(setup: &Setup, typed: &str, wanted: Wanted) -> Result<()> {
         )?,
     }
     Ok(())
+}
+
+/// The engine's error if it has one, else SQLite's.
+fn of_sqlite(error: &rusqlite::Error) -> Error {
+    plimsoll_sqlite::take_last_error().unwrap_or_else(|| Error::new(ErrorKind::Io, "restoring").why(error.to_string()))
 }
 
 /// Names the state before, so that the restore can be undone for as long as the name is there. The restore stands
