@@ -41,7 +41,7 @@ pub use record::{
     EpochRecord, ForkName, Inherited, Kind, LoadRecord, Mark, Origin, PinRecord, PinnedObject, StatusRecord,
     VolumeRecord, Watermarks, check_record, decode_volume,
 };
-pub use standing::{Seen, Standing, look, opened_since};
+pub use standing::{Seen, Standing, look, look_past_mark, opened_since};
 pub use succession::alone_since;
 pub use sweep::sweep;
 pub use tail::{Head, Levels, LtxObject, Tail, head_of, tail};

@@ -44,15 +44,30 @@ pub async fn look(context: &Context) -> Result<Standing> {
     let sent = context.now();
     let volume = record::read_volume(context);
     let (volume, (epoch, epoch_made)) = try_join(volume, newest_epoch(context, None)).await?;
+    with_records(context, Standing { volume, epoch, epoch_made, holder: None, status: None, sent }).await
+}
+
+/// As [`look`], but for the identity, which is `None`: also of a volume that is being removed.
+///
+/// # Errors
+/// As [`look`].
+pub async fn look_past_mark(context: &Context) -> Result<Standing> {
+    let sent = context.now();
+    let (epoch, epoch_made) = newest_epoch(context, None).await?;
+    with_records(context, Standing { volume: None, epoch, epoch_made, holder: None, status: None, sent }).await
+}
+
+async fn with_records(context: &Context, standing: Standing) -> Result<Standing> {
+    let epoch = standing.epoch;
     if epoch.is_zero() {
-        return Ok(Standing { volume, epoch, epoch_made, holder: None, status: None, sent });
+        return Ok(standing);
     }
     let (holder, status) =
         try_join(async { lenient(record::read::<EpochRecord>(context, &epoch_key(epoch)).await) }, async {
             lenient(read_status(context, epoch).await)
         })
         .await?;
-    Ok(Standing { volume, epoch, epoch_made, holder, status, sent })
+    Ok(Standing { holder, status, ..standing })
 }
 
 /// Whether somebody has taken an epoch after this one. One request.

@@ -18,6 +18,7 @@ mod pins; // pinning beside collecting, a world of its own
 mod process; // a host, and its process if that lives
 mod promise; // what must hold
 mod reader; // somebody who only reads
+mod removal; // removing beside forking and opening, a world of its own
 mod round; // merging and collecting
 mod step; // what can be left out
 mod story; // a counterexample in words
@@ -27,4 +28,5 @@ mod writing; // being the writer
 pub use bounds::{Bounds, Worlds};
 pub use check::{Outcome, check};
 pub use pins::{PinBounds, PinStep, check_pins};
+pub use removal::{RemovalStep, check_removal};
 pub use step::Step;

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum as _};
-use plimsoll_model_check::{Bounds, Outcome, PinBounds, PinStep, Step, Worlds, check, check_pins};
+use plimsoll_model_check::{
+    Bounds, Outcome, PinBounds, PinStep, RemovalStep, Step, Worlds, check, check_pins, check_removal,
+};
 
 /// Looks at every order of events in small worlds.
 #[derive(Parser)]
@@ -48,6 +50,9 @@ fn main() -> ExitCode {
             println!("pins, {} collectors: {outcome}", bounds.collectors);
             fine &= is_whole(&outcome);
         }
+        let outcome = check_removal(None, threads);
+        println!("removal: {outcome}");
+        fine &= is_whole(&outcome);
     }
     let (steps, pin_steps) = match (arguments.without, arguments.pins_without) {
         (Some(step), _) => (vec![step], Vec::new()),
@@ -59,6 +64,11 @@ fn main() -> ExitCode {
     }
     for step in pin_steps {
         fine &= is_missed(&format!("{step:?}"), &check_pins(PinBounds::for_step(step), Some(step), threads));
+    }
+    if arguments.without.is_none() && arguments.pins_without.is_none() {
+        for step in RemovalStep::value_variants() {
+            fine &= is_missed(&format!("{step:?}"), &check_removal(Some(*step), threads));
+        }
     }
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use plimsoll_commitlog::{
-    Context, Standing, decode_volume, detached_key, look, mark_removed, opened_since, pins, record_folders, volume_key,
+    Context, Standing, decode_volume, detached_key, look_past_mark, mark_removed, opened_since, pins, record_folders,
+    volume_key,
 };
 use plimsoll_host::crash::{self, Point};
 use plimsoll_ltx::{FileId, SIDECAR_FOLDER, SNAPSHOT_LEVEL};
@@ -28,20 +29,22 @@ pub async fn remove(context: &Context, holder_ttl: Duration, force: bool, elsewh
     let found = store.get(volume_key()).await?;
     let volume = found.map(|found| decode_volume(&found.bytes)).transpose()?;
     if let Some(volume) = &volume {
-        let standing = if volume.removed { None } else { Some(look(context).await?) };
-        if let Some(standing) = &standing {
-            refuse_while_held(context, standing, holder_ttl)?;
-        }
+        // Also if it is marked already: who did that may have died before it looked again.
+        let standing = look_past_mark(context).await?;
+        refuse_while_held(context, &standing, holder_ttl)?;
         if !force {
             refuse_with_forks(context, elsewhere).await?;
         }
-        if let Some(standing) = &standing {
+        if !volume.removed {
             mark_removed(context, volume, true).await?;
             crash::here(Point::RemovalMarked);
-            if let Err(error) = look_again(context, standing, force, elsewhere).await {
+        }
+        if let Err(error) = look_again(context, &standing, force, elsewhere).await {
+            // Only our own mark: behind another one something may be gone already.
+            if !volume.removed {
                 mark_removed(context, volume, false).await?;
-                return Err(error);
             }
+            return Err(error);
         }
         crash::here(Point::RemovalDecided);
         match unpin_all(context, volume, elsewhere).await {
@@ -94,8 +97,13 @@ async fn own_objects(context: &Context) -> Result<Vec<String>> {
 /// `Held` while a holder looks alive.
 fn refuse_while_held(context: &Context, standing: &Standing, holder_ttl: Duration) -> Result<()> {
     let now = context.host().clock.wall().0;
-    let alive = standing.status.as_ref().filter(|seen| !seen.record.closed);
-    if alive.is_none_or(|seen| u128::from(now.saturating_sub(seen.modified.0)) >= holder_ttl.as_millis()) {
+    let sign = match &standing.status {
+        Some(seen) if seen.record.closed => return Ok(()),
+        Some(seen) => seen.modified,
+        // Somebody who is just opening it has looked for the mark, perhaps, and not yet said that it lives.
+        None => standing.epoch_made,
+    };
+    if standing.epoch.is_zero() || u128::from(now.saturating_sub(sign.0)) >= holder_ttl.as_millis() {
         return Ok(());
     }
     let holder = standing.holder.as_ref().map_or_else(String::new, |holder| format!(" on {}", holder.host));

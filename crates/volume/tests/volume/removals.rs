@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join;
-use plimsoll_commitlog::{identity, mark_detached, pins};
+use plimsoll_commitlog::{epoch_key, identity, mark_detached, mark_removed, pins};
 use plimsoll_model::{Epoch, ErrorKind, Level};
 use plimsoll_store::{
     Store,
@@ -121,6 +121,43 @@ fn a_removal_leaves_alone_what_is_below_the_volume_and_is_not_of_it() {
     world.wait(remove(&places.own("parent"), R, false, &places)).unwrap();
     let left: Vec<String> = world.wait(remote.list("", None)).unwrap().into_iter().map(|entry| entry.key).collect();
     assert_eq!(left, others);
+}
+
+/// Between its epoch and its first sign of life it may have looked for the mark of a removal already.
+#[test]
+fn a_volume_that_is_just_being_opened_for_writing_is_not_removed() {
+    let (world, machine, places) = setup(12);
+    let parent = places.open(&machine, "parent");
+    busy(&world, &parent, 1..10);
+    parent.close().unwrap();
+    let remote = places.remote("parent");
+    let taken = world.wait(remote.list("epoch/", None)).unwrap().len() as u32;
+    world.wait(remote.put(&epoch_key(Epoch(taken + 1)), b"{}".to_vec().into())).unwrap();
+    let own = places.own("parent");
+    let held = Duration::from_secs(60);
+    let error = world.wait(remove(&own, held, false, &places)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Held, "{error}");
+    assert!(!world.wait(identity(&own)).unwrap().unwrap().removed);
+    world.wait(machine.host().clock.sleep(held));
+    world.wait(remove(&own, held, false, &places)).unwrap();
+}
+
+/// The one that made the mark may have died before it looked for whoever opened the volume in between.
+#[test]
+fn a_removal_that_goes_on_from_another_ones_mark_asks_who_holds_the_volume() {
+    let (world, machine, places) = setup(13);
+    let parent = places.open(&machine, "parent");
+    busy(&world, &parent, 1..10);
+    let own = places.own("parent");
+    let volume = world.wait(identity(&own)).unwrap().unwrap();
+    world.wait(mark_removed(&own, &volume, true)).unwrap();
+    let held = Duration::from_secs(60);
+    let error = world.wait(remove(&own, held, false, &places)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Held, "{error}");
+    // The mark is not ours to take back.
+    assert_eq!(world.wait(identity(&own)).unwrap_err().kind(), ErrorKind::NotFound);
+    parent.close().unwrap();
+    world.wait(remove(&own, held, false, &places)).unwrap();
 }
 
 #[test]
