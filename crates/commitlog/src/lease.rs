@@ -168,6 +168,13 @@ impl Lease {
         self.head().and_then(|head| head.stamp).map(|stamp| stamp.lsn).unwrap_or_default()
     }
 
+    /// Whether this lease is known to be over because of another writer: nothing more may be acknowledged. What the history
+    /// holds may not be known yet.
+    #[must_use]
+    pub fn is_fenced(&self) -> bool {
+        matches!(self.state().over, Some(Over::Fenced(_)))
+    }
+
     /// Makes a sync the newest of the history, or finds out that somebody else has.
     ///
     /// One request when all is well. After an error the outcome is unknown, and so it is when the future is

@@ -61,7 +61,10 @@ impl Receipt {
 pub(crate) fn wait(shared: &Arc<Shared>, writer: &Arc<Writer>, lsns: RangeInclusive<Lsn>, level: Level) -> Result<()> {
     let lsn = *lsns.end();
     let less = matches!(level, Level::Buffered | Level::Journaled);
-    let level = if less && !writer.accounts().promise_less(&lsns, shared.now()) { Level::Durable } else { level };
+    // Of a writer that is fenced only what the history holds counts, once that is known.
+    let durable_only =
+        less && (writer.lease.is_fenced() || !writer.accounts().promise_less(&lsns, shared.now()));
+    let level = if durable_only { Level::Durable } else { level };
     let answer = || writer.accounts().progress.answer(lsn, level);
     let answered = |result: Result<(), plimsoll_durability::Terminal>| {
         result.map_err(|terminal| terminal.error(lsn, level).object(shared.url().to_owned()))
@@ -77,6 +80,9 @@ pub(crate) fn wait(shared: &Arc<Shared>, writer: &Arc<Writer>, lsns: RangeInclus
             let reason =
                 (!writer.accounts().flush.each_commit_syncs()).then_some(plimsoll_durability::FlushReason::Manual);
             writer.flush(shared, reason)?;
+            if writer.lease.is_fenced() {
+                return wait(shared, writer, lsns, Level::Durable);
+            }
             match writer.accounts().progress.answer(lsn, Level::Journaled) {
                 Some(result) => answered(result),
                 None => {

@@ -176,7 +176,7 @@ impl WriteTxn {
 
         let writer = Arc::clone(&self.writer);
         let sealed = writer.sealed();
-        if *sealed {
+        if *sealed || writer.lease.is_fenced() {
             return Err(self.refusal());
         }
         let clock = &shared.config.host.clock;
@@ -240,7 +240,7 @@ impl WriteTxn {
         let shared = self.base.shared();
         let writer = &self.writer;
         let decide = || -> Option<Result<bool>> {
-            if *writer.sealed() {
+            if *writer.sealed() || writer.lease.is_fenced() {
                 return Some(Err(self.refusal()));
             }
             let mut accounts = writer.accounts();
@@ -274,6 +274,7 @@ impl WriteTxn {
         let ended = self.writer.accounts().progress.ended();
         match ended {
             Some(terminal) => terminal.error(self.base.lsn().next(), Level::Buffered).object(shared.url().to_owned()),
+            None if self.writer.lease.is_fenced() => shared.fenced_error(),
             None => shared.closed_error(),
         }
     }

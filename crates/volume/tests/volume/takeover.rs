@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use plimsoll_journal::Journal;
 use plimsoll_model::{ErrorKind, Level, PageCount};
+use plimsoll_store::fault::{Fault, Op};
 use plimsoll_volume::Role;
 
 use crate::world::{World, content, marks, page, put};
@@ -32,6 +35,30 @@ fn a_takeover_fences_the_first_writer_strands_its_tail_and_nothing_is_acknowledg
     assert_eq!(marks(&old), [3], "what is read is the winner's history");
     put(&new, &[(1, 5)], 1, Level::Durable).unwrap();
     assert_eq!(old.close().unwrap_err().kind(), ErrorKind::Fenced);
+}
+
+/// It once went on until it had found out what the history holds of its commits, which the store may not answer for long.
+#[test]
+fn a_writer_that_was_told_of_another_one_acknowledges_nothing_while_it_asks_what_became_of_its_commits() {
+    let world = World::new(13);
+    let (first, second) = (world.machine("first"), world.machine("second"));
+    let old = first.open(&[LAZY, ("heartbeat_ms", "500")]);
+    put(&old, &[(1, 1)], 1, Level::Durable).unwrap();
+    let tail = put(&old, &[(1, 2)], 1, Level::Buffered).unwrap();
+    put(&second.open(&[PUSHY]), &[(1, 3)], 1, Level::Durable).unwrap();
+
+    first.remote.script.once(Op::List, "status/", Fault::Delay(Duration::from_secs(20)));
+    world.run_for(1000);
+    assert!(first.remote.script.is_used_up(), "it was told, and asks");
+    assert_eq!(old.status().role, Role::Writer, "it has no answer yet");
+    let before = world.now();
+    for level in [Level::Buffered, Level::Journaled] {
+        assert_eq!(put(&old, &[(1, 4)], 1, level).err().unwrap().kind(), ErrorKind::Fenced, "{level}");
+    }
+    assert!(world.now() - before < Duration::from_secs(1), "{:?}", world.now() - before);
+    for level in [Level::Buffered, Level::Journaled] {
+        assert_eq!(tail.wait(level).unwrap_err().kind(), ErrorKind::Fenced, "{level}");
+    }
 }
 
 #[test]
