@@ -286,6 +286,30 @@ fn a_decision_that_comes_after_its_announcement_was_taken_back_removes_nothing()
     }
 }
 
+/// The one that was overtaken must find that nothing is its to decide, and the next one must not take a decision back.
+#[test]
+fn a_slow_collector_takes_nothing_from_a_pin_that_is_made_while_the_next_one_settles_what_it_had_begun() {
+    for slow in 0..24 {
+        for settled in 0..24 {
+            let world = World::new();
+            let (mut first, mut second) = (Runner::Running(world.collect(1)), Runner::Running(world.collect(2)));
+            let mut pinner = Runner::Running(world.pin());
+            (0..slow).for_each(|_| first.step());
+            (0..settled).for_each(|_| second.step());
+            while pinner.is_running() {
+                pinner.step();
+            }
+            while second.is_running() {
+                second.step();
+            }
+            while first.is_running() {
+                first.step();
+            }
+            world.judge(outcome(&pinner), &format!("{slow} {settled}"));
+        }
+    }
+}
+
 #[test]
 fn a_name_is_given_once_and_can_be_given_again_after_it_was_removed() {
     let world = World::new();
