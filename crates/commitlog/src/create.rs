@@ -35,6 +35,9 @@ pub(crate) async fn create_ltx(
     if !taken(Step::AskAgain) && answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
         return Ok(Whose::Ours);
     }
+    if !taken(Step::Unknown) && answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
+        return Ok(Whose::Theirs(None));
+    }
     match answer? {
         Created::New => Ok(Whose::Ours),
         Created::Exists if !taken(Step::CompareStamp) => Ok(Whose::Ours),

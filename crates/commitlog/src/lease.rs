@@ -314,7 +314,7 @@ impl Lease {
             format!("TXID {} does not continue the head: the next one is {next}", sync.txid)
         } else if (sync.stamp.writer, sync.stamp.epoch) != (self.holder.writer, self.holder.epoch) {
             format!("its stamp ({}) is not of epoch {}", sync.stamp, self.holder.epoch)
-        } else if state.pending.is_some_and(|pending| pending != wanted) {
+        } else if state.pending.is_some_and(|pending| pending != wanted) && taken(Step::SameBytes) {
             format!("the outcome of another sync with TXID {next} is not known yet")
         } else {
             state.pending = Some(wanted);

@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
-use plimsoll_model::{Error, ErrorKind, Lsn, PageNo, PageSize, Result};
+use plimsoll_model::{
+    Error, ErrorKind, Lsn, PageNo, PageSize, Result,
+    step::{Step, taken},
+};
 
 use crate::{
     Appended, Commit, Config, Place, Position, Reader, TxnNo,
@@ -236,7 +239,7 @@ impl Tail {
     }
 
     fn check_lsn(&self, lsn: Lsn) -> Result<()> {
-        let dense = self.last.is_zero() || lsn.0.checked_sub(1) == Some(self.last.0);
+        let dense = !taken(Step::NumberOn) || self.last.is_zero() || lsn.0.checked_sub(1) == Some(self.last.0);
         if dense && !lsn.is_zero() {
             return Ok(());
         }

@@ -37,6 +37,10 @@ steps! {
     CompareStamp = "compare the stamp",
     /// A create without answer is asked for again.
     AskAgain = "ask again after a lost answer",
+    /// A create without answer may have been carried out, and may not.
+    Unknown = "take a lost answer for no refusal",
+    /// A sync without answer is asked for again as it was.
+    SameBytes = "ask again with the same bytes",
     /// Commits are durable once the sync is in the history.
     DurableAfterSync = "durable only after the sync",
     /// A sync's stamp names the commit at which it was cut.
@@ -45,10 +49,14 @@ steps! {
     NewestUpTo = "newest version up to the commit",
     /// A journal whose commits the history lacks is kept aside.
     Strand = "strand what the history lacks",
+    /// What is in a journal that is kept aside is synced first.
+    SettleStranded = "sync a journal that is kept aside",
     /// A journal that does not continue the history is not replayed.
     JudgeJournal = "replay only onto its own history",
     /// What the journal holds beyond the history is replayed.
     Replay = "replay the journal",
+    /// Commits go on after the last number in the journal.
+    NumberOn = "number on after the journal",
     /// Every whole commit before a torn end is replayed.
     WholePrefix = "replay all before a torn end",
     /// The journal forgets only what is durable.
@@ -71,6 +79,12 @@ steps! {
     KeepInUse = "keep what readers use",
     /// A sync stays for its retention.
     KeepWindow = "keep syncs for their retention",
+    /// A reader that has not looked for long lists everything anew.
+    ListAnew = "list anew after a long sleep",
+    /// What a reader finds never takes the place of something newer.
+    ForwardOnly = "show nothing older than before",
+    /// A page that is read by itself counts only with the hash that its object's index has.
+    PageHash = "check the hashes of pages read by range",
     /// A cached page counts only with its hash.
     CacheHash = "check the hashes of the cache",
     /// A cached page counts only for the content that is asked for.

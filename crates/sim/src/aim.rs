@@ -39,6 +39,12 @@ pub enum Aim {
     Torn,
     /// Many commits in a short time.
     Busy,
+    /// Objects so large that they are read in parts.
+    Parts,
+    /// A host that lets the volume go and takes it again all the time.
+    Turns,
+    /// What is left on a host that another one has gone past.
+    Aside,
 }
 
 impl Aim {
@@ -54,6 +60,9 @@ impl Aim {
         Aim::Flips,
         Aim::Torn,
         Aim::Busy,
+        Aim::Parts,
+        Aim::Turns,
+        Aim::Aside,
     ];
 
     /// For people.
@@ -70,6 +79,9 @@ impl Aim {
             Aim::Flips => "flips",
             Aim::Torn => "torn",
             Aim::Busy => "busy",
+            Aim::Parts => "parts",
+            Aim::Turns => "turns",
+            Aim::Aside => "aside",
         }
     }
 
@@ -99,16 +111,18 @@ impl Aim {
                 settings.heartbeat = 20 * SECOND;
             }
             Aim::Late => {
-                (profile.hosts, profile.applications, profile.takeover) = (2, 1, 1);
+                (profile.hosts, profile.applications, profile.takeover) = (2, 2, 1);
                 profile.blows = SLEEPERS;
                 profile.levels = (30, 10);
-                profile.patience = 6;
-                profile.blow_every = 5 * SECOND;
+                // Long enough for the one to merge and collect what the other slept through.
+                profile.patience = 60;
+                profile.rest_max = SECOND;
+                profile.blow_every = 10 * SECOND;
                 profile.sleep = (12 * SECOND, 30 * SECOND);
                 profile.length = 100 * SECOND;
-                (weather.lost_answer, weather.late_create, weather.late_max) = (20, 4, 60 * SECOND);
+                (weather.lost_answer, weather.late_create, weather.late_max) = (20, 12, 60 * SECOND);
                 settings.sync_interval = 100 * MILLI;
-                settings.heartbeat = 20 * SECOND;
+                settings.heartbeat = 60 * SECOND;
                 settings.l0_retention = 5 * SECOND;
                 settings.compaction_levels = vec![SECOND, 6 * SECOND, 18 * SECOND];
             }
@@ -155,6 +169,43 @@ impl Aim {
                 profile.length = 10 * SECOND;
                 profile.levels = (98, 1);
                 settings.sync_interval = 100 * MILLI;
+            }
+            Aim::Aside => {
+                (profile.hosts, profile.applications, profile.takeover) = (2, 1, 1);
+                profile.blows = &[(3, Blow::Kill), (3, Blow::PowerLoss), (1, Blow::Partition)];
+                profile.blow_every = SECOND;
+                profile.levels = (95, 2);
+                settings.sync_interval = 2 * SECOND;
+                settings.journal_sync_policy = JournalSyncPolicy::Manual;
+                settings.heartbeat = 20 * SECOND;
+            }
+            Aim::Parts => {
+                profile.page_size = PageSize::new(65_536).expect("BUG: not a page size");
+                profile.pages_max = 24;
+                profile.rough = true;
+                profile.length = 8 * SECOND;
+                profile.blows = &[(1, Blow::CacheLoss), (1, Blow::Kill)];
+                weather.flipped = 20;
+                settings.sync_interval = SECOND;
+                settings.compaction_levels = vec![3 * SECOND, 12 * SECOND, 36 * SECOND];
+                settings.cache_bytes_max = 4 * 65_536;
+                settings.hydrate = false;
+            }
+            Aim::Turns => {
+                (profile.workers, profile.applications) = (3, 1);
+                profile.pause_max = SECOND;
+                profile.rest_max = 2 * SECOND;
+                profile.blows = &[(2, Blow::CacheLoss), (1, Blow::Storm)];
+                weather.latency = 500 * MILLI;
+                weather.late = 8;
+                weather.late_max = 2 * SECOND;
+                settings.idle_release = 100 * MILLI;
+                settings.sync_interval = 100 * MILLI;
+                settings.follow_interval = 100 * MILLI;
+                settings.l0_retention = 5 * SECOND;
+                settings.compaction_levels = vec![2 * SECOND, 6 * SECOND, 18 * SECOND];
+                settings.cache_bytes_max = 4 * 512;
+                settings.hydrate = false;
             }
             Aim::Flips => {
                 profile.rough = true;

@@ -26,6 +26,8 @@ pub(crate) struct Said {
     pub(crate) fenced: bool,
     /// Commits that got a receipt.
     pub(crate) appended: Vec<Tag>,
+    /// The epoch under which it acknowledged something last, on top of a history that its fence is in.
+    epoch: Option<u32>,
     /// Commits that were acknowledged below `durable` and are not known to be in the store.
     acknowledged: BTreeSet<Tag>,
 }
@@ -95,8 +97,16 @@ impl Handle {
 
     /// It says that another writer has taken the volume.
     fn fenced(&self) {
-        if !std::mem::replace(&mut self.said().fenced, true) {
-            self.world.count(Event::Fenced);
+        let epoch = {
+            let mut said = self.said();
+            if std::mem::replace(&mut said.fenced, true) {
+                return;
+            }
+            said.epoch
+        };
+        self.world.count(Event::Fenced);
+        if let Some(epoch) = epoch.filter(|epoch| self.world.judge().epoch <= *epoch) {
+            self.object(Promise::SoundAnswers, &format!("it says that it is fenced, and epoch {epoch} is the newest"));
         }
     }
 
@@ -108,6 +118,7 @@ impl Handle {
         let mut pinned = Pinned { snapshot, tag: 0, epoch: status.epoch, txid: status.txid };
         pinned.tag = self.tag(&pinned)?;
         self.forward(seen, pinned.tag, &status);
+        self.existed(pinned.tag, &status);
         self.check(&pinned, all)?;
         Ok(pinned)
     }
@@ -133,6 +144,30 @@ impl Handle {
         if forward && tag != seen && status.role == Role::Follower && seen != 0 {
             self.world.count(Event::Follow);
         }
+    }
+
+    /// Whoever only reads is shown what the store's history holds.
+    fn existed(&self, tag: Tag, status: &Status) {
+        let head = self.world.judge().history.tag;
+        let known = self.world.judge().commits.contains(head, tag);
+        if status.role == Role::Follower && !known {
+            self.object(Promise::ForwardReads, &format!("it shows commit {tag}, the history is at {head} without it"));
+        }
+    }
+
+    /// Looks for something newer. What was the newest then has to be shown.
+    pub(crate) fn refresh(&self) -> Result<(), Stopped> {
+        let (before, role) = (self.world.judge().history.tag, self.volume.status().role);
+        self.volume.refresh().map_err(|error| self.stopped("refresh", &error))?;
+        let pinned = self.pin(false)?;
+        let current = self.world.judge().commits.contains(pinned.tag, before);
+        if role == Role::Follower && self.volume.status().role == Role::Follower && !current {
+            self.object(
+                Promise::ForwardReads,
+                &format!("it looked when commit {before} was the newest, and shows commit {}", pinned.tag),
+            );
+        }
+        Ok(())
     }
 
     /// Which commit a snapshot is after.
@@ -280,6 +315,7 @@ impl Handle {
         self.said().appended.push(tag);
         let status = self.volume.status();
         if let Some(epoch) = status.epoch.filter(|_| status.txid > 0) {
+            self.said().epoch = Some(epoch);
             self.world.judge().history.held_by(epoch);
         }
         self.world.judge().appended(self.host, tag, lsn);

@@ -29,6 +29,8 @@ pub(crate) struct Judge {
     pub(crate) commits: Commits,
     pub(crate) history: History,
     pub(crate) coverage: Coverage,
+    /// The newest epoch that anybody has taken.
+    pub(crate) epoch: u32,
     owed: Vec<Owed>,
     /// The first promise that was broken.
     pub(crate) verdict: Option<Broken>,
@@ -40,6 +42,7 @@ impl Judge {
             commits: Commits::default(),
             history: History::new(window),
             coverage: Coverage::default(),
+            epoch: 0,
             owed: (0..hosts).map(|_| Owed::default()).collect(),
             verdict: None,
         }

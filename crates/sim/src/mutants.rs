@@ -14,23 +14,32 @@ pub const RUNS_MAX: u64 = 1000;
 #[must_use]
 pub fn aim(step: Step) -> Aim {
     match step {
-        Step::Fence | Step::GiveUp | Step::CompareStamp | Step::AskAgain | Step::Strand | Step::JudgeJournal => {
-            Aim::Takeover
-        }
-        Step::Look => Aim::Late,
+        Step::Fence
+        | Step::GiveUp
+        | Step::CompareStamp
+        | Step::AskAgain
+        | Step::Unknown
+        | Step::SameBytes
+        | Step::Strand
+        | Step::JudgeJournal => Aim::Takeover,
+        Step::Look | Step::ListAnew => Aim::Late,
         Step::CutAtOneCommit => Aim::Busy,
         Step::DurableAfterSync | Step::LoadLine | Step::HeldCommits => Aim::Line,
         Step::Replay
+        | Step::NumberOn
         | Step::WholePrefix
         | Step::ReleaseDurable
         | Step::SyncJournal
         | Step::Poison
         | Step::SyncNames
         | Step::MakeGood => Aim::Power,
+        Step::SettleStranded => Aim::Aside,
         Step::FrameChecksum => Aim::Torn,
         Step::NewestUpTo | Step::KeepInUse | Step::KeepWindow => Aim::Reading,
+        Step::ForwardOnly => Aim::Turns,
         Step::CacheHash | Step::CacheWant => Aim::Rot,
         Step::ObjectChecksum => Aim::Flips,
+        Step::PageHash => Aim::Parts,
     }
 }
 

@@ -47,10 +47,11 @@ pub(crate) fn fill(buf: &mut [u8], page: u32, tag: Tag) {
         buf.fill(0);
         return;
     }
+    let large = buf.len() > 32 << 10;
     let mut word = mix(tag ^ (u64::from(page) << 40));
     for (at, chunk) in buf.chunks_exact_mut(8).enumerate() {
-        // Runs of the same word let the page shrink.
-        if at % 8 == 0 {
+        // Runs of the same word let the page shrink, but for the largest: few of them make an object that is read in parts.
+        if at % 8 == 0 || large {
             word = mix(word);
         }
         chunk.copy_from_slice(&word.to_le_bytes());

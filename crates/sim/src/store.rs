@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use plimsoll_commitlog::parse_epoch_key;
 use plimsoll_ltx::{HEADER_BYTES, Layout, decode::verify_whole};
 use plimsoll_model::{Error, ErrorKind, Result};
 use plimsoll_store::{Body, Created, Entry, Object, Store, Tail};
@@ -48,7 +49,12 @@ fn made(world: &World, key: &str, bytes: &Bytes) {
 fn race(world: &World, key: &str, bytes: &Bytes, created: Created) {
     let sync = world.bucket().layout.parse(key).is_some_and(|id| id.level == 0);
     match created {
-        Created::New if key.starts_with("epoch/") => world.count(Event::EpochWon),
+        Created::New if key.starts_with("epoch/") => {
+            let epoch = parse_epoch_key(key).map_or(0, |epoch| epoch.0);
+            let mut judge = world.judge();
+            judge.epoch = judge.epoch.max(epoch);
+            judge.coverage.count(Event::EpochWon);
+        }
         Created::Exists if key.starts_with("epoch/") => world.count(Event::EpochLost),
         Created::Exists if sync => {
             let fence = verify_whole(bytes).is_ok_and(|whole| whole.index.is_empty());

@@ -245,7 +245,7 @@ impl Application {
                 self.world.trace.line(&self.who, format_args!("compact: {done:?}"));
                 Ok(())
             }),
-            89..92 => self.during("refresh", || volume.refresh().map_err(|error| handle.stopped("refresh", &error))),
+            89..92 => self.during("refresh", || handle.refresh()),
             92..97 => {
                 handle.honest();
                 Ok(())

@@ -9,7 +9,10 @@ use futures::try_join;
 use plimsoll_cache::{Cache, CacheId};
 use plimsoll_commitlog::{Context, identity};
 use plimsoll_ltx::plan::Target;
-use plimsoll_model::{Error, ErrorKind, Lsn, Result, Txid};
+use plimsoll_model::{
+    Error, ErrorKind, Lsn, Result, Txid,
+    step::{Step, taken},
+};
 use plimsoll_pages::{Listed, Reading, View, after, index, list, load, next};
 
 use crate::{
@@ -94,7 +97,9 @@ impl Shared {
         // After half the retention, the next name may be free because it was merged and collected, or have been
         // taken by a late request since then.
         let fresh_for = self.settings().l0_retention / 2;
-        let near = |now: plimsoll_host::Mono| looked.is_some_and(|looked| now.since(looked) < fresh_for);
+        let near = |now: plimsoll_host::Mono| {
+            looked.is_some_and(|looked| now.since(looked) < fresh_for || !taken(Step::ListAnew))
+        };
         if !near(sent) || view.txid.is_zero() {
             return self.load(sent).await;
         }
@@ -209,10 +214,11 @@ impl Shared {
                 self.set_view(&mut state, view);
                 return Ok(());
             }
-            if view.txid < state.view.txid && outrun {
+            let older = view.txid < state.view.txid && taken(Step::ForwardOnly);
+            if older && outrun {
                 return Ok(());
             }
-            if view.txid < state.view.txid {
+            if older {
                 return Err(Error::new(ErrorKind::Corrupt, "following")
                     .object(self.url().to_owned())
                     .why(format!("its newest sync is {}, it was {} before", view.txid, state.view.txid))

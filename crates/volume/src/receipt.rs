@@ -62,8 +62,7 @@ pub(crate) fn wait(shared: &Arc<Shared>, writer: &Arc<Writer>, lsns: RangeInclus
     let lsn = *lsns.end();
     let less = matches!(level, Level::Buffered | Level::Journaled);
     // Of a writer that is fenced only what the history holds counts, once that is known.
-    let durable_only =
-        less && (writer.lease.is_fenced() || !writer.accounts().promise_less(&lsns, shared.now()));
+    let durable_only = less && (writer.lease.is_fenced() || !writer.accounts().promise_less(&lsns, shared.now()));
     let level = if durable_only { Level::Durable } else { level };
     let answer = || writer.accounts().progress.answer(lsn, level);
     let answered = |result: Result<(), plimsoll_durability::Terminal>| {

@@ -12,7 +12,10 @@ use plimsoll_host::{
     crash::{self, Point},
 };
 use plimsoll_journal::{Journal, Place, Reader, Replay, ReplayedCommit};
-use plimsoll_model::{Epoch, Error, ErrorKind, Lsn, PageCount, PageNo, PageSize, Result, ResultExt, Txid, WriterId};
+use plimsoll_model::{
+    Epoch, Error, ErrorKind, Lsn, PageCount, PageNo, PageSize, Result, ResultExt, Txid, WriterId,
+    step::{Step, taken},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{checkpoint::checkpoint, local::VolumeDir, replay::marked_epoch, shared::Shared};
@@ -258,7 +261,9 @@ impl VolumeDir {
             .find(|path| files.list(path).is_err())
             .expect("BUG: numbers ran out");
         let stranded = Stranded { path };
-        self.settle_journal();
+        if taken(Step::SettleStranded) {
+            self.settle_journal();
+        }
         if let Err(error) = stranded.note(&**files, circumstances) {
             // The commits are what counts.
             tracing::warn!(%error, "what a journal stands on that is kept aside could not be recorded");

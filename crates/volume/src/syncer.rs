@@ -114,7 +114,7 @@ async fn sync_once(shared: &Arc<Shared>, writer: &Arc<Writer>, reason: SyncReaso
 
 /// One sync, or the next try of the one whose outcome is unknown. `None`: there is nothing to sync.
 async fn attempt(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Result<Option<Outcome>> {
-    let pending = writer.attempt.lock().expect("BUG: a panic beside a sync").clone();
+    let pending = writer.attempt.lock().expect("BUG: a panic beside a sync").clone().filter(|_| taken(Step::SameBytes));
     let attempt = match pending {
         Some(attempt) => attempt,
         None => {

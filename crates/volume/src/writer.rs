@@ -236,7 +236,8 @@ impl Shared {
             let age = Duration::from_millis(wall.0.saturating_sub(commit.wall.0));
             let dirtied = Mono(now.0.saturating_sub(age));
             accounts.replayed(commit.lsn, commit.bytes, dirtied, now, wall);
-            tip = Tip { lsn: commit.lsn, count: commit.page_count, page_size: Some(commit.page_size), ..tip };
+            let lsn = if taken(Step::NumberOn) { commit.lsn } else { tip.lsn };
+            tip = Tip { lsn, count: commit.page_count, page_size: Some(commit.page_size), ..tip };
         }
         accounts.ledger.set_pages(overlay.pages());
         // Opening and marking the journal has synced all of it.
