@@ -27,6 +27,7 @@ os.environ |= {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
     "PLIMSOLL_CONFIG": "",
+    "PLIMSOLL_TEST_ANY_RETENTION": "1",
     "PLIMSOLL_STATE_DIR": os.path.join(SCRATCH, "state"),
 }
 

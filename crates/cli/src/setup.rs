@@ -150,8 +150,7 @@ pub(crate) fn no_volume(doing: &'static str, url: impl Into<String>) -> Error {
 
 /// The commit-log view of a located volume.
 pub(crate) fn context(setup: &Setup, located: &Located) -> plimsoll_commitlog::Context {
-    let Settings { l0_retention, .. } = &located.settings.settings;
-    plimsoll_commitlog::Context::new(setup.process.host.clone(), located.store.clone(), *l0_retention)
+    located.context(&setup.process.host)
 }
 
 /// How the store names LTX objects.

@@ -49,7 +49,7 @@ fn sql_makes_and_lists_checkpoints() {
 #[test]
 fn du_says_what_is_kept_for_whom_and_a_dry_run_what_would_go() {
     let sandbox = Sandbox::new();
-    let url = sandbox.volume("db", 100);
+    let url = sandbox.brief_volume("db", 100);
     sandbox.run(&["checkpoint", "create", &url, "old"]).ok();
     let short = ["--set", "l0_retention_ms=1", "--set", "retention_ms=1"];
     let run = |args: &[&str]| sandbox.run(&[&short[..], args].concat());

@@ -51,7 +51,7 @@ fn a_restore_brings_a_state_back_and_is_undone_in_the_same_way() {
 #[test]
 fn a_checkpoint_is_a_state_to_look_at_export_and_restore_also_when_everything_else_of_its_time_is_gone() {
     let sandbox = Sandbox::new();
-    let url = sandbox.volume("db", 3);
+    let url = sandbox.brief_volume("db", 3);
     sandbox.run(&["checkpoint", "create", &url, "three"]).ok();
     sandbox.run(&["sql", &url, "DELETE FROM t"]).ok();
     let brief = ["--set", "l0_retention_ms=1", "--set", "retention_ms=1", "compact", &url];

@@ -27,6 +27,23 @@ fn compacting_merges_every_level_and_takes_a_snapshot() {
 }
 
 #[test]
+fn a_volume_keeps_level_0_as_long_as_it_was_made_to_and_for_a_minute_at_least() {
+    let sandbox = Sandbox::new();
+    let hurry = ["--set", "l0_retention_ms=1000"];
+    let (brief, fork) = (sandbox.url("brief"), sandbox.url("fork"));
+    let create = [&hurry[..], &["create", &brief]].concat();
+    let refused = sandbox.on("state", &create).env_remove("PLIMSOLL_TEST_ANY_RETENTION").output().unwrap();
+    let words = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && words.contains("expected 60000 or more"), "{words}");
+    let url = sandbox.volume("db", 10);
+    let fork = [&hurry[..], &["fork", &url, &fork]].concat();
+    assert!(!sandbox.on("state", &fork).env_remove("PLIMSOLL_TEST_ANY_RETENTION").status().unwrap().success());
+    let compacted = sandbox.run(&[&hurry[..], &["--set", "retention_ms=1", "compact", &url]].concat());
+    assert!(compacted.err.contains("l0_retention_ms = 1000 is less than the 300000"), "{}", compacted.err);
+    assert!(sandbox.path("db/ltx/0/0000000000000001-0000000000000001.ltx").exists());
+}
+
+#[test]
 fn compacting_takes_along_what_is_only_in_the_journal() {
     let sandbox = Sandbox::new();
     let url = sandbox.volume("db", 10);

@@ -6,7 +6,7 @@ use support::{Sandbox, answer, kill, rows};
 
 /// A volume whose row `kept` is stranded on host `state`, while host `elsewhere` has added `other`.
 fn stranded(sandbox: &Sandbox) -> String {
-    let url = sandbox.volume("db", 3);
+    let url = sandbox.brief_volume("db", 3);
     kill(sandbox.busy_writer("state", &url));
     let takeover = ["--set", "takeover=true", "sql", &url, "INSERT INTO t(v) VALUES('other')"];
     answer(&mut sandbox.on("elsewhere", &takeover)).ok();

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use plimsoll_host::crash::{self, Point};
+use plimsoll_host::{
+    Host,
+    crash::{self, Point},
+};
 use plimsoll_ltx::FileId;
 use plimsoll_model::{
     Epoch, Error, ErrorKind, PageSize, Result, Stamp, WriterId,
@@ -65,7 +68,8 @@ pub async fn acquire(
     ask: &Acquire,
     fence_body: impl Fn(&Head, Epoch, Stamp) -> Result<Body>,
 ) -> Result<Lease> {
-    let Taken { epoch, taken_from, looked } = take_epoch(context, ask).await?;
+    let Taken { epoch, taken_from, looked, retention } = take_epoch(context, ask).await?;
+    let context = &context.clone().keeping(retention);
     let fenced = fence(context, ask, epoch, fence_body).await?;
     let holder = Holder { writer: ask.writer, host_name: ask.host_name.clone(), epoch, taken_from };
     let (head, inherited) = fenced.map(|fenced| (fenced.head, fenced.inherited)).unzip();
@@ -81,6 +85,8 @@ struct Taken {
     taken_from: Option<Epoch>,
     /// When the look that found it the newest was sent.
     looked: plimsoll_host::Mono,
+    /// How long this volume keeps level 0.
+    retention: Duration,
 }
 
 /// Step 1: a new epoch, once the holder of the newest allows it.
@@ -91,9 +97,10 @@ async fn take_epoch(context: &Context, ask: &Acquire) -> Result<Taken> {
         if let Take::Held(age) = may_take(&standing, &asker, context.host.clock.wall()) {
             return Err(held(context, &standing, age));
         }
-        if standing.volume.is_none() {
-            make_volume(context, ask).await?;
-        }
+        let retention = match &standing.volume {
+            Some(volume) => volume.l0_retention(),
+            None => make_volume(context, ask).await?,
+        };
         let epoch = standing.epoch.0.checked_add(1).map(Epoch).ok_or_else(|| {
             Error::new(ErrorKind::Corrupt, "taking the next epoch after")
                 .object(context.object(&epoch_key(standing.epoch)))
@@ -115,20 +122,25 @@ async fn take_epoch(context: &Context, ask: &Acquire) -> Result<Taken> {
             let closed = standing.status.as_ref().is_some_and(|seen| seen.record.closed);
             let other = standing.holder.as_ref().is_none_or(|holder| holder.writer != ask.writer);
             let taken_from = Some(standing.epoch).filter(|before| !before.is_zero() && !closed && other);
-            return Ok(Taken { epoch, taken_from, looked: standing.sent });
+            return Ok(Taken { epoch, taken_from, looked: standing.sent, retention });
         }
     }
     Err(busy(context, format!("{RACES_MAX} other writers opened it first, one after the other")))
 }
 
-async fn make_volume(context: &Context, ask: &Acquire) -> Result<()> {
-    let clock = &context.host.clock;
-    let record = VolumeRecord::new(Kind::Sqlite, ask.page_size, clock.wall(), &*context.host.chance);
+/// Makes the volume, unless somebody was faster; how long it keeps level 0.
+async fn make_volume(context: &Context, ask: &Acquire) -> Result<Duration> {
+    let Host { clock, chance, .. } = &context.host;
+    let record = VolumeRecord::new(Kind::Sqlite, ask.page_size, context.retention(), clock.wall(), &**chance);
     let bytes = record::encode(&record);
-    // Losing this race is fine: then the volume exists.
-    insist(context, || create_record(context, volume_key(), &bytes).boxed()).await?;
+    let ours = insist(context, || create_record(context, volume_key(), &bytes).boxed()).await?;
     crash::here(Point::VolumeMade);
-    Ok(())
+    if ours {
+        return Ok(record.l0_retention());
+    }
+    // Losing this race is fine: then the volume exists, and it is the winner's word that holds.
+    let winner = record::read_volume(context).await?;
+    winner.map(|winner| winner.l0_retention()).ok_or_else(|| busy(context, "it was removed meanwhile".to_owned()))
 }
 
 struct Fenced {

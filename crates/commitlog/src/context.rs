@@ -17,8 +17,9 @@ pub struct Context {
 }
 
 impl Context {
-    /// `retention` is how long a level-0 object stays at least, from its creation: the same for
-    /// every writer and collector of the volume. The commit protocol rests on it.
+    /// `retention` is how long a level-0 object stays at least, from its creation. A volume that is made from here
+    /// records it. One that is there already has a record of its own, to which whoever takes it for writing keeps:
+    /// the commit protocol rests on all writers and collectors having the same.
     #[must_use]
     pub fn new(host: Host, store: Arc<dyn Store>, retention: Duration) -> Self {
         Context { prover: Prover::new(Arc::clone(&store), host.clone(), None), host, store, retention }
@@ -29,6 +30,19 @@ impl Context {
     pub fn with_prover(mut self, prover: Prover) -> Self {
         self.prover = prover;
         self
+    }
+
+    /// The same, for a volume whose record says how long level 0 is kept.
+    #[must_use]
+    pub fn keeping(mut self, retention: Duration) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// How long a level-0 object stays at least, as far as is known here.
+    #[must_use]
+    pub fn retention(&self) -> Duration {
+        self.retention
     }
 
     /// The same machine at another volume.

@@ -38,8 +38,8 @@ pub use key::{
 pub use lease::{Beat, Lease, Outcome, StatusReport, Sync};
 pub use pin::{Pin, Pinned, Pins, is_pinned, pin, pins, read_pin, unpin};
 pub use record::{
-    EpochRecord, ForkName, Inherited, Kind, LoadRecord, Mark, Origin, PinRecord, PinnedObject, StatusRecord,
-    VolumeRecord, Watermarks, check_record, decode_volume,
+    EpochRecord, ForkName, Inherited, Kind, L0_RETENTION_UNRECORDED, LoadRecord, Mark, Origin, PinRecord, PinnedObject,
+    StatusRecord, VolumeRecord, Watermarks, check_record, decode_volume,
 };
 pub use standing::{Seen, Standing, look, look_past_mark, opened_since};
 pub use succession::alone_since;

@@ -17,7 +17,7 @@ pub use self::{
     epoch::EpochRecord,
     pin::{ForkName, PinRecord, PinnedObject},
     status::{Inherited, LoadRecord, Mark, StatusRecord, Watermarks},
-    volume::{Kind, Origin, VolumeRecord},
+    volume::{Kind, L0_RETENTION_UNRECORDED, Origin, VolumeRecord},
 };
 pub(crate) use self::{
     pin::check_note,

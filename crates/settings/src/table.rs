@@ -152,7 +152,8 @@ table! {
     /// Most that is fetched ahead of sequential reads. 0 turns this off.
     read_ahead_bytes: u64 = "read_ahead_bytes", "1048576", live: true;
 
-    /// How long an object of level 0 is kept after it was merged. Writers that slept longer are fenced.
+    /// How long an object of level 0 is kept after it was made and merged. A volume records what it is made with,
+    /// 60000 or more, and every host keeps to that, or collects later if it is set to more.
     l0_retention: Duration = "l0_retention_ms", "300000", live: false;
 
     /// Intervals at which level 0 is merged into level 1, level 1 into level 2, and so on, ascending. Empty turns

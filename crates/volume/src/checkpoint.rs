@@ -86,7 +86,8 @@ pub async fn remove_checkpoint(context: &Context, name: &str, force: bool, elsew
             // A fork that is just being made would find its place taken, and give up.
             let there = context.elsewhere(elsewhere.store(&fork.url)?);
             let (now, chance) = (context.host().clock.wall(), &*context.host().chance);
-            let mark = VolumeRecord { removed: true, ..VolumeRecord::new(Kind::Sqlite, None, now, chance) };
+            let mark = VolumeRecord::new(Kind::Sqlite, None, there.retention(), now, chance);
+            let mark = VolumeRecord { removed: true, ..mark };
             if create_volume(&there, &mark).await? {
                 let removed = unpin(context, name).await;
                 there.store().delete(&[volume_key().to_owned()]).await?;

@@ -7,7 +7,7 @@ use std::{
 
 use futures::try_join;
 use plimsoll_cache::{Cache, CacheId};
-use plimsoll_commitlog::{Context, identity};
+use plimsoll_commitlog::{Context, VolumeRecord, identity};
 use plimsoll_ltx::plan::Target;
 use plimsoll_model::{
     Error, ErrorKind, Lsn, Result, Txid,
@@ -25,7 +25,9 @@ const LISTINGS_MAX: usize = 5;
 
 impl Shared {
     pub(crate) fn context(&self) -> Context {
-        Context::new(self.config.host.clone(), Arc::clone(&self.config.store), self.settings().l0_retention)
+        let recorded = self.state().l0_retention;
+        let retention = recorded.unwrap_or_else(|| self.settings().l0_retention);
+        Context::new(self.config.host.clone(), Arc::clone(&self.config.store), retention)
             .with_prover(self.prover.clone())
     }
 
@@ -96,7 +98,7 @@ impl Shared {
         let sent = self.now();
         // After half the retention, the next name may be free because it was merged and collected, or have been
         // taken by a late request since then.
-        let fresh_for = self.settings().l0_retention / 2;
+        let fresh_for = self.fresh_for();
         let near = |now: plimsoll_host::Mono| {
             looked.is_some_and(|looked| now.since(looked) < fresh_for || !taken(Step::ListAnew))
         };
@@ -149,6 +151,7 @@ impl Shared {
             if volume.as_ref().zip(known).is_some_and(|(volume, known)| volume.uuid != known) {
                 return Err(self.another_volume("following"));
             }
+            self.state().l0_retention = volume.as_ref().map(VolumeRecord::l0_retention);
             let again = attempt < LISTINGS_MAX;
             let plan = match listing.newest() {
                 Ok(plan) => plan,

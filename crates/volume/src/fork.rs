@@ -89,7 +89,7 @@ pub async fn fork(parent: &Place, at: Option<&Reference>, child: &Place, elsewhe
             at_ms: now.0,
             objects: Vec::new(),
         };
-        let mut record = VolumeRecord::new(Kind::Sqlite, Some(head.page_size), now, &*to.host().chance);
+        let mut record = VolumeRecord::new(Kind::Sqlite, Some(head.page_size), to.retention(), now, &*to.host().chance);
         record.parent = Some(format!("{}@{}", parent.address, origin.txid));
         record.origins = origins(&volume, origin, &state);
         let (txid, bytes) = (last.id.max, head.page_count.bytes(head.page_size));

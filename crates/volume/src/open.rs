@@ -17,6 +17,11 @@ use crate::{Config, Elsewhere, Fencing, OriginStore, Place, Volume, VolumeDir};
 
 /// How often it is looked whether the settings file has changed.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
+/// Least time for which a new volume keeps level 0: a few times as long as one request may take. With less, a
+/// writer would fence itself whenever the store is slow.
+const L0_RETENTION_MIN: Duration = Duration::from_mins(1);
+/// Set in the environment by tests of collecting, which cannot wait that long. Names like this one are no settings.
+const ANY_RETENTION: &str = "PLIMSOLL_TEST_ANY_RETENTION";
 
 /// What all volumes of a process share.
 #[derive(Clone)]
@@ -205,8 +210,26 @@ impl Process {
             fencing: Arc::new(fencing),
             elsewhere,
         })?;
+        if !opening.read_only && !volume.is_recorded() {
+            self.check_new(&volume.settings())?;
+        }
         self.watch(&volume, input);
         Ok(volume)
+    }
+
+    /// Whether a volume may be made with these settings, some of which hold for it as long as it exists.
+    ///
+    /// # Errors
+    /// `Invalid` naming the one that cannot be used.
+    pub fn check_new(&self, settings: &Settings) -> Result<()> {
+        if settings.l0_retention >= L0_RETENTION_MIN || self.environment.contains_key(ANY_RETENTION) {
+            return Ok(());
+        }
+        let (asked, least) = (settings.l0_retention.as_millis(), L0_RETENTION_MIN.as_millis());
+        Err(Error::new(ErrorKind::Invalid, "making a volume with")
+            .object("l0_retention_ms")
+            .why(format!("it is {asked}; expected {least} or more, since the volume keeps to it on every host"))
+            .hint("leave it out; a volume that exists keeps to what it was made with"))
     }
 
     /// Finds other volumes from here, with the same settings and credentials.

@@ -6,11 +6,12 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, RwLock, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use futures::future::{Either, select};
 use plimsoll_cache::Cache;
-use plimsoll_commitlog::{FenceInfo, Lease, Pins};
+use plimsoll_commitlog::{FenceInfo, L0_RETENTION_UNRECORDED, Lease, Pins};
 use plimsoll_durability::{FlushReason, Outcome, Terminal};
 use plimsoll_host::{Lock, Mono};
 use plimsoll_journal::{Journal, Place};
@@ -70,6 +71,8 @@ pub(crate) struct State {
     pub(crate) ours: bool,
     /// From `volume.json`.
     pub(crate) uuid: Option<[u8; 16]>,
+    /// How long level 0 is kept, from there.
+    pub(crate) l0_retention: Option<Duration>,
     /// When the store was last asked for something newer, and answered.
     pub(crate) looked: Option<Mono>,
     /// When the last sync of this process was answered. A listing that was asked for before may not show it.
@@ -188,9 +191,18 @@ impl Shared {
         adopted
     }
 
+    /// What collecting keeps: this host may keep level 0 longer than the volume's record says, never shorter.
     pub(crate) fn retention(&self) -> Retention {
         let settings = self.settings();
-        Retention { level0: settings.l0_retention, snapshots: settings.retention }
+        let recorded = self.state().l0_retention.unwrap_or(L0_RETENTION_UNRECORDED);
+        Retention { level0: settings.l0_retention.max(recorded), snapshots: settings.retention }
+    }
+
+    /// How long after a look the next sync is where it is looked for: half the time for which level 0 is kept.
+    pub(crate) fn fresh_for(&self) -> Duration {
+        let recorded = self.state().l0_retention;
+        // Nobody but Litestream has written it, and this host is told how long that keeps its own.
+        recorded.unwrap_or_else(|| self.settings().l0_retention.min(L0_RETENTION_UNRECORDED)) / 2
     }
 
     pub(crate) fn cache(&self) -> Option<&Arc<Cache>> {

@@ -79,6 +79,7 @@ impl Volume {
             closed: false,
             ours: false,
             uuid: None,
+            l0_retention: None,
             looked: None,
             synced: None,
             failed: None,
@@ -153,11 +154,23 @@ impl Volume {
         state.uuid.is_some() || state.tip.page_size.is_some()
     }
 
+    /// Whether there is a record of the volume: what only Litestream has written has none.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.shared.state().uuid.is_some()
+    }
+
     /// Whether another writer has taken the volume from this handle. It never writes again, and from then on its
     /// snapshots are of the winner's history, which need not go on from what this handle has shown before.
     #[must_use]
     pub fn is_fenced(&self) -> bool {
         self.shared.state().fenced
+    }
+
+    /// How long level 0 is kept by what is collected from here: as the volume's own record says, or longer if this
+    /// host is set to that.
+    #[must_use]
+    pub fn l0_retention(&self) -> Duration {
+        self.shared.retention().level0
     }
 
     /// The last commit that new snapshots see.

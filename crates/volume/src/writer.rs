@@ -329,7 +329,7 @@ impl Shared {
     /// Asked once the epoch is there, since a removal marks the volume and then looks for epochs.
     async fn identity(&self) -> Result<[u8; 16]> {
         let record = plimsoll_commitlog::identity(&self.context()).await?;
-        let uuid = record.map(|record| record.uuid).ok_or_else(|| {
+        let (uuid, retention) = record.map(|record| (record.uuid, record.l0_retention())).ok_or_else(|| {
             Error::new(ErrorKind::Corrupt, "opening for writing")
                 .object(format!("{}/volume.json", self.url()))
                 .why("it was there a moment ago and is gone")
@@ -340,6 +340,7 @@ impl Shared {
             return Err(self.another_volume("opening for writing"));
         }
         state.uuid = Some(uuid);
+        state.l0_retention = Some(retention);
         state.ours = true;
         Ok(uuid)
     }

@@ -33,8 +33,15 @@ pub(crate) fn run(setup: &Setup, typed: &str, dry_run: bool) -> Result<()> {
         Ok(done) => done,
         Err(error) => return Err(give_up(volume, error).into()),
     };
+    let (asked, kept) = (volume.settings().l0_retention, volume.l0_retention());
     volume.close()?;
     bar.finish_and_clear();
+    if asked < kept {
+        let (asked, kept) = (asked.as_millis(), kept.as_millis());
+        eprintln!(
+            "plimsoll: l0_retention_ms = {asked} is less than the {kept} that the volume was made with, and is not used"
+        );
+    }
     tell(setup, &url, &done)
 }
 

@@ -63,6 +63,8 @@ impl Sandbox {
         let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
         command.args(args).current_dir(self.0.path()).env_clear().stdin(Stdio::null());
         command.env("HOME", self.path("home")).env("PLIMSOLL_STATE_DIR", self.path(host));
+        // For volumes made with an l0_retention_ms that no test has to wait for.
+        command.env("PLIMSOLL_TEST_ANY_RETENTION", "1");
         command
     }
 
@@ -81,8 +83,17 @@ impl Sandbox {
 
     /// A volume with a table `t` of so many rows.
     pub fn volume(&self, name: &str, rows: u32) -> String {
+        self.made(name, rows, &[])
+    }
+
+    /// The same, of which what was merged is collected at once.
+    pub fn brief_volume(&self, name: &str, rows: u32) -> String {
+        self.made(name, rows, &["--set", "l0_retention_ms=1"])
+    }
+
+    fn made(&self, name: &str, rows: u32, settings: &[&str]) -> String {
         let url = self.url(name);
-        self.run(&["create", &url]).ok();
+        self.run(&[settings, &["create", &url]].concat()).ok();
         let sql = format!(
             "CREATE TABLE t(id INTEGER PRIMARY KEY, v);
              WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})

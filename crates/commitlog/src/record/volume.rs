@@ -1,5 +1,7 @@
 //! `volume.json`: the identity of a volume. Created once, never changed.
 
+use std::time::Duration;
+
 use plimsoll_host::{Chance, WallMs};
 use plimsoll_model::{PageSize, Txid};
 use serde::{Deserialize, Serialize};
@@ -19,6 +21,9 @@ pub struct VolumeRecord {
     pub uuid: [u8; 16],
     /// When it was made, by its maker's clock, in milliseconds since 1970.
     pub created_ms: u64,
+    /// How long a level-0 object stays at least. All hosts keep to it, whatever each of them is set to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub l0_retention_ms: Option<u64>,
     /// The volume and state that this one started as.
     pub parent: Option<String>,
     /// Where the objects are that it started with, oldest first. They are read from there until they are replaced.
@@ -58,20 +63,36 @@ pub enum Kind {
     Sqlite,
 }
 
+/// What holds for a volume whose record does not say how long level 0 is kept.
+pub const L0_RETENTION_UNRECORDED: Duration = Duration::from_mins(5);
+
 impl VolumeRecord {
-    /// A new volume.
+    /// A new volume. `l0_retention` holds for it from now on.
     #[must_use]
-    pub fn new(kind: Kind, page_size: Option<PageSize>, now: WallMs, chance: &dyn Chance) -> Self {
+    pub fn new(
+        kind: Kind,
+        page_size: Option<PageSize>,
+        l0_retention: Duration,
+        now: WallMs,
+        chance: &dyn Chance,
+    ) -> Self {
         let uuid = u128::from(chance.bits()) << 64 | u128::from(chance.bits());
         VolumeRecord {
             kind,
             page_size: page_size.map(PageSize::get),
             uuid: uuid.to_be_bytes(),
             created_ms: now.0,
+            l0_retention_ms: Some(u64::try_from(l0_retention.as_millis()).unwrap_or(u64::MAX)),
             parent: None,
             origins: Vec::new(),
             removed: false,
         }
+    }
+
+    /// How long a level-0 object stays at least, from its creation. The commit protocol rests on it.
+    #[must_use]
+    pub fn l0_retention(&self) -> Duration {
+        self.l0_retention_ms.map_or(L0_RETENTION_UNRECORDED, Duration::from_millis)
     }
 
     /// Whether it can be read again, also with the mark of a removal.
@@ -94,6 +115,7 @@ mod tests {
             page_size: Some(4096),
             uuid: *b"0123456789abcdef",
             created_ms: 1_700_000_000_000,
+            l0_retention_ms: None,
             parent: None,
             origins: Vec::new(),
             removed: false,
@@ -110,6 +132,20 @@ mod tests {
     fn bytes_at_rest_do_not_change() {
         assert_eq!(String::from_utf8(encode(&record())).unwrap(), TEXT);
         assert_eq!(decode::<VolumeRecord>(TEXT.as_bytes()).unwrap(), record());
+    }
+
+    #[test]
+    fn bytes_at_rest_with_a_retention_do_not_change_and_one_without_keeps_level_0_for_five_minutes() {
+        let record = VolumeRecord { l0_retention_ms: Some(60_000), ..record() };
+        let text = concat!(
+            r#"{"format":1,"kind":"sqlite","page_size":4096,"uuid":"30313233343536373839616263646566","#,
+            r#""created_ms":1700000000000,"l0_retention_ms":60000,"parent":null,"check":"642c2480c8dccd91"}"#,
+            "\n"
+        );
+        assert_eq!(String::from_utf8(encode(&record)).unwrap(), text);
+        assert_eq!(decode::<VolumeRecord>(text.as_bytes()).unwrap(), record);
+        assert_eq!(record.l0_retention(), Duration::from_secs(60));
+        assert_eq!(decode::<VolumeRecord>(TEXT.as_bytes()).unwrap().l0_retention(), Duration::from_secs(300));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(super) const RECORDS: Target = Target {
 };
 
 /// One of each kind without its checksum, and a name under which it is sound: `crates/commitlog` tests that it writes them so.
-const KINDS: [(&str, &str); 7] = [
+const KINDS: [(&str, &str); 8] = [
     (
         "epoch/00000007.json",
         r#""epoch":7,"writer":"00000000000000ab","host":"h1","pid":42,"since_ms":5,"nonce":"00000000000000ff""#,
@@ -64,6 +64,13 @@ const KINDS: [(&str, &str); 7] = [
     ),
     ("gc/00000004-0000000000000001.json", r#""epoch":4,"objects":[[0,3,3,77]]"#),
     ("gc/00000004-0000000000000001.go", r#""epoch":4,"go":true"#),
+    (
+        "volume.json",
+        concat!(
+            r#""kind":"sqlite","page_size":4096,"uuid":"30313233343536373839616263646566","created_ms":1700000000000,"#,
+            r#""l0_retention_ms":60000,"parent":null"#
+        ),
+    ),
 ];
 
 fn seeds() -> Vec<Vec<u8>> {

@@ -15,7 +15,8 @@ mod proofs; // bytes of large objects are checked
 mod recovery; // crashes, full disks, old states
 mod remote; // the way to the store
 mod removals; // removing what others make or use
-mod requests; // what reading costs
+mod requests;
+mod retention; // what reading costs
 mod sessions; // tokens, lag, what readers may do
 mod standing_alone; // forks that read from no other volume any more
 mod stranded; // journals kept aside
