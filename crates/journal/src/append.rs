@@ -11,7 +11,7 @@ use plimsoll_model::{
 };
 
 use crate::{
-    Appended, Commit, Config, Place, Position, Reader, TxnNo,
+    Appended, Commit, Place, Position, Reader, TxnNo,
     frame::{COMMIT_BYTES, Content, FRAME_HEADER_BYTES, MARK_BYTES_MAX},
     poison::Poison,
     spares::Spares,
@@ -23,7 +23,7 @@ pub(crate) struct Shared {
     pub(crate) reader: Reader,
     pub(crate) spares: Mutex<Spares>,
     pub(crate) poison: Poison,
-    pub(crate) config: Config,
+    pub(crate) segment_bytes: u64,
     /// The newest segment that is there, made ahead or not.
     made: AtomicU32,
     written: AtomicU64,
@@ -36,7 +36,7 @@ impl Shared {
     pub(crate) fn new(reader: Reader, spares: Spares, end: Position) -> Self {
         Shared {
             reader,
-            config: spares.config.clone(),
+            segment_bytes: spares.config.segment_bytes,
             made: AtomicU32::new(spares.newest),
             spares: Mutex::new(spares),
             poison: Poison::default(),

@@ -17,7 +17,7 @@ use plimsoll_model::{
 
 use crate::{
     Appended, Commit, Config, Place, Position, Reader, Replay, Synced, TxnNo, append::Shared, group::Group, open,
-    tail::Tail,
+    room::STEP_BYTES, tail::Tail,
 };
 
 /// An open journal: one appender at a time, any number of readers, group commit.
@@ -147,29 +147,57 @@ impl Journal {
     }
 
     /// Whether it is time for [`Journal::prepare`]. Costs nothing.
-    pub fn needs_next(&self) -> bool {
+    pub fn needs_preparing(&self) -> bool {
         let tail = self.tail();
+        tail.needs_filling() || self.needs_next(&tail)
+    }
+
+    /// Does what commits would have to wait for later, if it is time for that: writes zeros to where the next ones go, so that
+    /// syncing them is cheap, and makes the next segment. Takes as long as it takes to write a segment; appends and syncs
+    /// go on meanwhile.
+    ///
+    /// # Errors
+    /// The disk's. A sync that fails ends this handle; anything else shows again at the append that needs the segment.
+    pub fn prepare(&self) -> Result<()> {
+        self.fill_active()?;
+        let (seq, base, fill) = {
+            let tail = self.tail();
+            let header = &tail.active.header;
+            let Some(seq) = header.seq.checked_add(1).filter(|_| self.needs_next(&tail)) else { return Ok(()) };
+            (seq, header.end(), if tail.is_synced_often() { header.capacity } else { 0 })
+        };
+        self.shared.spares().make_ready(seq, base, fill)?;
+        self.shared.publish_made(seq);
+        Ok(())
+    }
+
+    fn needs_next(&self, tail: &Tail) -> bool {
         let header = &tail.active.header;
         tail.offset > header.capacity / 2 && self.shared.made() <= header.seq
     }
 
-    /// Makes the next segment while nobody waits for it, if it is time for that. Otherwise the append that needs it does. Takes as
-    /// long as it takes to write a segment; appends and syncs go on meanwhile, up to where they need it.
-    ///
-    /// # Errors
-    /// The disk's. They show again at the append that needs the segment.
-    pub fn prepare(&self) -> Result<()> {
-        let (seq, base, bytes, fill) = {
+    fn fill_active(&self) -> Result<()> {
+        const DOING: &str = "writing ahead in the journal";
+        let (segment, end) = {
             let tail = self.tail();
-            let header = &tail.active.header;
-            let Some(seq) = header.seq.checked_add(1).filter(|_| tail.offset > header.capacity / 2) else {
+            if !tail.needs_filling() {
                 return Ok(());
-            };
-            (seq, header.end(), self.shared.config.next_bytes(header.capacity), tail.is_synced_often())
+            }
+            (Arc::clone(&tail.active), tail.filled.max(tail.offset) + STEP_BYTES)
         };
-        self.shared.spares().make_ready(seq, base, bytes, fill)?;
-        self.shared.publish_made(seq);
-        Ok(())
+        loop {
+            self.shared.poison.check()?;
+            // Appends wait for one write at most.
+            let mut tail = self.tail();
+            if !Arc::ptr_eq(&tail.active, &segment) || tail.uncut || tail.closed {
+                break;
+            }
+            if tail.fill(end).doing(DOING, segment.path.display())? {
+                break;
+            }
+        }
+        // Its failure may be that of frames, and nobody else would be told.
+        segment.file.sync().doing(DOING, segment.path.display()).map_err(|error| self.shared.poison.with(error))
     }
 
     /// Gives up segments all of whose commits are at most `up_to`, and less than `keep_from` if somebody

@@ -11,7 +11,7 @@ use crate::{
     Position,
     frame::FRAME_HEADER_BYTES,
     header::HEADER_BYTES,
-    room::make_room,
+    room::{STEP_BYTES, make_room},
     segment::{Segment, gone_is_fine},
     spares::Spares,
     walk::Walk,
@@ -27,7 +27,11 @@ pub(crate) enum Start {
         end: Position,
     },
     /// In the newest segment, which has nothing but its begin frame yet.
-    Resume { offset: u64 },
+    Resume {
+        offset: u64,
+        /// Up to where its blocks are written.
+        filled: u64,
+    },
 }
 
 /// Removes what was dropped, for good, and syncs the rest.
@@ -53,12 +57,11 @@ pub(crate) fn mend(spares: &Spares, walk: &Walk) -> Result<Start> {
             make_good(segment, upto, walk.chain.synced)?;
         }
     }
-    let sizes = spares.config.first_bytes()..=spares.config.segment_bytes;
-    if end.offset == (HEADER_BYTES + FRAME_HEADER_BYTES) as u64 && sizes.contains(&header.capacity) {
+    if end.offset == (HEADER_BYTES + FRAME_HEADER_BYTES) as u64 && header.capacity == spares.config.segment_bytes {
         // Otherwise each opening would leave a segment behind.
-        let fill = header.capacity == *sizes.start();
-        make_room(&**file, header.capacity, fill).doing("making room for the journal", &path)?;
-        return Ok(Start::Resume { offset: end.offset });
+        let fill = header.capacity.min(STEP_BYTES);
+        let filled = make_room(&**file, header.capacity, fill).doing("making room for the journal", &path)?;
+        return Ok(Start::Resume { offset: end.offset, filled });
     }
     let seq = header
         .seq

@@ -19,6 +19,7 @@ use crate::{
     group::Group,
     header::HEADER_BYTES,
     mend::{Start, mend},
+    room::STEP_BYTES,
     segment::gone_is_fine,
     spares::Spares,
     tail::Tail,
@@ -96,21 +97,26 @@ fn tail(spares: &mut Spares, walk: Option<&mut Walk>, start: &Start) -> Result<T
         None => (&mut Vec::new(), Lsn::ZERO, 0),
     };
     let (active, offset, end) = match start {
-        Start::Resume { offset } => {
+        Start::Resume { offset, .. } => {
             let active = segments.pop().expect("BUG: nothing to go on with");
             let end = active.position(*offset);
             (active, *offset, end)
         }
         Start::New { seq, base, end } => {
             segments.retain(|segment| segment.header.seq < *seq);
-            let active = spares.take(*seq, *base, spares.config.first_bytes(), true)?;
+            let active = spares.take(*seq, *base, STEP_BYTES)?;
             active.needed_by(last);
             (active, HEADER_BYTES as u64, *end)
         }
     };
     spares.newest = active.header.seq;
+    let filled = match start {
+        Start::Resume { filled, .. } => *filled,
+        Start::New { .. } => active.filled,
+    };
     Ok(Tail {
         active,
+        filled,
         offset,
         begun: matches!(start, Start::Resume { .. }),
         end,

@@ -23,13 +23,15 @@ pub(crate) struct Segment {
     pub(crate) path: PathBuf,
     pub(crate) file: Arc<dyn File>,
     pub(crate) header: Header,
+    /// Up to where there were bytes in the file when it was opened.
+    pub(crate) filled: u64,
     /// The last commit that needs this segment, as LSN.
     last: AtomicU64,
 }
 
 impl Segment {
-    pub(crate) fn new(path: PathBuf, file: Arc<dyn File>, header: Header, last: Lsn) -> Arc<Self> {
-        Arc::new(Segment { path, file, header, last: AtomicU64::new(last.0) })
+    pub(crate) fn new(path: PathBuf, file: Arc<dyn File>, header: Header, filled: u64) -> Arc<Self> {
+        Arc::new(Segment { path, file, header, filled, last: AtomicU64::new(0) })
     }
 
     /// Position of an offset in the file.

@@ -10,7 +10,7 @@ use plimsoll_host::{
     crash::{self, Point},
 };
 use plimsoll_model::{
-    Error, ErrorKind, Lsn, Result, ResultExt, WriterId,
+    Error, ErrorKind, Result, ResultExt, WriterId,
     step::{Step, taken},
 };
 
@@ -39,19 +39,18 @@ pub(crate) struct Spares {
 
 impl Spares {
     /// Makes segment `seq` ahead of need, unless that has been done.
-    pub(crate) fn make_ready(&mut self, seq: u32, base: Position, bytes: u64, fill: bool) -> Result<()> {
+    pub(crate) fn make_ready(&mut self, seq: u32, base: Position, fill: u64) -> Result<()> {
         if self.newest < seq && self.ready.is_none() {
-            self.ready = Some(self.make(seq, base, bytes, fill)?);
+            self.ready = Some(self.make(seq, base, fill)?);
         }
         Ok(())
     }
 
-    /// Hands out segment `seq`, which has `bytes` and, with `fill`, zeros in them, unless it was made ahead. Its
-    /// header and name are synced.
-    pub(crate) fn take(&mut self, seq: u32, base: Position, bytes: u64, fill: bool) -> Result<Arc<Segment>> {
+    /// Hands out segment `seq`. If it was not made ahead, it has zeros up to `fill`. Its header and name are synced.
+    pub(crate) fn take(&mut self, seq: u32, base: Position, fill: u64) -> Result<Arc<Segment>> {
         let segment = match self.ready.take() {
             Some(ready) => ready,
-            None => self.make(seq, base, bytes, fill)?,
+            None => self.make(seq, base, fill)?,
         };
         assert!(
             (segment.header.seq, segment.header.base) == (seq, base),
@@ -85,13 +84,13 @@ impl Spares {
         self.files.sync_dir(&self.dir).doing("syncing the journal's directory", self.dir.display())
     }
 
-    fn make(&mut self, seq: u32, base: Position, bytes: u64, fill: bool) -> Result<Arc<Segment>> {
+    fn make(&mut self, seq: u32, base: Position, fill: u64) -> Result<Arc<Segment>> {
         let from_spare = self.free.pop();
         let made = match &from_spare {
-            Some(spare) => self.make_from(spare, OpenMode::Write, (seq, base, bytes), fill),
+            Some(spare) => self.make_from(spare, OpenMode::Write, seq, base, fill),
             None => {
                 let fresh = self.dir.join(fresh_name(seq));
-                let made = self.make_from(&fresh, OpenMode::Create, (seq, base, bytes), fill);
+                let made = self.make_from(&fresh, OpenMode::Create, seq, base, fill);
                 if made.is_err() {
                     // Only to give the space back; opening the journal removes it as well.
                     let _ = self.files.remove(&fresh);
@@ -105,20 +104,14 @@ impl Spares {
         made
     }
 
-    fn make_from(
-        &self,
-        path: &Path,
-        mode: OpenMode,
-        (seq, base, capacity): (u32, Position, u64),
-        fill: bool,
-    ) -> Result<Arc<Segment>> {
+    fn make_from(&self, path: &Path, mode: OpenMode, seq: u32, base: Position, fill: u64) -> Result<Arc<Segment>> {
         const DOING: &str = "making a journal segment";
         let header = Header {
             recycled: mode == OpenMode::Write,
             seq,
             salt: self.chance.bits(),
             base,
-            capacity,
+            capacity: self.config.segment_bytes,
             volume: self.config.volume,
             writer: self.writer,
         };
@@ -133,7 +126,8 @@ impl Spares {
             // What a crash left here must not be taken for frames of this segment.
             file.set_len(0).doing(DOING, path.display())?;
         }
-        make_room(&*file, header.capacity, fill).doing(DOING, path.display())?;
+        let fill = fill.min(header.capacity);
+        let filled = make_room(&*file, header.capacity, fill).doing(DOING, path.display())?;
         file.write_all_at(&header.encode(), 0).doing(DOING, path.display())?;
         file.sync().doing(DOING, path.display())?;
         crash::here(Point::SegmentMade);
@@ -141,6 +135,6 @@ impl Spares {
         self.files.rename(path, &live).doing(DOING, path.display())?;
         crash::here(Point::SegmentNamed);
         self.sync_dir()?;
-        Ok(Segment::new(live, file, header, Lsn::ZERO))
+        Ok(Segment::new(live, file, header, filled))
     }
 }

@@ -1,6 +1,6 @@
 //! Where the next frame goes. One appender at a time holds it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use plimsoll_host::crash::{self, Point};
 use plimsoll_model::{Error, ErrorKind, Lsn, Result, ResultExt};
@@ -10,6 +10,7 @@ use crate::{
     append::Shared,
     frame::{Content, FRAME_HEADER_BYTES, Frame},
     header::HEADER_BYTES,
+    room::{STEP_BYTES, ZEROS},
     segment::Segment,
 };
 
@@ -30,6 +31,8 @@ pub(crate) struct Tail {
     pub(crate) last: Lsn,
     pub(crate) txn_max: u64,
     pub(crate) open: BTreeMap<TxnNo, OpenTxn>,
+    /// Up to where blocks of the active segment were written before.
+    pub(crate) filled: u64,
     /// How often the active segment was synced.
     pub(crate) syncs: u32,
     /// Left behind since the last sync, not synced yet.
@@ -68,10 +71,10 @@ impl Tail {
         if self.closed {
             return Err(Error::new(ErrorKind::Closed, "appending to the journal").why("it was closed"));
         }
-        let smallest = shared.config.first_bytes();
-        if longest as u64 > room_in_empty(smallest) {
+        let room = room_in_empty(shared.segment_bytes);
+        if longest as u64 > room {
             return Err(Error::new(ErrorKind::Invalid, "appending to the journal")
-                .why(format!("a page does not fit into a segment of {smallest} bytes"))
+                .why(format!("a page does not fit into a segment of {} bytes", shared.segment_bytes))
                 .hint("use larger segments"));
         }
         if self.uncut {
@@ -79,8 +82,7 @@ impl Tail {
         }
         self.buffer.clear();
         // One commit is one write if that can be: rather a gap at the segment's end than two writes.
-        let room_in_next = room_in_empty(shared.config.next_bytes(self.active.header.capacity));
-        if !self.fits(bytes) && bytes as u64 <= room_in_next {
+        if !self.fits(bytes) && bytes as u64 <= room {
             self.roll(shared)?;
         }
         Ok(Call { first: None, landed: false })
@@ -145,8 +147,7 @@ impl Tail {
         let seq = header.seq.checked_add(1).ok_or_else(|| {
             Error::new(ErrorKind::Full, "appending to the journal").why("its segment numbers are used up")
         })?;
-        let bytes = shared.config.next_bytes(header.capacity);
-        let next = shared.spares().take(seq, header.end(), bytes, false);
+        let next = shared.spares().take(seq, header.end(), 0);
         let next = next.map_err(|error| shared.poison_unless_full(error))?;
         shared.publish_made(seq);
         next.needed_by(self.last);
@@ -155,10 +156,32 @@ impl Tail {
         self.offset = HEADER_BYTES as u64;
         self.begun = false;
         self.syncs = 0;
+        self.filled = self.active.filled;
         Ok(())
     }
 
-    /// Whether the active segment is synced so often that it pays to write zeros into the next one ahead of time.
+    /// Whether the zeros that were written ahead of commits in the active segment are about to run out, and are worth it.
+    pub(crate) fn needs_filling(&self) -> bool {
+        self.filled < self.active.header.capacity
+            && self.offset + STEP_BYTES / 2 > self.filled
+            && self.is_synced_often()
+            && !self.uncut
+            && !self.closed
+    }
+
+    /// Writes a few more zeros behind what was appended, up to `end`. Whether that is done.
+    pub(crate) fn fill(&mut self, end: u64) -> io::Result<bool> {
+        let start = self.filled.max(self.offset);
+        let end = end.min(self.active.header.capacity).min(start + ZEROS.len() as u64);
+        if start >= end {
+            return Ok(true);
+        }
+        self.active.file.write_all_at(&ZEROS[..usize::try_from(end - start).unwrap_or(0)], start)?;
+        self.filled = end;
+        Ok(false)
+    }
+
+    /// Whether the active segment is synced so often that it pays to write zeros ahead of its frames.
     pub(crate) fn is_synced_often(&self) -> bool {
         u64::from(self.syncs) * BYTES_PER_SYNC_MAX >= self.offset
     }
@@ -187,6 +210,7 @@ impl Tail {
     fn cut(&mut self, shared: &Shared) -> Result<()> {
         let (file, path) = (&self.active.file, self.active.path.display());
         file.set_len(self.offset).doing("cutting a failed write off the journal", &path)?;
+        self.filled = self.offset;
         file.sync()
             .doing("syncing the journal after a failed write", &path)
             .map_err(|error| shared.poison.with(error))?;

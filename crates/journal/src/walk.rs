@@ -7,7 +7,7 @@ use std::{
 };
 
 use plimsoll_host::{File, Files, OpenMode};
-use plimsoll_model::{Error, ErrorKind, Lsn, Result, ResultExt, WriterId};
+use plimsoll_model::{Error, ErrorKind, Result, ResultExt, WriterId};
 
 use crate::{
     config::SEGMENT_BYTES_MAX,
@@ -83,7 +83,7 @@ pub(crate) fn walk(files: &dyn Files, dir: &Path, live: &[u32], mode: OpenMode) 
         let header = header(&path, &bytes)?;
         check_successor(&path, *seq, &header, segments.last().map(|segment| &segment.header))?;
         chain.take(&path, &header, &bytes)?;
-        segments.push(Segment::new(path, file, header, Lsn::ZERO));
+        segments.push(Segment::new(path, file, header, bytes.len() as u64));
     }
     let cut = chain.finish()?;
     let Some(oldest) = segments.first() else { return Ok(None) };

@@ -255,7 +255,6 @@ fn whatever_happens_a_prefix_with_everything_synced_comes_back() {
         let host = host_with(&base, std::sync::Arc::new(disk.clone()), Seeded::new(!seed));
         let config = Config {
             segment_bytes: 4096 << chance.below(3),
-            first_segment_bytes: 4096 << chance.below(3),
             spare_segments: chance.below(3) as usize,
             ..Config::new([7; 16], WriterId(42))
         };

@@ -1,14 +1,16 @@
-//! Segments that are made before they are needed.
+//! What is done before it is needed.
 
 mod common;
 
-use common::{PAGE, append, dir, segments, sim_host, sync};
+use common::{append, dir, segments, sim_host, sync};
 use plimsoll_host::{Files, OpenMode, sim_disk::SimDisk};
 use plimsoll_journal::{Config, Journal};
 use plimsoll_model::{Lsn, WriterId};
 
+const MIB: u64 = 1 << 20;
+
 fn config() -> Config {
-    Config { segment_bytes: 256 << 10, first_segment_bytes: 8 << 10, ..Config::new([7; 16], WriterId(42)) }
+    Config { segment_bytes: 3 * MIB, ..Config::new([7; 16], WriterId(42)) }
 }
 
 fn fresh() -> (SimDisk, plimsoll_host::Host, Journal) {
@@ -23,78 +25,100 @@ fn sizes(disk: &SimDisk) -> Vec<u64> {
     segments(disk).iter().map(size).collect()
 }
 
-/// Commits until it is time for the next segment. The last commit.
-fn half_fill(journal: &Journal, mut lsn: u64, syncs: bool) -> u64 {
-    while !journal.needs_next() {
+/// Commits until it is time to prepare. The last commit.
+fn until_needed(journal: &Journal, mut lsn: u64) -> u64 {
+    while !journal.needs_preparing() {
         lsn += 1;
-        append(journal, lsn, &[(1, lsn)]).unwrap();
-        if syncs {
-            sync(journal);
-        }
+        append(journal, lsn, &[(1, lsn); 8]).unwrap();
+        sync(journal);
+    }
+    lsn
+}
+
+/// Commits of so many bytes without a sync.
+fn in_bulk(journal: &Journal, mut lsn: u64, bytes: u64) -> u64 {
+    let before = journal.written().0;
+    while journal.written().0 < before + bytes {
+        lsn += 1;
+        append(journal, lsn, &[(1, lsn); 8]).unwrap();
     }
     lsn
 }
 
 #[test]
-fn a_segment_after_one_that_is_synced_often_has_its_blocks_written_and_is_larger() {
+fn blocks_are_written_ahead_of_commits_that_are_synced_and_in_the_next_segment_too() {
     let (disk, _, journal) = fresh();
+    assert_eq!(sizes(&disk), [MIB]);
     let mut lsn = 0;
-    for kib in [32, 128, 256, 256] {
-        lsn = half_fill(&journal, lsn, true);
+    for expected in [vec![2 * MIB], vec![3 * MIB, 3 * MIB]] {
+        lsn = until_needed(&journal, lsn);
         journal.prepare().unwrap();
-        assert!(!journal.needs_next());
-        assert_eq!(sizes(&disk).last(), Some(&(kib << 10)));
-        // Until the next one is in use.
-        let before = segments(&disk).len();
-        let used = |disk: &SimDisk| segments(disk).len() + usize::from(journal.needs_next()) > before;
-        while !used(&disk) {
-            lsn += 1;
-            append(&journal, lsn, &[(1, lsn)]).unwrap();
-            sync(&journal);
-        }
+        assert_eq!(sizes(&disk), expected);
     }
+    let written = journal.written();
+    lsn = until_needed(&journal, lsn);
+    assert!(journal.written().0 > written.0 + MIB, "nothing is left to prepare before the next segment is half full");
+    journal.prepare().unwrap();
+    assert_eq!(sizes(&disk), [3 * MIB; 3]);
+    assert!(lsn > 0);
 }
 
 #[test]
-fn room_that_commits_do_not_wait_for_is_not_written_twice() {
+fn room_that_no_commit_waits_for_is_not_written_twice() {
     let (disk, _, journal) = fresh();
-    let mut lsn = half_fill(&journal, 0, true);
+    in_bulk(&journal, 0, 2 * MIB);
+    sync(&journal);
+    assert!(journal.needs_preparing(), "the next segment is wanted");
     journal.prepare().unwrap();
-    // Into the second segment and through it without a sync.
-    for _ in 0..2 * (32 << 10) / PAGE {
-        lsn += 1;
-        append(&journal, lsn, &[(1, lsn)]).unwrap();
-    }
-    half_fill(&journal, lsn, false);
-    journal.prepare().unwrap();
-    assert!(*sizes(&disk).last().unwrap() < 1 << 10, "{:?}", sizes(&disk));
+    assert_eq!(sizes(&disk)[0], journal.written().0);
+    assert!(sizes(&disk)[1] < 1 << 10, "{:?}", sizes(&disk));
 }
 
 #[test]
 fn zeros_behind_the_last_commit_are_nothing_that_was_lost() {
     let (disk, host, journal) = fresh();
-    let last = half_fill(&journal, 0, true);
+    let last = until_needed(&journal, 0);
     journal.prepare().unwrap();
     disk.kill();
     let (journal, replay) = Journal::open(&host, dir(), config()).unwrap();
     assert_eq!((replay.last, &replay.cut), (Lsn(last), &None));
     append(&journal, last + 1, &[(1, 1)]).unwrap();
-    assert_eq!(sizes(&disk).last(), Some(&(8 << 10)), "opening makes a small one, with its blocks written");
+    assert_eq!(sizes(&disk).last(), Some(&MIB));
 }
 
 #[test]
-fn a_file_that_is_used_again_for_a_larger_segment_is_filled_up() {
+fn what_is_appended_while_zeros_are_written_stays() {
+    let disk = SimDisk::new();
+    let host = sim_host(&disk, 1);
+    let (journal, _) = Journal::open(&host, dir(), config()).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let last = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                journal.prepare().unwrap();
+                std::thread::yield_now();
+            }
+        });
+        let mut lsn = 0;
+        while journal.written().0 < 8 * MIB {
+            lsn += 1;
+            append(&journal, lsn, &[(1, lsn); 8]).unwrap();
+            sync(&journal);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        lsn
+    });
+    drop(journal);
+    let (_, replay) = Journal::open(&host, dir(), config()).unwrap();
+    assert_eq!((replay.last, replay.commits.len() as u64, replay.cut), (Lsn(last), last, None));
+}
+
+#[test]
+fn a_sync_of_zeros_that_fails_ends_the_journal_since_it_may_have_been_that_of_a_commit() {
     let (disk, _, journal) = fresh();
-    let mut lsn = half_fill(&journal, 0, true);
-    journal.prepare().unwrap();
-    while segments(&disk).len() < 2 || !journal.needs_next() {
-        lsn += 1;
-        append(&journal, lsn, &[(1, lsn)]).unwrap();
-        sync(&journal);
-    }
-    journal.release(Lsn(lsn), None).unwrap();
-    assert_eq!(sizes(&disk), [32 << 10]);
-    journal.prepare().unwrap();
-    assert_eq!(sizes(&disk), [32 << 10, 128 << 10], "made of the 8 KiB that were given up");
-    assert!(disk.list(dir()).unwrap().iter().all(|name| name.ends_with(".wal")));
+    let last = until_needed(&journal, 0);
+    append(&journal, last + 1, &[(1, 1)]).unwrap();
+    disk.fail_syncs(1, 0);
+    journal.prepare().unwrap_err();
+    journal.sync_to(journal.written()).unwrap_err();
 }

@@ -149,7 +149,7 @@ pub(crate) struct Writer {
     pub(crate) keeping: tokio::sync::Mutex<()>,
     /// Held while journal segments are given up or made ahead.
     pub(crate) tidying: Mutex<()>,
-    /// Somebody makes a journal segment ahead.
+    /// Somebody does ahead what the journal will need.
     pub(crate) preparing: AtomicBool,
     /// Keeps other processes of this host from writing.
     pub(crate) lock: Mutex<Option<Box<dyn Lock>>>,
@@ -347,13 +347,13 @@ impl Writer {
             }
         }
         self.progress.fire();
-        if synced.is_ok() && self.journal.needs_next() {
+        if synced.is_ok() && self.journal.needs_preparing() {
             self.prepare_journal(shared);
         }
         synced.map(drop).inspect_err(|error| shared.note_trouble(error))
     }
 
-    /// Has the next segment of the journal made beside whoever commits.
+    /// Has done beside whoever commits what the journal will need next.
     fn prepare_journal(self: &Arc<Self>, shared: &Shared) {
         if self.preparing.swap(true, Ordering::AcqRel) {
             return;
@@ -364,7 +364,7 @@ impl Writer {
             if !writer.stopped()
                 && let Err(error) = writer.journal.prepare()
             {
-                tracing::debug!(%error, "the next journal segment is left to the commit that needs it");
+                tracing::debug!(%error, "what the journal needs next is left to the commit that needs it");
             }
             writer.preparing.store(false, Ordering::Release);
         }));

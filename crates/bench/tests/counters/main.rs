@@ -48,8 +48,7 @@ struct Scene {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// So many that the journal's segments have grown: none is finished while something is counted.
-const ROWS: u32 = 60_000;
+const ROWS: u32 = 20_000;
 
 impl Scene {
     fn new(name: &str) -> Scene {
