@@ -2,8 +2,13 @@
 
 use plimsoll_model::PageNo;
 
-/// First request of a stream. Latency dominates below this, so neighbours are nearly free.
-const WINDOW_BYTES_MIN: u64 = 64 << 10;
+/// First request of a stream. Latency dominates below this, so neighbours are nearly free; but most reads by key
+/// want none of them.
+const WINDOW_BYTES_MIN: u64 = 16 << 10;
+/// The same from the first page on: opening a database reads its schema, which is mostly there.
+const WINDOW_BYTES_FIRST: u64 = 64 << 10;
+/// How much larger the next request of a scan is.
+const GROWTH: u64 = 4;
 /// Scans that are told apart.
 const STREAMS: usize = 8;
 /// A scan may skip this many pages (interior pages of a tree, pages cached before) and still be one.
@@ -46,13 +51,14 @@ impl ReadAhead {
         if self.window_max == 0 {
             return Window { bytes: 0, scan: false };
         }
-        let (smallest, largest) = (WINDOW_BYTES_MIN.min(self.window_max), self.window_max);
+        let first = if page == PageNo::FIRST { WINDOW_BYTES_FIRST } else { WINDOW_BYTES_MIN };
+        let (smallest, largest) = (first.min(self.window_max), self.window_max);
         self.clock += 1;
         let clock = self.clock;
         let reach =
             |stream: &Stream| (stream.next.get()..stream.next.get().saturating_add(SKIP_PAGES)).contains(&page.get());
         if let Some(stream) = self.streams.iter_mut().find(|stream| reach(stream)) {
-            stream.window = (stream.window * 2).min(largest);
+            stream.window = (stream.window * GROWTH).min(largest);
             stream.used = clock;
             stream.next = page;
             return Window { bytes: stream.window, scan: true };
@@ -83,9 +89,9 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_doubles_its_window_up_to_the_limit() {
-        let mut ahead = ReadAhead::new(256 << 10);
-        let mut at = 1;
+    fn the_window_of_a_scan_grows_up_to_the_limit() {
+        let mut ahead = ReadAhead::new(300 << 10);
+        let mut at = 2;
         let mut windows = Vec::new();
         for _ in 0..4 {
             let window = ahead.miss(page(at));
@@ -93,7 +99,7 @@ mod tests {
             ahead.fetched(page(at), page(at + 16));
             at += 16;
         }
-        assert_eq!(windows, [64, 128, 256, 256]);
+        assert_eq!(windows, [16, 64, 256, 300]);
     }
 
     #[test]
@@ -102,18 +108,23 @@ mod tests {
         for at in 1..9 {
             assert_eq!(ahead.miss(page(at)), Window { bytes: 0, scan: false });
         }
-        ahead.set_window_max(16 << 10);
-        assert_eq!(ahead.miss(page(20)).bytes, 16 << 10);
+        ahead.set_window_max(8 << 10);
+        assert_eq!(ahead.miss(page(20)).bytes, 8 << 10);
+    }
+
+    #[test]
+    fn the_first_page_brings_what_opening_a_database_reads() {
+        assert_eq!(ReadAhead::new(1 << 20).miss(page(1)), Window { bytes: WINDOW_BYTES_FIRST, scan: false });
     }
 
     #[test]
     fn point_reads_stay_small_and_do_not_disturb_a_scan() {
         let mut ahead = ReadAhead::new(1 << 20);
-        ahead.miss(page(1));
-        ahead.fetched(page(1), page(17));
+        ahead.miss(page(2));
+        ahead.fetched(page(2), page(17));
         for point in [9000, 500, 70_000] {
             assert_eq!(ahead.miss(page(point)), Window { bytes: WINDOW_BYTES_MIN, scan: false });
         }
-        assert_eq!(ahead.miss(page(17)), Window { bytes: WINDOW_BYTES_MIN * 2, scan: true });
+        assert_eq!(ahead.miss(page(17)), Window { bytes: WINDOW_BYTES_MIN * GROWTH, scan: true });
     }
 }
