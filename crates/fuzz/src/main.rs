@@ -99,5 +99,6 @@ fn prepare(target: &Target, folder: &Path) -> io::Result<()> {
     }
     let escaped = |word: &&[u8]| word.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
     let words: String = target.words.iter().map(|word| format!("\"{}\"\n", escaped(word))).collect();
-    fs::write(folder.join("words.dict"), words)
+    // One line at least: libFuzzer refuses a dictionary without words.
+    fs::write(folder.join("words.dict"), format!("\"\\x00\"\n{words}"))
 }

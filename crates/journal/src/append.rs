@@ -109,6 +109,7 @@ impl Tail {
             None => OpenTxn::default(),
         };
         let number = txn.unwrap_or_else(|| self.next_txn());
+        check_txn(number)?;
         let page_bytes = FRAME_HEADER_BYTES + commit.page_size.bytes();
         let before = self.appended;
         let mut call = self.start(shared, pages.len() * page_bytes + COMMIT_BYTES, page_bytes.max(COMMIT_BYTES))?;
@@ -150,6 +151,7 @@ impl Tail {
         places: &mut Vec<Place>,
     ) -> Result<Appended> {
         let mut open = self.open_txn(txn)?;
+        check_txn(txn)?;
         if let Some((page, bytes)) = pages.iter().find(|(_, bytes)| page_size(bytes).is_none()) {
             return Err(invalid(format!("page {page} has {} bytes, which is no page size", bytes.len())));
         }
@@ -245,6 +247,15 @@ impl Tail {
         }
         Err(invalid(format!("BUG: commit {lsn} cannot follow commit {}", self.last)))
     }
+}
+
+/// One that replay would refuse, and with it the whole journal.
+fn check_txn(txn: TxnNo) -> Result<()> {
+    if txn <= TxnNo::CEILING {
+        return Ok(());
+    }
+    Err(invalid(format!("transaction {txn} is beyond what any journal reaches"))
+        .hint("release the volume and open it again: that begins a new journal"))
 }
 
 fn content_bytes(content: &Content<'_>) -> usize {

@@ -103,7 +103,12 @@ fn read_whole(input: &[u8]) {
     assert_eq!(header.link, 1 << 63 | 5);
 }
 
+/// Version 1 had no header of the file in it. It is told from damage: who reads it reads the file from end to end instead.
 fn read_sidecar(input: &[u8]) {
+    if input.get(4..8) == Some(&[0, 0, 0, 1]) {
+        assert_eq!(Sidecar::decode(input).expect_err("version 1 is known").kind(), ErrorKind::Unsupported);
+        return;
+    }
     let sidecar = Sidecar::decode(input).expect("a sidecar of an earlier version is refused");
     assert_eq!(sidecar.header.commit, PageCount(5));
 }

@@ -26,7 +26,7 @@ pub(super) const RECORDS: Target = Target {
 };
 
 /// One of each kind without its checksum, and a name under which it is sound: `crates/commitlog` tests that it writes them so.
-const KINDS: [(&str, &str); 8] = [
+const KINDS: [(&str, &str); 12] = [
     (
         "epoch/00000007.json",
         r#""epoch":7,"writer":"00000000000000ab","host":"h1","pid":42,"since_ms":5,"nonce":"00000000000000ff""#,
@@ -71,6 +71,23 @@ const KINDS: [(&str, &str); 8] = [
             r#""l0_retention_ms":60000,"parent":null"#
         ),
     ),
+    ("detached.json", r#""epoch":4"#),
+    (
+        "volume.json",
+        concat!(
+            r#""kind":"sqlite","uuid":"30313233343536373839616263646566","created_ms":1700000000000,"#,
+            r#""parent":null,"removed":true"#
+        ),
+    ),
+    (
+        "status/00000007.json",
+        concat!(
+            r#""alive_ms":9,"epoch":7,"writer":"00000000000000ab","host":"h1","#,
+            r#""watermarks":{"appended":{"lsn":0,"ms":0},"journaled":{"lsn":0,"ms":0},"durable":{"lsn":0,"ms":0}},"#,
+            r#""load":{"commits":0,"bytes":0,"age_ms":0},"inherited":null,"closed":true"#
+        ),
+    ),
+    ("gc/00000004-0000000000000002.go", r#""epoch":5,"go":false"#),
 ];
 
 fn seeds() -> Vec<Vec<u8>> {
