@@ -66,6 +66,7 @@ api! {
         *mut Sqlite3, *const c_char, c_int, c_int, *mut c_void, Option<ScalarFn>, *const c_void, *const c_void, *const c_void,
     ) -> c_int;
     file_control = sqlite3_file_control at FILE_CONTROL 127: unsafe extern "C" fn(*mut Sqlite3, *const c_char, c_int, *mut c_void) -> c_int;
+    get_autocommit = sqlite3_get_autocommit at GET_AUTOCOMMIT 60: unsafe extern "C" fn(*mut Sqlite3) -> c_int;
     log = sqlite3_log at LOG 167: unsafe extern "C" fn(c_int, *const c_char, ...);
     malloc64 = sqlite3_malloc64 at MALLOC64 197: unsafe extern "C" fn(u64) -> *mut c_void;
     result_error = sqlite3_result_error at RESULT_ERROR 80: unsafe extern "C" fn(*mut Context, *const c_char, c_int);
@@ -194,6 +195,15 @@ impl Api {
     pub(crate) unsafe fn control(&self, db: *mut Sqlite3, schema: &CStr, op: c_int, argument: *mut c_void) -> c_int {
         // SAFETY: as the caller promises.
         unsafe { (self.file_control)(db, schema.as_ptr(), op, argument) }
+    }
+
+    /// Whether a connection is in a transaction that `BEGIN` has opened.
+    ///
+    /// # Safety
+    /// `db` is an open connection.
+    pub(crate) unsafe fn in_transaction(&self, db: *mut Sqlite3) -> bool {
+        // SAFETY: as the caller promises.
+        unsafe { (self.get_autocommit)(db) == 0 }
     }
 
     /// The pointer given to [`Api::create_function`], and the connection that calls.

@@ -43,8 +43,6 @@ pub(crate) struct Database {
     pub(crate) promise: Promise,
     /// The earlier state that the connection looks at instead of the newest.
     past: Option<Snapshot>,
-    /// `PRAGMA locking_mode=exclusive`: keep the writer's place between transactions.
-    pub(crate) exclusive: bool,
     /// The last `PRAGMA journal_mode`, to answer with when WAL is asked for.
     pub(crate) journal_mode: &'static str,
 }
@@ -82,7 +80,6 @@ impl Database {
             buffer: Vec::new(),
             promise: Promise { compiled: synchronous, synchronous: None, durability: None },
             past: None,
-            exclusive: false,
             journal_mode: "delete",
         }
     }
@@ -288,8 +285,8 @@ impl Database {
     /// Writes bytes into the write transaction.
     ///
     /// # Errors
-    /// As [`Writing::write`]; and in exclusive locking mode `Conflict` or `Held`, if somebody else
-    /// wrote between two transactions of this connection.
+    /// As [`Writing::write`]; and `Conflict` or `Held`, if SQLite has kept its lock since the last transaction, as an
+    /// ordinary database can make it do for all that are attached, and somebody else has written meanwhile.
     pub(crate) fn write(&mut self, data: &[u8], offset: u64) -> Result<()> {
         self.settle();
         if !self.reserved || self.is_committed() {
@@ -339,7 +336,6 @@ impl Database {
             match stage {
                 Stage::Committed(receipt, outcome) => {
                     self.committed(&receipt, outcome);
-                    self.stay_writer();
                     return Ok(());
                 }
                 Stage::Waiting(writing, _) => self.writing = Some(*writing),
@@ -355,7 +351,6 @@ impl Database {
             // is told that all is well once another writer has the volume.
             receipt.wait(level)?;
         }
-        self.stay_writer();
         Ok(())
     }
 
@@ -373,14 +368,6 @@ impl Database {
             seen.version = version;
         }
         self.snapshot = Some(snapshot);
-    }
-
-    /// In exclusive locking mode SQLite keeps its lock, so nobody else may write in between.
-    fn stay_writer(&mut self) {
-        if self.exclusive && self.lock >= LOCK_RESERVED {
-            // The commit stands, whatever comes of this. The next write of this connection will say.
-            let _ = self.begin();
-        }
     }
 
     fn begin(&mut self) -> Result<()> {

@@ -120,6 +120,7 @@ pub(crate) const FCNTL_PRAGMA: c_int = 14;
 pub(crate) const FCNTL_HAS_MOVED: c_int = 20;
 pub(crate) const FCNTL_SYNC: c_int = 21;
 pub(crate) const FCNTL_COMMIT_PHASETWO: c_int = 22;
+pub(crate) const FCNTL_PDB: c_int = 30;
 
 pub(crate) const IOCAP_SAFE_APPEND: c_int = 0x200;
 pub(crate) const IOCAP_SEQUENTIAL: c_int = 0x400;

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::{CStr, c_char, c_int, c_void},
-    slice,
+    ptr, slice,
 };
 
 use plimsoll_host::os::forked;
@@ -12,9 +12,9 @@ use crate::{
     codes::{Asked, STATEMENT},
     database::Database,
     ffi::{
-        FCNTL_COMMIT_PHASETWO, FCNTL_HAS_MOVED, FCNTL_LOCKSTATE, FCNTL_PRAGMA, FCNTL_SYNC, FCNTL_VFSNAME, File,
-        IOCAP_POWERSAFE_OVERWRITE, IOCAP_SAFE_APPEND, IOCAP_SEQUENTIAL, IOCAP_UNDELETABLE_WHEN_OPEN, IOERR,
-        IOERR_SHORT_READ, IoMethods, NOMEM, NOTFOUND, OK,
+        FCNTL_COMMIT_PHASETWO, FCNTL_HAS_MOVED, FCNTL_LOCKSTATE, FCNTL_PDB, FCNTL_PRAGMA, FCNTL_SYNC, FCNTL_VFSNAME,
+        File, IOCAP_POWERSAFE_OVERWRITE, IOCAP_SAFE_APPEND, IOCAP_SEQUENTIAL, IOCAP_UNDELETABLE_WHEN_OPEN, IOERR,
+        IOERR_SHORT_READ, IoMethods, NOMEM, NOTFOUND, OK, Sqlite3,
     },
     file::{Ours, guard},
     instance::Instance,
@@ -30,13 +30,15 @@ pub(crate) struct MainFile {
     generation: u64,
     attached: Attached,
     pub(crate) database: Database,
+    /// Where SQLite keeps which connection uses the file just now; null until it has said so.
+    connection: *const *mut Sqlite3,
 }
 
 impl MainFile {
     /// A database that was just opened.
     pub(crate) fn new(instance: &'static Instance, attached: Attached) -> Self {
         let database = Database::new(attached.shared.clone(), instance.synchronous);
-        MainFile { instance, generation: forked::generation(), attached, database }
+        MainFile { instance, generation: forked::generation(), attached, database, connection: ptr::null() }
     }
 
     /// Ends the connection's use of the volume.
@@ -102,6 +104,11 @@ impl MainFile {
                 let result = self.database.commit();
                 self.code(Asked::Commit, result)
             }
+            FCNTL_PDB => {
+                // A place in what SQLite has for the open file, and so outlives it.
+                self.connection = argument.cast();
+                OK
+            }
             // SAFETY: an array of three strings.
             FCNTL_PRAGMA => unsafe { self.pragma(argument.cast()) },
             FCNTL_VFSNAME => {
@@ -124,6 +131,12 @@ impl MainFile {
         }
     }
 
+    /// Whether the connection is in a transaction that `BEGIN` has opened.
+    fn in_transaction(&self) -> bool {
+        // SAFETY: the place is null or that of the connection that is calling.
+        unsafe { self.connection.as_ref().is_some_and(|db| !db.is_null() && self.instance.api.in_transaction(*db)) }
+    }
+
     /// # Safety
     /// `strings` holds the answer's place, the name, and the value or null.
     unsafe fn pragma(&mut self, strings: *mut *mut c_char) -> c_int {
@@ -132,7 +145,8 @@ impl MainFile {
             let value = *strings.add(2);
             (CStr::from_ptr(*strings.add(1)), (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy()))
         };
-        let (code, text) = match pragma::run(&mut self.database, &name.to_string_lossy(), value.as_deref()) {
+        let (name, in_transaction) = (name.to_string_lossy(), self.in_transaction());
+        let (code, text) = match pragma::run(&mut self.database, &name, value.as_deref(), in_transaction) {
             Reply::Pass => return NOTFOUND,
             Reply::Silence => return OK,
             Reply::Text(text) => (OK, text),

@@ -6,7 +6,7 @@ use plimsoll_host::os;
 use plimsoll_metrics::Metrics;
 use plimsoll_model::{Error, ErrorKind, Result, ResultExt};
 use plimsoll_settings::{Override, key};
-use plimsoll_store::VolumeUrl;
+use plimsoll_store::{Scheme, VolumeUrl};
 use plimsoll_volume::{Opening, Process, Volume};
 
 use crate::logging;
@@ -58,13 +58,7 @@ pub(crate) fn start_reporting(process: &Process) {
 /// `Invalid` for an unusable URL or setting; `NotFound` if there is no volume and none shall be
 /// made; whatever opening the volume answers.
 pub(crate) fn open_volume(process: &Process, request: &Request) -> Result<Volume> {
-    let mut url = VolumeUrl::parse(&request.url)?;
-    // An account is a part of where the volume is.
-    let (account, settings): (Vec<_>, Vec<_>) =
-        request.settings.iter().cloned().partition(|(name, _)| name == "account");
-    url.params.extend(account);
-    let overrides = overrides(&settings);
-    let volume = process.open(Opening { url, overrides, read_only: request.read_only })?;
+    let volume = process.open(opening(request)?)?;
     if !request.create && !volume.exists() {
         return Err(Error::new(ErrorKind::NotFound, "opening the volume")
             .object(&request.url)
@@ -72,6 +66,29 @@ pub(crate) fn open_volume(process: &Process, request: &Request) -> Result<Volume
             .hint("check the URL, or open it so that it may be created"));
     }
     Ok(volume)
+}
+
+fn opening(request: &Request) -> Result<Opening> {
+    let mut url = VolumeUrl::parse(&request.url)?;
+    // An account is a part of where the volume is.
+    let (account, settings): (Vec<_>, Vec<_>) =
+        request.settings.iter().cloned().partition(|(name, _)| name == "account");
+    url.params.extend(account);
+    Ok(Opening { url, overrides: overrides(&settings), read_only: request.read_only })
+}
+
+/// The one spelling of where the volume of a request is, with server and account wherever those are named. Sends no
+/// request.
+///
+/// # Errors
+/// `Invalid`, `Denied` or `Unsupported` for what cannot be opened.
+pub(crate) fn place(process: &Process, request: &Request) -> Result<String> {
+    let opening = opening(request)?;
+    if matches!(opening.url.scheme(), Scheme::File | Scheme::Memory) {
+        // Settings do not lead elsewhere, and need not be read for each connection.
+        return Ok(opening.url.resolved().canonical());
+    }
+    Ok(process.locate(&opening)?.own.url().to_owned())
 }
 
 fn overrides(settings: &[(String, String)]) -> Vec<Override> {
@@ -98,4 +115,31 @@ pub(crate) fn agree(process: &Process, request: &Request, volume: &Volume) -> Re
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place_of(url: &str, settings: &[(&str, &str)]) -> String {
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let request = Request { url: url.to_owned(), settings, read_only: false, create: true };
+        let mut process = start_process().unwrap();
+        process.environment = [("HOME".to_owned(), "/home/me".to_owned())].into();
+        place(&process, &request).unwrap()
+    }
+
+    /// They once did as soon as their URLs were the same without parameters, and the second one read and wrote the
+    /// first one's volume.
+    #[test]
+    fn connections_do_not_share_a_volume_if_they_name_different_servers_or_accounts() {
+        let azure = |account| place_of("az://c/app", &[("account", account)]);
+        assert_ne!(azure("one"), azure("two"));
+        assert_eq!(azure("one"), azure("one"));
+        let server = [("endpoint", "http://127.0.0.1:9000")];
+        let region = ("region", "eu-central-1");
+        assert_ne!(place_of("s3://b/app", &[region]), place_of("s3://b/app", &[server[0], region]));
+        assert_eq!(place_of("s3://b/app", &[server[0], region]), place_of("s3://b/app/", &[region, server[0]]));
+        assert_eq!(place_of("memory:///app", &[("sync_interval_ms", "5")]), place_of("memory:///app", &[]));
+    }
 }

@@ -32,22 +32,19 @@ impl From<Result<String>> for Reply {
     }
 }
 
-/// Answers one PRAGMA.
-pub(crate) fn run(database: &mut Database, name: &str, value: Option<&str>) -> Reply {
+/// Answers one PRAGMA. `in_transaction`: whether `BEGIN` has opened one.
+pub(crate) fn run(database: &mut Database, name: &str, value: Option<&str>, in_transaction: bool) -> Reply {
     let value = value.map(str::trim);
     match (name.to_ascii_lowercase().as_str(), value) {
         ("synchronous", Some(value)) => {
-            database.promise.synchronous = Some(synchronous_level(value));
-            Reply::Pass
-        }
-        ("locking_mode", Some(value)) => {
-            match value.to_ascii_lowercase().as_str() {
-                "exclusive" => database.exclusive = true,
-                "normal" => database.exclusive = false,
-                _ => {}
+            // In a transaction SQLite goes on to refuse it, and what was promised stays.
+            if !in_transaction {
+                database.promise.synchronous = Some(synchronous_level(value));
             }
             Reply::Pass
         }
+        // SQLite would keep its lock after reading, and with it one state for good, that nobody may write on any more.
+        ("locking_mode", Some(value)) if value.eq_ignore_ascii_case("exclusive") => Reply::Text("normal".to_owned()),
         ("journal_mode", Some(value)) => journal_mode(database, value),
         ("page_size", Some(value)) => match database.page_size() {
             // The format fixes it, so VACUUM is not told to change it. As SQLite, without a row.
@@ -69,7 +66,6 @@ pub(crate) fn run(database: &mut Database, name: &str, value: Option<&str>) -> R
 }
 
 /// WAL is refused as SQLite refuses it where there is no shared memory: the mode stays what it is.
-/// SQLite would accept it in exclusive locking mode, and keep commits in a log of its own.
 fn journal_mode(database: &mut Database, value: &str) -> Reply {
     const MODES: [&str; 5] = ["delete", "truncate", "persist", "memory", "off"];
     if value.eq_ignore_ascii_case("wal") {

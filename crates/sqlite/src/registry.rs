@@ -1,4 +1,4 @@
-//! What all connections of a process share: one open volume per URL, and the files that never leave the process.
+//! What all connections of a process share: one open volume per place, and the files that never leave the process.
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,7 @@ use plimsoll_volume::{Process, Volume};
 
 use crate::{
     header::Shown,
-    open::{Request, agree, open_volume, start_process, start_reporting},
+    open::{Request, agree, open_volume, place, start_process, start_reporting},
     scratch::Buffers,
     superjournal::SuperJournals,
 };
@@ -46,10 +46,11 @@ impl Shared {
     }
 }
 
-/// One URL, opened in one way.
+/// One volume, opened in one way.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
-    url: String,
+    /// Where it is: a URL alone does not say at which server or in whose account.
+    place: String,
     read_only: bool,
 }
 
@@ -119,8 +120,9 @@ impl Registry {
     /// As opening a volume; `Invalid` for a setting in the URI that is not the one it was opened with: settings are
     /// those of the volume, so one connection's must not be another's surprise.
     pub(crate) fn attach(&self, name: &str, request: &Request) -> Result<Attached> {
+        let place = place(self.process()?, request)?;
         let (users, shared) = loop {
-            let users = self.users(request);
+            let users = self.users(&place, request.read_only);
             let mut held = lock(&users);
             let shared = match &held.shared {
                 Some(shared) if shared.volume.is_fenced() => {
@@ -164,16 +166,16 @@ impl Registry {
     }
 
     /// A reader shares the writer's volume if this process has one.
-    fn users(&self, request: &Request) -> Arc<Mutex<Users>> {
-        let key = |read_only| Key { url: request.url.clone(), read_only };
-        if request.read_only {
+    fn users(&self, place: &str, read_only: bool) -> Arc<Mutex<Users>> {
+        let key = |read_only| Key { place: place.to_owned(), read_only };
+        if read_only {
             let writers = lock(&self.volumes).get(&key(false)).map(Arc::clone);
             // Opening takes time, so nobody waits for it while holding the map.
             if let Some(writers) = writers.filter(|writers| lock(writers).shared.is_some()) {
                 return writers;
             }
         }
-        Arc::clone(lock(&self.volumes).entry(key(request.read_only)).or_default())
+        Arc::clone(lock(&self.volumes).entry(key(read_only)).or_default())
     }
 
     /// Ends one connection's use. The last one closes the volume; who opens it meanwhile waits for that.

@@ -44,6 +44,22 @@ fn what_pragma_synchronous_promises_is_what_the_readme_says() {
     }
 }
 
+/// SQLite asks about the pragma before it refuses it.
+#[test]
+fn a_pragma_synchronous_that_sqlite_refuses_promises_nothing_else() {
+    let connection = open(&format!("file:{}?{LAZY}", fresh_url()));
+    connection.execute_batch("PRAGMA synchronous = EXTRA; CREATE TABLE t(v)").unwrap();
+    for begin in ["BEGIN", "BEGIN IMMEDIATE", "SAVEPOINT s"] {
+        connection.execute_batch(begin).unwrap();
+        connection.execute_batch("PRAGMA synchronous = OFF").unwrap_err();
+        assert_eq!(text(&connection, "PRAGMA plimsoll_durability"), "durable", "{begin}");
+        connection.execute_batch("INSERT INTO t VALUES (1); COMMIT").unwrap();
+        assert_eq!(at_risk(&connection), "0", "{begin}");
+    }
+    connection.execute_batch("PRAGMA synchronous = OFF").unwrap();
+    assert_eq!(text(&connection, "PRAGMA plimsoll_durability"), "buffered");
+}
+
 #[test]
 fn a_second_connection_that_asks_for_other_settings_is_told_so() {
     let url = fresh_url();
