@@ -358,3 +358,15 @@ fn a_pin_is_read_once_however_often_somebody_collects_and_again_if_it_was_replac
     assert_eq!(block_on(pin(&world.context, "mine", &record(8))).unwrap(), Pinned::Kept);
     assert_eq!(block_on(known.all(&world.context)).unwrap()[0].record.nonce, 8);
 }
+
+/// Its key, its time and its length are those of the one that was read before.
+#[test]
+fn a_pin_that_was_replaced_within_a_moment_is_read_again() {
+    let world = World::new();
+    assert_eq!(block_on(world.pin()).unwrap(), Pinned::Kept);
+    let known = Pins::default();
+    assert_eq!(block_on(known.all(&world.context)).unwrap()[0].record.nonce, 7);
+    block_on(unpin(&world.context, "mine")).unwrap();
+    assert_eq!(block_on(pin(&world.context, "mine", &record(8))).unwrap(), Pinned::Kept);
+    assert_eq!(block_on(known.all(&world.context)).unwrap()[0].record.nonce, 8);
+}

@@ -166,6 +166,20 @@ fn heartbeats_keep_the_look_fresh() {
 }
 
 #[test]
+fn a_look_is_as_old_as_its_request_and_not_as_its_answer() {
+    World::run(|world| async move {
+        let lease = world.open(ask(1)).await.unwrap();
+        durable(&lease, 1, 1).await;
+        world.script.once(Op::List, "epoch/", Fault::Delay(R * 2 / 5));
+        assert_eq!(lease.heartbeat(&StatusReport::default()).await.unwrap(), Beat::Holding);
+        world.clock.sleep(R / 5).await;
+        world.script.once(Op::List, "epoch/", Fault::FailBefore);
+        let late = lease.create_next(sync(&lease, 1, 2)).await;
+        assert_eq!(late.unwrap_err().kind(), ErrorKind::Unavailable, "it looks again");
+    });
+}
+
+#[test]
 fn a_heartbeat_whose_look_failed_keeps_nothing_fresh() {
     World::run(|world| async move {
         let lease = world.open(ask(1)).await.unwrap();

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use plimsoll_model::{ErrorKind, Level};
 
-use crate::world::{Machine, World, marks, put};
+use crate::world::{Machine, PAGE, World, marks, put};
 
 /// Room for about three commits of one page.
 const ROOM: (&str, &str) = ("max_dirty_bytes", "2200");
@@ -24,6 +24,18 @@ fn at_the_line_a_commit_waits_for_the_sync_that_makes_room() {
     }
     assert!(volume.status().durable.lsn >= 25);
     assert_eq!(marks(&volume), [30]);
+}
+
+/// A transaction that is larger than memory is in the journal before it commits.
+#[test]
+fn every_page_of_a_large_transaction_is_load() {
+    let world = World::new(15);
+    let volume = machine(&world).open(&[("sync_interval_ms", "60000"), ("sync_backlog_bytes", "0")]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    let pages: Vec<(u32, u64)> = (1..=9000).map(|number| (number, 2)).collect();
+    put(&volume, &pages, 9000, Level::Buffered).unwrap();
+    let load = volume.status().load;
+    assert!(load.bytes >= 9000 * PAGE as u64, "{load:?}");
 }
 
 #[test]

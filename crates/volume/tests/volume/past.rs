@@ -73,6 +73,25 @@ fn a_state_that_was_merged_away_is_not_found_and_the_one_before_it_answers_for_i
 }
 
 #[test]
+fn an_earlier_state_that_is_looked_at_stays_while_its_own_process_merges_and_collects() {
+    let world = World::new(14);
+    let settings = [("l0_retention_ms", "1000"), ("compaction_levels_ms", "3600000"), ("cache_bytes_max", "1")];
+    let volume = world.machine("a").open(&settings);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    put(&volume, &[(1, 2)], 1, Level::Durable).unwrap();
+    let txid = volume.status().txid;
+    put(&volume, &[(1, 3)], 1, Level::Durable).unwrap();
+    let pinned = at(&volume, txid);
+    for mark in 4..=6 {
+        world.run_for(5000);
+        put(&volume, &[(1, mark)], 1, Level::Durable).unwrap();
+        volume.compact().unwrap();
+    }
+    assert_eq!(volume.at(&Reference::Txid(Txid(txid - 1))).err().unwrap().kind(), ErrorKind::NotFound);
+    assert_eq!(all(&pinned), [2]);
+}
+
+#[test]
 fn an_earlier_state_is_not_written_to() {
     let world = World::new(3);
     let volume = world.machine("a").open(&[]);

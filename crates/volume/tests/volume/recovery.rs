@@ -2,7 +2,7 @@ use plimsoll_journal::Journal;
 use plimsoll_model::{ErrorKind, Level, PageCount};
 use plimsoll_store::Store as _;
 
-use crate::world::{World, get, marks, page, put, try_get};
+use crate::world::{World, content, get, marks, page, put, try_get};
 
 const LAZY: (&str, &str) = ("sync_interval_ms", "60000");
 
@@ -60,6 +60,41 @@ fn the_journal_of_another_volume_at_the_same_url_is_kept_aside() {
     let volume = machine.open(&[]);
     assert_eq!((marks(&volume), volume.status().stranded.len()), (vec![9], 1));
     put(&volume, &[(1, 10)], 1, Level::Durable).unwrap();
+}
+
+#[test]
+fn what_a_crash_left_is_as_old_as_it_was_before() {
+    let world = World::new(16);
+    let mut machine = world.machine("a");
+    let volume = machine.open(&[LAZY]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    put(&volume, &[(1, 2)], 1, Level::Journaled).unwrap();
+    machine.kill();
+    world.run_for(20_000);
+    let load = machine.open(&[LAZY, ("max_loss_window_ms", "3600000")]).status().load;
+    assert!(load.commits == 1 && load.age_ms >= 20_000, "{load:?}");
+}
+
+#[test]
+fn a_transaction_that_is_given_up_leaves_nothing_in_the_way_of_the_journal() {
+    let world = World::new(17);
+    let machine = world.machine("a");
+    // Small segments, so that each of these transactions is in many of them.
+    let volume = machine.open(&[("max_dirty_bytes", "2000000"), ("cache_bytes_max", "0")]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    for mark in 2..5 {
+        let mut given_up = volume.begin_write(&volume.snapshot().unwrap()).unwrap();
+        for number in 1..=9000 {
+            given_up.write(page(number), &content(mark)).unwrap();
+        }
+        drop(given_up);
+        put(&volume, &[(1, mark)], 1, Level::Durable).unwrap();
+        // The timer syncs the journal, of which nothing goes before.
+        world.run_for(100);
+    }
+    put(&volume, &[(1, 9)], 1, Level::Durable).unwrap();
+    let used = machine.disk.used();
+    assert!(used < 8 << 20, "{used} bytes");
 }
 
 #[test]

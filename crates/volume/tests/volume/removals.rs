@@ -9,7 +9,7 @@ use plimsoll_store::{
     Store,
     fault::{Fault, Op, Rule},
 };
-use plimsoll_volume::{Reference, fork, remove, remove_checkpoint};
+use plimsoll_volume::{Reference, Volume, fork, remove, remove_checkpoint};
 
 use crate::{
     forks::{R, busy, setup},
@@ -99,6 +99,21 @@ fn of_a_fork_and_the_removal_of_its_pin_at_the_same_time_at_most_one_succeeds() 
         }
     }
     assert!(outcomes.iter().all(|times| *times > 0), "{outcomes:?}");
+}
+
+#[test]
+fn what_a_removal_has_left_that_died_half_way_is_not_opened() {
+    let (world, machine, places) = setup(15);
+    let parent = places.open(&machine, "parent");
+    busy(&world, &parent, 1..10);
+    parent.close().unwrap();
+    let script = &places.remote("parent").script;
+    script.add(Rule { op: Some(Op::Delete), key_contains: "ltx/".into(), fault: Fault::FailBefore, times: u32::MAX });
+    assert!(world.wait(remove(&places.own("parent"), R, false, &places)).is_err());
+    let opened = Volume::open(places.config(&world.machine("b"), "parent", &[]));
+    assert_eq!(opened.err().unwrap().kind(), ErrorKind::NotFound);
+    script.clear();
+    world.wait(remove(&places.own("parent"), R, false, &places)).unwrap();
 }
 
 #[test]
