@@ -61,6 +61,17 @@ fn a_pragma_synchronous_that_sqlite_refuses_promises_nothing_else() {
 }
 
 #[test]
+fn a_commit_that_the_load_line_has_no_room_for_is_durable_also_with_synchronous_off() {
+    let connection = open(&format!("file:{}?{LAZY}&max_dirty_bytes=1", fresh_url()));
+    connection.execute_batch("PRAGMA synchronous = OFF; CREATE TABLE t(v)").unwrap();
+    for _ in 0..20 {
+        connection.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+        let marks = "json_extract(plimsoll_status(), '$.durable.lsn') = json_extract(plimsoll_status(), '$.lsn')";
+        assert_eq!(text(&connection, &format!("SELECT {marks}")), "1");
+    }
+}
+
+#[test]
 fn a_second_connection_that_asks_for_other_settings_is_told_so() {
     let url = fresh_url();
     let first = open(&format!("file:{url}?sync_interval_ms=3000&cache_bytes_max=50000000"));

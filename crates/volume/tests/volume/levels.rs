@@ -1,8 +1,13 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use plimsoll_host::Host;
 use plimsoll_model::{ErrorKind, Level, Lsn};
+use plimsoll_volume::{Config, Volume};
 
-use crate::world::{World, marks, put};
+use crate::{
+    meanwhile::{Act, Meanwhile},
+    world::{World, marks, put},
+};
 
 const SOON: Duration = Duration::from_millis(50);
 
@@ -29,6 +34,22 @@ fn a_wait_for_journaled_syncs_the_journal_at_once_and_survives_power_loss() {
     assert!(world.now() - before < SOON);
     machine.lose_power();
     assert_eq!(marks(&machine.open(&values)), [7]);
+}
+
+#[test]
+fn what_is_committed_while_the_journal_is_synced_is_not_journaled_by_that() {
+    let world = World::new(9);
+    let machine = world.machine("a");
+    let act = Act::default();
+    let files = Arc::new(Meanwhile { disk: machine.disk.clone(), act: Arc::clone(&act) });
+    let config = machine.config(&[("journal_sync_policy", "manual"), ("sync_interval_ms", "60000")]);
+    let volume = Volume::open(Config { host: Host { files, ..machine.host() }, ..config }).unwrap();
+    let receipt = put(&volume, &[(1, 1)], 1, Level::Buffered).unwrap();
+    let beside = volume.clone();
+    *act.lock().unwrap() = Some(Box::new(move || drop(put(&beside, &[(1, 2)], 1, Level::Buffered).unwrap())));
+    receipt.wait(Level::Journaled).unwrap();
+    let status = volume.status();
+    assert_eq!((status.appended.lsn, status.journaled.lsn), (2, 1));
 }
 
 #[test]
