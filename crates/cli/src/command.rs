@@ -24,13 +24,26 @@ mod sync;
 mod takeover;
 mod verify;
 
-use crate::{args::Command, exit::Result, setup::Setup};
+use crate::{
+    args::Command,
+    exit::{Exit, Result},
+    setup::Setup,
+};
 
 /// Runs a command to its end.
 ///
 /// # Errors
 /// What it failed at; the exit code says of which kind that is.
 pub(crate) fn run(setup: &Setup, command: Command) -> Result<()> {
+    let outcome = dispatch(setup, command);
+    // A failure because of that has said so.
+    if !outcome.as_ref().is_err_and(|failure| failure.exit() == Exit::Fenced) {
+        setup.tell_stranded();
+    }
+    outcome
+}
+
+fn dispatch(setup: &Setup, command: Command) -> Result<()> {
     match command {
         Command::Create { url, page_size } => create::run(setup, &url, page_size),
         Command::Status { url, watch } => status::run(setup, &url, watch),

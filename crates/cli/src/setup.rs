@@ -4,19 +4,20 @@ use std::{
     env,
     io::{IsTerminal, stderr, stdout},
     process,
+    sync::{Mutex, PoisonError},
 };
 
 use plimsoll_host::os;
 use plimsoll_metrics::Metrics;
 use plimsoll_model::{Error, ErrorKind, ResultExt};
-use plimsoll_settings::{Override, Settings, Source};
+use plimsoll_settings::{Override, Source};
 use plimsoll_store::VolumeUrl;
-use plimsoll_volume::{Located, Opening, Process, Volume, split_reference};
+use plimsoll_volume::{Located, Opening, Process, Stranded, StrandedJournal, Volume, VolumeDir, split_reference};
 
 use crate::{
     args::{Color, Global},
     exit::Result,
-    logging,
+    logging, units,
 };
 
 /// Where values of `--set` come from, in messages.
@@ -32,6 +33,14 @@ pub(crate) struct Setup {
     pub(crate) color: bool,
     /// Stderr is a terminal, so progress may be shown there.
     pub(crate) progress: bool,
+    /// Volumes that the command is about, with what had been stranded of them.
+    seen: Mutex<Vec<(Seen, Vec<Stranded>)>>,
+}
+
+/// A volume that the command is about.
+struct Seen {
+    url: String,
+    dir: VolumeDir,
 }
 
 impl Setup {
@@ -58,7 +67,14 @@ impl Setup {
             pid: process::id(),
         };
         let overrides = global.set.iter().map(|(name, value)| Override::new(name, value, SET)).collect();
-        let setup = Setup { process, overrides, json: global.json, color, progress: stderr().is_terminal() };
+        let setup = Setup {
+            process,
+            overrides,
+            json: global.json,
+            color,
+            progress: stderr().is_terminal(),
+            seen: Mutex::default(),
+        };
         setup.start_reporting(global)?;
         Ok(setup)
     }
@@ -100,21 +116,45 @@ impl Setup {
     /// As [`Process::locate`].
     pub(crate) fn locate(&self, typed: &str) -> Result<Located> {
         let opening = Opening { url: self.url(typed)?, overrides: self.overrides.clone(), read_only: true };
-        Ok(self.process.locate(&opening)?)
+        let located = self.process.locate(&opening)?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.iter().all(|(before, _)| before.dir.path() != located.dir.path()) {
+            let seen_now = Seen { url: located.store.url().to_owned(), dir: located.dir.clone() };
+            seen.push((seen_now, located.dir.stranded()));
+        }
+        Ok(located)
     }
 
-    /// A place below which volumes are, which may be a whole bucket, and the settings there.
+    /// Says which commits of this host were set aside since a command began, because another writer went on without
+    /// them. For whatever it did besides, it may have succeeded.
+    pub(crate) fn tell_stranded(&self) {
+        for (Seen { url, dir }, before) in self.seen.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            for kept in dir.stranded().iter().filter(|kept| !before.contains(kept)) {
+                let journal = StrandedJournal::open(&*self.process.host.files, kept).ok();
+                let commits = journal.map_or_else(
+                    || "commits".to_owned(),
+                    |journal| units::counted(journal.commits().count() as u64, "commit"),
+                );
+                eprintln!(
+                    "plimsoll: another writer went on without {commits} of this host; they are kept as {}: \
+                     plimsoll stranded ls {url}",
+                    kept.name()
+                );
+            }
+        }
+    }
+
+    /// A place below which volumes are, which may be a whole bucket, and some place in it for what counts there.
     ///
     /// # Errors
     /// As [`Process::locate`].
-    pub(crate) fn parent(&self, typed: &str) -> Result<(VolumeUrl, Settings)> {
+    pub(crate) fn parent(&self, typed: &str) -> Result<(VolumeUrl, Located)> {
         let here = env::current_dir().doing("finding", "the current directory")?;
         let mut parent = VolumeUrl::parse_parent(typed, &here)?;
-        // Some place in it, for what the settings are there.
         let opening = Opening { url: parent.below("any")?, overrides: self.overrides.clone(), read_only: true };
-        let Located { url, settings, .. } = self.process.locate(&opening)?;
-        parent.params = url.params;
-        Ok((parent, settings.settings))
+        let any = self.process.locate(&opening)?;
+        parent.params.clone_from(&any.url.params);
+        Ok((parent, any))
     }
 
     /// Opens a volume for writing. `adjust` says which settings suit the command unless the user has set them.

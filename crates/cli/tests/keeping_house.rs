@@ -172,3 +172,33 @@ fn what_goes_on_is_told_on_stderr_when_asked() {
     assert!(verbose.err.contains("holding the volume for writing"), "{}", verbose.err);
     assert_eq!(verbose.ok(), "");
 }
+
+#[test]
+fn where_there_is_no_volume_there_is_nothing_to_look_at() {
+    let sandbox = Sandbox::new();
+    let nowhere = &sandbox.url("nowhere");
+    let commands: [&[&str]; 4] = [&["du"], &["checkpoint", "ls"], &["compact", "--dry-run"], &["detach"]];
+    for command in commands {
+        let words = sandbox.run(&[command, &[nowhere]].concat()).fails(7);
+        assert!(words.contains("no volume at this URL"), "{words}");
+    }
+    assert!(!sandbox.path("nowhere").exists());
+}
+
+#[test]
+fn a_list_has_the_size_of_forks_and_no_volumes_that_were_removed() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("below/db", 100);
+    sandbox.run(&["fork", &url, &sandbox.url("below/fork")]).ok();
+    let listed = sandbox.run(&["--json", "ls", &sandbox.url("below")]).ok();
+    let listed: Vec<serde_json::Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(listed.len(), 2);
+    assert_eq!(listed[0]["bytes"], listed[1]["bytes"], "{listed:?}");
+    assert!(listed[1]["synced_ms"].is_u64() && listed[1]["txid"].as_u64() > Some(0), "{listed:?}");
+    let status = sandbox.run(&["status", &sandbox.url("below/fork")]).ok();
+    assert!(status.contains("started as") && status.contains("below/db"), "{status}");
+    for name in ["below/fork", "below/db"] {
+        sandbox.run(&["rm", &sandbox.url(name)]).ok();
+    }
+    sandbox.run(&["ls", &sandbox.url("below")]).fails(7);
+}

@@ -77,3 +77,73 @@ fn an_export_works_as_long_as_the_state_below_is_kept_and_otherwise_says_so_and_
     assert!(words.contains("the state that the commits were made on cannot be had"), "{words}");
     assert!(!file.exists());
 }
+
+/// Somebody made another volume at the URL since. The commits were once put on its pages, which made no database.
+#[test]
+fn commits_of_a_volume_that_was_removed_are_not_applied_to_another_one() {
+    let sandbox = Sandbox::new();
+    let url = stranded(&sandbox);
+    let elsewhere = |args: &[&str]| answer(&mut sandbox.on("elsewhere", args));
+    elsewhere(&["rm", &url]).ok();
+    elsewhere(&["create", &url]).ok();
+    elsewhere(&["sql", &url, "CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t(v) VALUES('another')"]).ok();
+    let listed = sandbox.run(&["--json", "stranded", "ls", &url]).json();
+    assert_eq!((&listed["removed_volume"], &listed["commits"]), (&true.into(), &1.into()), "{listed}");
+    assert!(sandbox.run(&["stranded", "ls", &url]).ok().contains("removed volume"));
+    let file = sandbox.path("stranded.db");
+    let words = sandbox.run(&["stranded", "export", &url, file.to_str().unwrap()]).fails(7);
+    assert!(words.contains("of a volume that was removed"), "{words}");
+    assert!(!file.exists());
+    sandbox.run(&["stranded", "diff", &url]).fails(7);
+    sandbox.run(&["stranded", "show", &url]).ok();
+    sandbox.run(&["--json", "stranded", "discard", &url, listed["name"].as_str().unwrap()]).json();
+    sandbox.run(&["stranded", "show", &url]).fails(7);
+}
+
+#[test]
+fn commits_that_nobody_has_set_aside_yet_are_not_passed_over_in_silence() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    kill(sandbox.busy_writer("state", &url));
+    assert!(sandbox.run(&["stranded", "ls", &url]).ok().contains("nothing is stranded"), "it can be synced");
+    let takeover = ["--set", "takeover=true", "sql", &url, "INSERT INTO t(v) VALUES('other')"];
+    answer(&mut sandbox.on("elsewhere", &takeover)).ok();
+    let listed = sandbox.run(&["stranded", "ls", &url]).ok();
+    assert!(listed.contains("1 commit (") && listed.contains("`plimsoll sync"), "{listed}");
+    let listed = sandbox.run(&["--json", "stranded", "ls", &url]).json();
+    assert_eq!((&listed["journal"]["prospect"], &listed["journal"]["commits"]), (&"fenced".into(), &1.into()));
+    let file = sandbox.path("stranded.db");
+    let words = sandbox.run(&["stranded", "export", &url, file.to_str().unwrap()]).fails(7);
+    assert!(words.contains("are fenced"), "{words}");
+    // What sets them aside by the way says so.
+    let aside = sandbox.run(&["sql", &url, "INSERT INTO t(v) VALUES('later')"]);
+    assert!(
+        aside.err.contains("went on without 1 commit") && aside.err.contains("plimsoll stranded ls"),
+        "{}",
+        aside.err
+    );
+    aside.ok();
+    assert_eq!(sandbox.run(&["--json", "stranded", "ls", &url]).json()["set_aside"], true);
+}
+
+/// All commits of the journal were once counted as lost, and as synced by a sync that had nothing to sync.
+#[test]
+fn what_was_durable_before_a_takeover_is_neither_at_risk_nor_synced_again() {
+    let sandbox = Sandbox::new();
+    for (name, then, left) in [("all", "", 0), ("most", "INSERT INTO t(v) VALUES('late');", 1)] {
+        let url = sandbox.volume(name, 3);
+        kill(sandbox.writer_that_synced("state", &url, then));
+        let takeover = ["--set", "takeover=true", "sql", &url, "INSERT INTO t(v) VALUES('other')"];
+        answer(&mut sandbox.on("elsewhere", &takeover)).ok();
+        let status = sandbox.run(&["--json", "status", &url]).json();
+        assert_eq!((&status["journal"]["commits"], &status["load"]["commits"]), (&left.into(), &0.into()), "{status}");
+        let text = sandbox.run(&["status", &url]).ok();
+        assert_eq!(text.contains("are fenced"), left > 0, "{text}");
+        let synced = sandbox.run(&["sync", &url]);
+        if left > 0 {
+            synced.fails(4);
+        } else {
+            assert!(synced.ok().contains("nothing to sync"));
+        }
+    }
+}

@@ -82,7 +82,7 @@ impl Shared {
         let now = self.now();
         let mut state = self.state();
         state.failed = Some(now);
-        state.trouble = Some(error.to_string());
+        state.trouble = Some(error.duplicate());
     }
 
     /// Reads whatever is newer than the view.
@@ -207,6 +207,7 @@ impl Shared {
             let outrun = state.looked.max(state.synced).is_some_and(|at| at > sent);
             state.looked = state.looked.max(Some(sent));
             state.failed = None;
+            state.all_is_well();
             state.ours |= ours;
             state.uuid = state.uuid.or(uuid);
             if state.writer.is_some() || Arc::ptr_eq(&view, &state.view) {

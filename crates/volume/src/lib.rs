@@ -17,6 +17,7 @@ mod event; // waking whoever waits
 mod flusher; // syncing the journal to the local disk
 mod follow; // keeping up with the writer
 mod fork; // volumes that start as another one's state
+mod judgement; // what becomes of a journal that was left behind, by what the store says
 mod keeper; // signs of life, letting go
 mod local; // the volume's folder on this host
 mod open; // from a URL to a volume
@@ -46,6 +47,7 @@ pub use compactor::Compacted;
 pub use config::{Config, Elsewhere, Fencing, Nowhere};
 pub use detach::Detached;
 pub use fork::{Forked, Place, fork};
+pub use judgement::{Outlook, Prospect, outlook};
 pub use local::{Home, VolumeDir, homes};
 pub use open::{Located, Neighbours, Opening, Process, local_dir};
 pub use origins::OriginStore;

@@ -80,7 +80,7 @@ pub(crate) struct State {
     /// When asking failed last.
     pub(crate) failed: Option<Mono>,
     /// The last thing that went wrong, for people.
-    pub(crate) trouble: Option<String>,
+    pub(crate) trouble: Option<Error>,
     /// What was stranded when another writer took the volume. Whoever closes it has to be told.
     pub(crate) lost: Option<Error>,
     /// What the writer that this one has pushed aside took with it.
@@ -158,6 +158,13 @@ pub(crate) struct Writer {
 /// A panic while a lock was held leaves the state behind it unknown: going on could break a promise.
 const POISONED: &str = "BUG: a panic while the state of a volume was locked";
 
+impl State {
+    /// See [`Shared::all_is_well`].
+    pub(crate) fn all_is_well(&mut self) {
+        self.trouble.take_if(|trouble| trouble.kind() != ErrorKind::Fenced);
+    }
+}
+
 impl Shared {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect(POISONED)
@@ -219,7 +226,17 @@ impl Shared {
 
     /// Records the last thing that went wrong, for `status`.
     pub(crate) fn note_trouble(&self, error: &Error) {
-        self.state().trouble = Some(error.to_string());
+        self.state().trouble = Some(error.duplicate());
+    }
+
+    /// The store has answered: whatever went wrong before is over, unless commits were stranded.
+    pub(crate) fn all_is_well(&self) {
+        self.state().all_is_well();
+    }
+
+    /// The last thing that went wrong and is not over.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.state().trouble.as_ref().map(Error::to_string)
     }
 
     /// Waits for an answer at most `sync_timeout_ms`.
@@ -238,8 +255,7 @@ impl Shared {
     /// Why something took too long.
     pub(crate) fn late(&self, what: &str) -> String {
         let patience = self.settings().sync_timeout.as_millis();
-        let trouble =
-            self.state().trouble.clone().map_or(String::new(), |trouble| format!("; last trouble: {trouble}"));
+        let trouble = self.trouble().map_or(String::new(), |trouble| format!("; last trouble: {trouble}"));
         format!("{what} within sync_timeout_ms = {patience}{trouble}")
     }
 

@@ -89,7 +89,7 @@ pub struct Status {
     pub stranded: Vec<String>,
     /// What the writer that this process took over from took with it.
     pub loss: Option<LossReport>,
-    /// The last thing that went wrong.
+    /// The last thing that went wrong, until the next sync or look at the store succeeds; that commits were stranded, for good.
     pub trouble: Option<String>,
 }
 
@@ -108,7 +108,7 @@ impl Status {
                 None if state.fenced => Role::Fenced,
                 None => Role::Follower,
             };
-            let (trouble, loss) = (state.trouble.clone(), state.loss.clone());
+            let (trouble, loss) = (state.trouble.as_ref().map(ToString::to_string), state.loss.clone());
             (state.tip, state.view.clone(), state.writer.clone(), role, state.looked, trouble, loss)
         };
         let settings = &shared.settings();

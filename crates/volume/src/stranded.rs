@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use plimsoll_commitlog::{Context, aftermath};
+use plimsoll_commitlog::{Context, aftermath, identity};
 use plimsoll_host::{
     Files, Host, OpenMode,
     crash::{self, Point},
@@ -83,6 +83,10 @@ pub struct StrandedJournal {
     reader: Reader,
     commits: Vec<ReplayedCommit>,
     writer: WriterId,
+    /// The volume that its commits are of.
+    volume: [u8; 16],
+    /// Whether that is still at the URL, as far as the store was asked.
+    removed: bool,
     epoch: Option<Epoch>,
     base: Option<Base>,
 }
@@ -97,19 +101,35 @@ impl StrandedJournal {
         let noted = files.read(&kept.beside()).ok();
         let noted: Circumstances = noted.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let epoch = noted.epoch.map(Epoch).or_else(|| marked_epoch(&replay));
-        let Replay { writer, commits, .. } = replay;
-        Ok(StrandedJournal { reader, commits, writer, epoch, base: noted.base })
+        let Replay { writer, volume, commits, .. } = replay;
+        Ok(StrandedJournal { reader, commits, writer, volume, removed: false, epoch, base: noted.base })
     }
 
-    /// Finds out what it stands on, if that was not known when it was kept aside.
+    /// Finds out whether its volume is still there, and what it stands on if that was not known when it was kept aside.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn settle(&mut self, context: &Context) -> Result<()> {
+        self.removed = match identity(context).await {
+            Ok(there) => there.is_none_or(|there| there.uuid != self.volume),
+            // On its way.
+            Err(error) if error.kind() == ErrorKind::NotFound => true,
+            Err(error) => return Err(error),
+        };
+        if self.removed {
+            // Numbers of another volume mean nothing for it.
+            return Ok(());
+        }
         let (None, Some(epoch)) = (self.base, self.epoch) else { return Ok(()) };
         let info = aftermath(context, epoch, Lsn::ZERO, true).await?;
         self.base = base_of(info.settled, info.inherited.as_ref());
         Ok(())
+    }
+
+    /// Its volume was removed: what is at the URL now, if anything, is another one. Only known once it is settled.
+    #[must_use]
+    pub fn is_of_removed(&self) -> bool {
+        self.removed
     }
 
     /// The last epoch under which it was written, if that is known.
@@ -165,7 +185,7 @@ impl StrandedJournal {
     /// many pages the volume had.
     ///
     /// # Errors
-    /// `NotFound`: what it stands on is not known, or commits in between are missing. `Corrupt`: it is damaged. What
+    /// `NotFound`: its volume was removed, what it stands on is not known, or commits in between are missing. `Corrupt`: it is damaged. What
     /// `page` and `count` answer.
     pub fn apply(
         &self,
@@ -192,6 +212,9 @@ impl StrandedJournal {
                 .why(why)
                 .hint("its commits are still listed by `plimsoll stranded show`"))
         };
+        if self.removed {
+            return missing("these commits are of a volume that was removed".to_owned());
+        }
         let Some(base) = self.base else {
             return missing("which state its commits were made on is not known".to_owned());
         };

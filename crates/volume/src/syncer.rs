@@ -86,7 +86,7 @@ async fn sync_once(shared: &Arc<Shared>, writer: &Arc<Writer>, reason: SyncReaso
     let result = if matches!(outcome, Ok(None | Some(Outcome::Durable))) { Success } else { Failure };
     shared.config.metrics.sync(reason, result, took);
     match outcome {
-        Ok(Some(Outcome::Durable)) => {}
+        Ok(Some(Outcome::Durable)) => shared.all_is_well(),
         Ok(None) => {
             // The commit that is pending is visible in a moment.
             clock.sleep(VISIBLE_SOON).await;
@@ -365,7 +365,7 @@ pub(crate) fn dispossess(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &Fenc
     }
     {
         let mut state = shared.state();
-        state.trouble = Some(error.to_string());
+        state.trouble = Some(error.duplicate());
         state.lost = (!complete).then(|| error.duplicate());
         state.fenced = true;
         state.writer = None;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use futures::try_join;
 use plimsoll_commitlog::{Context, L0_RETENTION_UNRECORDED, PinRecord, VolumeRecord, identity, pins};
 use plimsoll_ltx::FileId;
-use plimsoll_model::Result;
+use plimsoll_model::{Error, ErrorKind, Result};
 use plimsoll_pages::{
     Listed,
     compact::{Retention, garbage},
@@ -53,11 +53,17 @@ pub struct Holding {
 /// Finds out what is kept for whom, by `keep` or the volume's own record, whichever keeps longer. A list of each level, one of the pins, and a request or two for each pin.
 ///
 /// # Errors
-/// As the store says.
+/// `NotFound` if there is no volume. As the store says.
 pub async fn usage(context: &Context, keep: Retention, elsewhere: &dyn Elsewhere) -> Result<Usage> {
     let (volume, listing, pins) = try_join!(identity(context), list(context.store(), context.layout()), pins(context))?;
     let recorded = volume.as_ref().map_or(L0_RETENTION_UNRECORDED, VolumeRecord::l0_retention);
     let keep = Retention { level0: keep.level0.max(recorded), ..keep };
+    if volume.is_none() && listing.files.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, "looking at")
+            .object(context.store().url())
+            .why("there is no volume at this URL")
+            .hint("check the URL, or make one: plimsoll create <url>"));
+    }
     let origins = volume.map(|volume| volume.origins).unwrap_or_default();
     let elsewhere_is = |id: FileId| origins.iter().any(|origin| is_of(origin, id));
     let sizes: HashMap<FileId, u64> = listing.files.iter().map(|file| (file.id, file.size)).collect();

@@ -10,17 +10,17 @@ use std::{
 };
 
 use futures::future::{Either, select, try_join};
-use plimsoll_commitlog::{Acquire, Head, Lease, Pins, StatusReport, acquire, aftermath, alone_since, overtaken_since};
+use plimsoll_commitlog::{Acquire, Head, Lease, Pins, StatusReport, acquire, overtaken_since};
 use plimsoll_durability::{FlushReason, Terminal};
 use plimsoll_host::{
     Lock, Mono,
     crash::{self, Point},
     run_blocking,
 };
-use plimsoll_journal::{Config as JournalConfig, Journal, Place, Replay, ReplayedCommit};
+use plimsoll_journal::{Config as JournalConfig, Journal, Place, ReplayedCommit};
 use plimsoll_ltx::{Encoder, Header};
 use plimsoll_model::{
-    Epoch, Error, ErrorKind, Level, Lsn, PageNo, Result, Stamp, Txid, WriterId,
+    Epoch, Error, ErrorKind, Level, PageNo, Result, Stamp, Txid, WriterId,
     step::{Step, taken},
 };
 use plimsoll_pages::{Overlay, compact::Merger};
@@ -31,11 +31,12 @@ use crate::{
     compactor,
     event::{Alarm, Event},
     flusher,
+    judgement::{Case, judge, written_under},
     keeper::{self, report},
     local::{Home, LocalHolder},
-    replay::{Fate, Found, Later, MARK_EPOCH, fate, marked_epoch},
+    replay::{Fate, MARK_EPOCH},
     shared::{Shared, Tip, Writer},
-    stranded::{Base, Circumstances, base_of},
+    stranded::Circumstances,
     syncer::{self, dispossess},
 };
 
@@ -372,7 +373,18 @@ impl Shared {
                 Err(error) => return Err(error),
             };
             let (fate, base) = match &replay {
-                Some(replay) => self.judge(replay, id, uuid, lease).await?,
+                Some(replay) => {
+                    judge(Case {
+                        context: &self.context(),
+                        replay,
+                        writer: Some(id),
+                        volume: Some(uuid),
+                        epoch: written_under(replay, &self.dir),
+                        inherited: lease.inherited(),
+                        last: lease.epoch(),
+                    })
+                    .await?
+                }
                 None => (Fate::Finished, None),
             };
             let fate = match (fate, lease.durable()) {
@@ -393,7 +405,8 @@ impl Shared {
                 }
                 Fate::Finished => self.dir.drop_journal()?,
                 Fate::Strand => {
-                    let epoch = replay.as_ref().and_then(|replay| self.written_under(replay)).map(|epoch| epoch.0);
+                    let epoch =
+                        replay.as_ref().and_then(|replay| written_under(replay, &self.dir)).map(|epoch| epoch.0);
                     let stranded = self.dir.strand(host, Circumstances { epoch, base })?;
                     if let Some((epoch, base)) = epoch.zip(base) {
                         self.keep_base(id, Epoch(epoch), Txid(base.txid)).await;
@@ -413,45 +426,6 @@ impl Shared {
         }
         let (journal, _) = Journal::open(host, &dir, config)?;
         Ok((journal, Vec::new()))
-    }
-
-    /// The last epoch under which a journal was written.
-    fn written_under(&self, replay: &Replay) -> Option<Epoch> {
-        // The mark went with its segment if much was written after it.
-        marked_epoch(replay).max(self.dir.epoch())
-    }
-
-    /// What becomes of a journal, and what its commits stand on if that is known.
-    async fn judge(
-        &self,
-        replay: &Replay,
-        id: WriterId,
-        uuid: [u8; 16],
-        lease: &Lease,
-    ) -> Result<(Fate, Option<Base>)> {
-        let inherited = lease.inherited();
-        let commits = replay.commits.first().zip(replay.commits.last()).map(|(first, last)| (first.lsn, last.lsn));
-        let epoch = self.written_under(replay);
-        let found = Found {
-            writer: replay.writer,
-            same_volume: replay.volume == uuid && replay.writer == id,
-            synced: inherited.is_some(),
-            head: inherited.and_then(|inherited| inherited.stamp),
-            epoch,
-            commits,
-            later: None,
-        };
-        let (first, epoch) = match (fate(found), commits, epoch) {
-            (Fate::Strand, Some((first, _)), Some(epoch)) if found.same_volume => (first, epoch),
-            (fate, ..) => return Ok((fate, None)),
-        };
-        // Somebody was here since. Who was it, and what did they find of ours?
-        let context = self.context();
-        let alone = alone_since(&context, id, epoch, lease.epoch()).await?;
-        let floor = Lsn(first.0.saturating_sub(1));
-        let info = aftermath(&context, epoch, floor, alone || floor > Lsn::ZERO).await?;
-        let later = info.settled.then_some(Later { held: info.held, alone });
-        Ok((fate(Found { later, ..found }), base_of(info.settled, info.inherited.as_ref())))
     }
 
     /// Lets the volume go with everything durable; for idleness only if nothing is pending by itself.
@@ -582,7 +556,7 @@ impl Shared {
             (commits, accounts.ledger.pending().map_or(0, |pending| pending.bytes), fenced)
         };
         writer.progress.fire();
-        let trouble = self.state().trouble.clone();
+        let trouble = self.trouble();
         writer.stop();
         self.state().writer = None;
         let closed = writer.close_journal();

@@ -64,7 +64,8 @@ fn through_this_host(setup: &Setup, typed: &str, name: &str, note: Option<&str>)
 
 fn list(setup: &Setup, typed: &str) -> Result<()> {
     let located = setup.locate(typed)?;
-    let usage = setup.wait(used(setup, &located))?;
+    let mut usage = setup.wait(used(setup, &located))?;
+    usage.pins.sort_by_key(|pin| pin.record.as_ref().map_or(u64::MAX, |record| record.created_ms));
     let mut out = stdout().lock();
     if setup.json {
         for holding in &usage.pins {
@@ -128,8 +129,9 @@ pub(super) fn holding_json(holding: &Holding) -> serde_json::Value {
 fn remove(setup: &Setup, typed: &str, name: &str, force: bool) -> Result<()> {
     let located = setup.locate(typed)?;
     setup.wait(remove_checkpoint(&context(setup, &located), name, force, &*located.elsewhere))?;
-    if !setup.json {
-        writeln!(stdout(), "removed {name}")?;
+    let mut out = stdout();
+    if setup.json {
+        return Ok(writeln!(out, "{}", json!({ "url": located.store.url(), "removed": name }))?);
     }
-    Ok(())
+    Ok(writeln!(out, "removed {name}")?)
 }

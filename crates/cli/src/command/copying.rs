@@ -46,14 +46,15 @@ pub(crate) fn occupied(doing: &'static str, url: &str) -> Error {
         .hint("choose another URL; `plimsoll import --replace` replaces what a volume holds")
 }
 
-/// Commits, waits until that is durable, and closes the volume.
+/// Commits, waits until that is durable, and closes the volume. The newest TXID.
 ///
 /// # Errors
 /// When it did not become durable, or was not committed at all.
-pub(crate) fn finish(volume: Volume, txn: WriteTxn, count: PageCount) -> Result<()> {
+pub(crate) fn finish(volume: Volume, txn: WriteTxn, count: PageCount) -> Result<u64> {
     let outcome = txn.commit(count, Level::Durable).and_then(|receipt: Receipt| receipt.wait(Level::Durable));
+    let txid = volume.status().txid;
     let closed = volume.close();
-    outcome.and(closed)
+    outcome.and(closed).map(|()| txid)
 }
 
 /// Closes the volume after a failure, which says more than whatever closing answers.

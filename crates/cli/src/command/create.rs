@@ -21,7 +21,7 @@ pub(crate) fn run(setup: &Setup, url: &str, page_size: u32) -> Result<()> {
     let written = begin(setup, &volume, "creating the volume", false)
         .and_then(|mut txn| txn.write(PageNo::FIRST, &first_page(size)).map(|()| txn));
     match written {
-        Ok(txn) => finish(volume, txn, PageCount(1))?,
+        Ok(txn) => _ = finish(volume, txn, PageCount(1))?,
         Err(error) => return Err(give_up(volume, error).into()),
     }
     if setup.json {

@@ -8,12 +8,20 @@ use super::{
     copying::{PATIENCE, give_up},
     patience::patiently,
 };
-use crate::{exit::Result, progress, setup::Setup, units};
+use crate::{
+    exit::Result,
+    progress,
+    setup::{Setup, no_volume},
+    units,
+};
 
 pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
     let bar = progress::bytes(setup, 0, "copying");
     let volume = setup.open(typed, PATIENCE)?;
     let url = volume.status().url;
+    if volume.page_size().is_none() {
+        return Err(give_up(volume, no_volume("detaching", url)).into());
+    }
     let watch = |progress: plimsoll_pages::compact::Progress| {
         bar.set_length(progress.of);
         bar.set_position(progress.bytes);

@@ -11,7 +11,6 @@ use std::{
 };
 
 use indicatif::ProgressBar;
-use plimsoll_commitlog::{Levels, tail};
 use plimsoll_model::{Error, ErrorKind, PageCount, PageSize, ResultExt, Txid};
 use plimsoll_pages::{Listed, list};
 use plimsoll_volume::{Located, Reference, objects};
@@ -20,10 +19,10 @@ use tempfile::NamedTempFile;
 
 use crate::{
     exit::Result,
-    journal_tail::journal_tail,
+    journal_tail::{Newest, journal_tail},
     object_reader::stream_object,
     progress,
-    setup::{Setup, context, layout, no_volume},
+    setup::{Setup, layout, no_volume},
     units,
 };
 
@@ -164,14 +163,14 @@ fn exists(file: &Path) -> Error {
 
 /// Says if this host has commits that are not part of what was exported. The export itself is complete without.
 fn warn_of_journal(setup: &Setup, located: &Located) {
-    let Ok(tail) = setup.wait(tail(&context(setup, located), Levels::Newest)) else { return };
-    if let Ok(Some(pending)) = journal_tail(&setup.process.host, &located.dir, tail.head.as_ref())
-        && pending.commits > 0
-    {
-        eprintln!(
+    let Ok(newest) = Newest::ask(setup, located) else { return };
+    match journal_tail(setup, located, &newest) {
+        Ok(Some(pending)) if pending.commits > 0 && pending.is_pending() => eprintln!(
             "plimsoll: {} of this host's journal are not durable yet, so not exported; `plimsoll sync` makes them so",
             units::counted(pending.commits, "commit")
-        );
+        ),
+        Ok(Some(left)) if left.commits > 0 => eprintln!("plimsoll: {}", left.verdict(located.store.url())),
+        Ok(_) | Err(_) => {}
     }
 }
 

@@ -36,14 +36,16 @@ pub(crate) fn run(setup: &Setup, file: &Path, typed: &str, replace: bool) -> Res
     });
     bar.finish_and_clear();
     let bar = progress::waiting(setup, "uploading");
-    match copied {
+    let txid = match copied {
         Ok(txn) if txn.is_empty() && txn.base().page_count() == source.count => {
             drop(txn);
+            let txid = volume.status().txid;
             volume.close()?;
+            txid
         }
         Ok(txn) => finish(volume, txn, source.count)?,
         Err(error) => return Err(give_up(volume, error).into()),
-    }
+    };
     bar.finish_and_clear();
     let bytes = source.count.bytes(source.size);
     if setup.json {
@@ -51,10 +53,10 @@ pub(crate) fn run(setup: &Setup, file: &Path, typed: &str, replace: bool) -> Res
         writeln!(
             stdout(),
             "{}",
-            json!({ "url": url, "page_size": page_size, "pages": source.count.0, "bytes": bytes })
+            json!({ "url": url, "txid": txid, "page_size": page_size, "pages": source.count.0, "bytes": bytes })
         )?;
     } else {
-        writeln!(stdout(), "imported {} into {url}, {}", file.display(), units::bytes(bytes))?;
+        writeln!(stdout(), "imported {} into {url} at TXID {txid}, {}", file.display(), units::bytes(bytes))?;
     }
     Ok(())
 }

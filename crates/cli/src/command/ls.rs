@@ -10,9 +10,8 @@ use plimsoll_commitlog::{Context, Levels, look, tail, volume_key};
 use plimsoll_ltx::{Layout, SNAPSHOT_LEVEL};
 use plimsoll_model::Result as EngineResult;
 use plimsoll_pages::list;
-use plimsoll_settings::Settings;
 use plimsoll_store::{Folder, Store, VolumeUrl};
-use plimsoll_volume::Located;
+use plimsoll_volume::{Elsewhere, Located, OriginStore};
 use serde::Serialize;
 
 use crate::{
@@ -29,8 +28,8 @@ pub(crate) fn run(setup: &Setup, typed: &str, objects: bool) -> Result<()> {
     if objects {
         return list_objects(setup, &setup.locate(typed)?);
     }
-    let (parent, settings) = setup.parent(typed)?;
-    list_volumes(setup, &parent, &settings)
+    let (parent, any) = setup.parent(typed)?;
+    list_volumes(setup, &parent, &any)
 }
 
 #[derive(Serialize)]
@@ -90,19 +89,18 @@ struct Volume {
     bytes: Option<u64>,
     txid: u64,
     /// When the newest sync was written, by the store's clock.
-    synced_ms: u64,
+    synced_ms: Option<u64>,
     /// `process on host`, while an epoch is open.
     holder: Option<String>,
 }
 
-fn list_volumes(setup: &Setup, parent: &VolumeUrl, settings: &Settings) -> Result<()> {
-    let store = setup.process.store(parent, settings)?;
+fn list_volumes(setup: &Setup, parent: &VolumeUrl, any: &Located) -> Result<()> {
+    let store = setup.process.store(parent, &any.settings.settings)?;
     let names = setup.wait(find(&store))?;
     if names.is_empty() {
         return Err(no_volume("listing", store.url()).into());
     }
-    let looks =
-        names.into_iter().map(|name| async move { (name.clone(), describe(setup, parent, settings, name).await) });
+    let looks = names.into_iter().map(|name| async move { (name.clone(), describe(setup, parent, any, name).await) });
     let looked: Vec<(String, EngineResult<Volume>)> = setup.wait(stream::iter(looks).buffered(LOOKS_MAX).collect());
     let mut failed = None;
     let mut volumes = Vec::with_capacity(looked.len());
@@ -135,7 +133,7 @@ fn show(setup: &Setup, volumes: Vec<Volume>) -> Result<()> {
             if volume.name.is_empty() { ".".to_owned() } else { volume.name }.into(),
             number(volume.bytes.map_or_else(|| "-".to_owned(), units::bytes)),
             number(volume.txid),
-            if volume.txid == 0 { "never".to_owned() } else { units::ago(now, volume.synced_ms) }.into(),
+            volume.synced_ms.map_or_else(|| "never".to_owned(), |synced| units::ago(now, synced)).into(),
             volume.holder.unwrap_or_else(|| "-".to_owned()).into(),
         ]);
     }
@@ -175,9 +173,12 @@ fn is_volume(layout: Layout, folder: &str, inside: &Folder) -> bool {
     inside.entries.iter().any(|entry| named(&entry.key, volume_key())) || level(0) || level(SNAPSHOT_LEVEL)
 }
 
-async fn describe(setup: &Setup, parent: &VolumeUrl, settings: &Settings, name: String) -> EngineResult<Volume> {
+async fn describe(setup: &Setup, parent: &VolumeUrl, any: &Located, name: String) -> EngineResult<Volume> {
     let url = if name.is_empty() { parent.clone() } else { parent.below(&name)? };
-    let store = setup.process.store(&url, settings)?;
+    let settings = &any.settings.settings;
+    let own = setup.process.store(&url, settings)?;
+    // What a fork has not replaced is in other volumes.
+    let store = Arc::new(OriginStore::new(own, Arc::clone(&any.elsewhere) as Arc<dyn Elsewhere>));
     let context = Context::new(setup.process.host.clone(), store, settings.l0_retention);
     let (standing, tail) = try_join!(look(&context), tail(&context, Levels::Newest))?;
     let open = standing.status.as_ref().is_some_and(|seen| !seen.record.closed);
@@ -187,7 +188,7 @@ async fn describe(setup: &Setup, parent: &VolumeUrl, settings: &Settings, name: 
         name,
         bytes: tail.head.map(|head| head.page_count.bytes(head.page_size)),
         txid: tail.head.map_or(0, |head| head.txid.0),
-        synced_ms: newest.map_or(0, |file| file.modified.0),
+        synced_ms: newest.map(|file| file.modified.0),
         holder,
     })
 }

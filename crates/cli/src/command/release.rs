@@ -48,10 +48,13 @@ pub(crate) fn release(
     };
     volume.close()?;
     match dir.stranded().into_iter().find(|kept| !kept_before.contains(kept)) {
-        Some(kept) => Err(Error::new(ErrorKind::Fenced, "releasing").object(url).why(format!(
-            "another writer went on without the last commits of this host; they are kept in {}",
-            kept.path.display()
-        ))),
+        Some(kept) => Err(Error::new(ErrorKind::Fenced, "releasing")
+            .object(url)
+            .why(format!(
+                "another writer went on without the last commits of this host; they are kept in {}",
+                kept.path.display()
+            ))
+            .hint("plimsoll stranded ls <url> lists them")),
         None => Ok(released),
     }
 }

@@ -5,6 +5,7 @@ mod text; // saying it to people
 
 use std::{
     io::{Write, stdout},
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
@@ -12,7 +13,7 @@ use std::{
 use plimsoll_volume::Located;
 
 use self::report::Report;
-use crate::{exit::Result, journal_tail::journal_tail, setup::Setup};
+use crate::{exit::Result, journal_tail::journal_alone, setup::Setup};
 
 /// Between two looks of `--watch`.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -22,11 +23,20 @@ const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 pub(crate) fn run(setup: &Setup, typed: &str, watch: bool) -> Result<()> {
     let located = setup.locate(typed)?;
     loop {
-        let looked = Report::gather(setup, &located);
+        // When the store is out of reach, what is at risk is here. Nobody should have to wait for that.
+        let told = AtomicBool::new(false);
+        let meanwhile = || {
+            told.store(true, Ordering::Relaxed);
+            eprint!(
+                "plimsoll: the store has not answered yet; what this host knows by itself:\n{}",
+                local(setup, &located)
+            );
+        };
+        let looked = Report::gather(setup, &located, meanwhile);
         let shown = match &looked {
             Ok(report) if setup.json => format!("{}\n", serde_json::json!(report)),
             Ok(report) => text::write(setup, report),
-            // When the store is out of reach, what is at risk is here.
+            Err(_) if told.into_inner() && !setup.json => String::new(),
             Err(_) => local(setup, &located),
         };
         let mut out = stdout().lock();
@@ -49,7 +59,7 @@ pub(crate) fn run(setup: &Setup, typed: &str, watch: bool) -> Result<()> {
 
 /// What this host knows by itself: nothing, if it has no journal of the volume.
 fn local(setup: &Setup, located: &Located) -> String {
-    match journal_tail(&setup.process.host, &located.dir, None) {
+    match journal_alone(setup, located) {
         Ok(Some(journal)) if setup.json => {
             format!("{}\n", serde_json::json!({ "url": located.store.url(), "journal": journal }))
         }

@@ -16,6 +16,7 @@ use plimsoll_volume::{Located, Stranded, StrandedJournal};
 use crate::{
     args::StrandedCommand,
     exit::Result,
+    journal_tail::{JournalTail, Newest, journal_tail},
     setup::{Setup, context},
 };
 
@@ -24,29 +25,29 @@ pub(crate) fn run(setup: &Setup, command: StrandedCommand) -> Result<()> {
         StrandedCommand::Ls { url } => list::ls(setup, &setup.locate(&url)?),
         StrandedCommand::Show { url, name } => {
             let located = setup.locate(&url)?;
-            let kept = pick(&located, name.as_deref())?;
+            let kept = pick(setup, &located, name.as_deref())?;
             list::show(setup, &located, &kept)
         }
         StrandedCommand::Diff { url, name } => {
             let located = setup.locate(&url)?;
-            let kept = pick(&located, name.as_deref())?;
+            let kept = pick(setup, &located, name.as_deref())?;
             diff::run(setup, &located, &kept)
         }
         StrandedCommand::Export { url, file, name, force } => {
             let located = setup.locate(&url)?;
-            let kept = pick(&located, name.as_deref())?;
+            let kept = pick(setup, &located, name.as_deref())?;
             export(setup, &located, &kept, &file, force)
         }
         StrandedCommand::Discard { url, name } => {
             let located = setup.locate(&url)?;
-            let kept = pick(&located, Some(&name))?;
+            let kept = pick(setup, &located, Some(&name))?;
             discard(setup, &located, &kept)
         }
     }
 }
 
 /// The one of that name; without a name, the only one.
-fn pick(located: &Located, name: Option<&str>) -> Result<Stranded> {
+fn pick(setup: &Setup, located: &Located, name: Option<&str>) -> Result<Stranded> {
     let all = located.dir.stranded();
     let names = || all.iter().map(Stranded::name).collect::<Vec<_>>().join(", ");
     let refuse =
@@ -61,9 +62,25 @@ fn pick(located: &Located, name: Option<&str>) -> Result<Stranded> {
     };
     match found {
         Some(kept) => Ok(kept.clone()),
-        None if all.is_empty() => Err(refuse(ErrorKind::NotFound, "this host has none".to_owned()).into()),
+        None if all.is_empty() => {
+            let fenced = left_behind(setup, located)?
+                .map_or_else(String::new, |left| format!(" set aside yet, but {}", left.verdict(located.store.url())));
+            Err(refuse(ErrorKind::NotFound, format!("this host has none{fenced}")).into())
+        }
         None => Err(refuse(ErrorKind::NotFound, format!("there is none of that name, but {}", names())).into()),
     }
+}
+
+/// Commits of this host's journal that another writer went on without, and that no process has set aside yet.
+///
+/// # Errors
+/// As the store says, of which they are asked.
+fn left_behind(setup: &Setup, located: &Located) -> plimsoll_model::Result<Option<JournalTail>> {
+    if !located.dir.has_journal() {
+        return Ok(None);
+    }
+    let tail = journal_tail(setup, located, &Newest::ask(setup, located)?)?;
+    Ok(tail.filter(|tail| tail.commits > 0 && !tail.is_pending()))
 }
 
 /// Reads a journal, and finds out what it stands on as far as the store can tell.
@@ -77,13 +94,18 @@ fn read(setup: &Setup, located: &Located, kept: &Stranded) -> Result<StrandedJou
 
 /// Removes a journal, and the checkpoint that keeps what it stands on.
 fn discard(setup: &Setup, located: &Located, kept: &Stranded) -> Result<()> {
-    let checkpoint =
-        StrandedJournal::open(&*setup.process.host.files, kept).ok().and_then(|journal| journal.checkpoint());
+    // A volume that was made at the URL since may have a checkpoint of the same name, for others.
+    let journal = read(setup, located, kept).ok().filter(|journal| !journal.is_of_removed());
+    let checkpoint = journal.and_then(|journal| journal.checkpoint());
     located.dir.discard(kept)?;
     if let Some(checkpoint) = checkpoint
         && let Err(error) = setup.wait(unpin(&context(setup, located), &checkpoint))
     {
         eprintln!("plimsoll: the checkpoint {checkpoint} was kept for it and is still there: {error}");
+    }
+    if setup.json {
+        let report = serde_json::json!({ "url": located.store.url(), "discarded": kept.name() });
+        return Ok(writeln!(stdout(), "{report}")?);
     }
     Ok(writeln!(stdout(), "discarded {}", kept.name())?)
 }

@@ -2,7 +2,6 @@
 
 use std::io::{Write, stdout};
 
-use plimsoll_commitlog::{Levels, tail};
 use plimsoll_model::{Error, ErrorKind};
 use serde_json::json;
 
@@ -12,22 +11,30 @@ use super::{
 };
 use crate::{
     exit::Result,
-    journal_tail::journal_tail,
+    journal_tail::{Newest, journal_tail},
     progress,
-    setup::{Setup, context, no_volume},
+    setup::{Setup, no_volume},
     units,
 };
 
 pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
     let located = setup.locate(typed)?;
     let url = located.store.url().to_owned();
-    let before = setup.wait(tail(&context(setup, &located), Levels::Newest))?.head;
-    let pending = journal_tail(&setup.process.host, &located.dir, before.as_ref())?;
-    let Some(pending) = pending else {
-        if before.is_none() {
-            return Err(no_volume("syncing", url).into());
+    let newest = Newest::ask(setup, &located)?;
+    let before = newest.head.map(|head| head.txid.0);
+    let pending = match journal_tail(setup, &located, &newest)? {
+        None if before.is_none() => return Err(no_volume("syncing", url).into()),
+        // Also if another writer has taken over since: it found all of them.
+        None => return tell(setup, &url, (0, 0), before),
+        Some(pending) if pending.commits == 0 => return tell(setup, &url, (0, 0), before),
+        // Opening it would make a volume.
+        Some(pending) if !pending.is_pending() && newest.standing.volume.is_none() => {
+            return Err(Error::new(ErrorKind::NotFound, "syncing")
+                .object(&url)
+                .why(format!("{}; they are in {}", pending.verdict(&url), located.dir.journal().display()))
+                .into());
         }
-        return tell(setup, &url, (0, 0), before.map(|head| head.txid.0));
+        Some(pending) => pending,
     };
     let kept_before = located.dir.stranded();
     let bar = progress::waiting(setup, "syncing");
@@ -46,6 +53,7 @@ pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
                 "another writer went on without the last commits of this host; they are kept in {}",
                 kept.path.display()
             ))
+            .hint("plimsoll stranded ls <url> lists them")
             .into());
     }
     tell(setup, &url, (pending.commits, pending.bytes), Some(status.txid))

@@ -78,7 +78,7 @@ fn tell(setup: &Setup, located: &Located, listing: &Listing, bytes: u64, found: 
     let mut out = stdout().lock();
     if setup.json {
         let report = serde_json::json!({
-            "url": url, "objects": objects, "bytes": bytes, "problems": found.problems(), "findings": found.all(),
+            "url": url, "txid": listing.head().0, "objects": objects, "bytes": bytes, "problems": found.problems(), "findings": found.all(),
         });
         writeln!(out, "{report}")?;
     } else {

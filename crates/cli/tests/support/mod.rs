@@ -127,6 +127,11 @@ impl Sandbox {
         self.writer(host, url, "BEGIN IMMEDIATE; INSERT INTO t(v) VALUES('half');")
     }
 
+    /// The same, and that row is durable; `then` is run after it.
+    pub fn writer_that_synced(&self, host: &str, url: &str, then: &str) -> Child {
+        self.writer(host, url, &format!("SELECT plimsoll_wait('durable'); {then}"))
+    }
+
     fn writer(&self, host: &str, url: &str, then: &str) -> Child {
         let sql = &format!(
             "INSERT INTO t(v) VALUES('kept'); {then} SELECT 'ready';
@@ -136,9 +141,11 @@ impl Sandbox {
         let set = slow.iter().flat_map(|setting| ["--set", setting]);
         let args: Vec<&str> = set.chain(["--json", "sql", url, sql]).collect();
         let mut child = self.on(host, &args).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.contains("ready"), "{line}");
+        let mut printed = String::new();
+        let mut lines = BufReader::new(child.stdout.as_mut().unwrap());
+        while !printed.contains("ready") {
+            assert_ne!(lines.read_line(&mut printed).unwrap(), 0, "{printed}");
+        }
         child
     }
 }

@@ -140,7 +140,7 @@ impl Disk {
         let mut entries = Vec::new();
         let mut folders = vec![folder.to_owned()];
         while let Some(folder) = folders.pop() {
-            let found = self.list_folder(&folder)?;
+            let found = self.inside(&folder)?;
             folders.extend(found.folders);
             entries
                 .extend(found.entries.into_iter().filter(|entry| after.is_none_or(|after| entry.key.as_str() > after)));
@@ -149,8 +149,33 @@ impl Disk {
         Ok(entries)
     }
 
-    /// What is directly in a folder, in order of keys. Nothing if there is no such folder.
+    /// As [`Disk::inside`], without folders in which there is no object: in an object store these would not exist.
     pub(super) fn list_folder(&self, folder: &str) -> io::Result<Folder> {
+        let Folder { folders, entries } = self.inside(folder)?;
+        let mut filled = Vec::with_capacity(folders.len());
+        for folder in folders {
+            if self.has_object(&folder)? {
+                filled.push(folder);
+            }
+        }
+        Ok(Folder { folders: filled, entries })
+    }
+
+    fn has_object(&self, folder: &str) -> io::Result<bool> {
+        let Folder { folders, entries } = self.inside(folder)?;
+        if !entries.is_empty() {
+            return Ok(true);
+        }
+        for folder in folders {
+            if self.has_object(&folder)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What is directly in a folder, in order of keys. Nothing if there is no such folder.
+    fn inside(&self, folder: &str) -> io::Result<Folder> {
         let mut found = Folder::default();
         let items = match fs::read_dir(self.root.join(folder)) {
             Ok(items) => items,

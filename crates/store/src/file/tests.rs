@@ -87,3 +87,15 @@ fn a_key_that_leads_upwards_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(!dir.path().join("x").exists());
 }
+
+#[test]
+fn a_folder_without_objects_is_not_listed_as_in_an_object_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    for key in ["a/b/1", "c/1"] {
+        wait(&store, store.create(key, Body::default())).unwrap();
+    }
+    wait(&store, store.delete(&["a/b/1".to_owned()])).unwrap();
+    assert!(dir.path().join("a/b").is_dir());
+    assert_eq!(wait(&store, store.list_folder("")).unwrap().folders, ["c/"]);
+}

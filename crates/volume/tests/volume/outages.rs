@@ -38,6 +38,25 @@ fn commits_go_on_through_an_outage_and_are_synced_after_it() {
     machine.remote.set_down(false);
     world.run_for(15_000);
     assert_eq!((volume.status().durable.lsn, volume.status().load.commits), (19, 0));
+    assert_eq!(volume.status().trouble, None, "it is over");
+}
+
+#[test]
+fn a_reader_speaks_of_an_outage_until_it_has_looked_again() {
+    let world = World::new(11);
+    let machine = world.machine("a");
+    put(&machine.open(&[]), &[(1, 1)], 1, Level::Durable).unwrap();
+    let reader = world.machine("b");
+    let follower = reader.open_read_only(&[]);
+    assert_eq!(marks(&follower), [1]);
+    reader.remote.set_down(true);
+    world.run_for(10_000);
+    assert_eq!(marks(&follower), [1]);
+    assert!(follower.status().trouble.is_some_and(|trouble| trouble.contains("down")));
+    reader.remote.set_down(false);
+    world.run_for(60_000);
+    assert_eq!(marks(&follower), [1]);
+    assert_eq!(follower.status().trouble, None);
 }
 
 #[test]

@@ -1,17 +1,20 @@
 //! What there is to say about a volume.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
+use futures::future::{Either, select};
 use plimsoll_commitlog::{Levels, Mark, Standing, Watermarks, look, losses, tail};
 use plimsoll_model::Result;
 use plimsoll_volume::{Located, LossReport};
 use serde::Serialize;
 
 use crate::{
-    journal_tail::{JournalTail, journal_tail},
+    journal_tail::{JournalTail, Newest, journal_tail},
     setup::{Setup, context, no_volume},
 };
 
+/// A store that has not answered by then may not answer for long.
+const SOON: Duration = Duration::from_secs(2);
 /// Writers before the last one whose losses are looked for.
 const STATUSES_MAX: usize = 16;
 
@@ -22,6 +25,8 @@ pub(crate) struct Report {
     pub(crate) now_ms: u64,
     pub(crate) role: Role,
     pub(crate) epoch: u32,
+    /// The volume and state that it started as.
+    pub(crate) fork_of: Option<String>,
     pub(crate) holder: Option<Holder>,
     pub(crate) txid: u64,
     pub(crate) page_size: Option<u32>,
@@ -60,6 +65,8 @@ pub(crate) struct Holder {
     pub(crate) since_ms: u64,
     pub(crate) alive_ms: u64,
     pub(crate) this_host: bool,
+    /// On this host: whether there is such a process now.
+    pub(crate) running: Option<bool>,
 }
 
 #[derive(Clone, Copy, Default, Serialize)]
@@ -95,34 +102,46 @@ pub(crate) struct Load {
 
 impl Report {
     /// Looks. Requests: the records of the newest writer, a listing of each level, the head of the newest object.
+    /// `meanwhile` is called if the store does not answer soon.
     ///
     /// # Errors
     /// `NotFound` if nothing was ever written there; otherwise as the store says.
-    pub(crate) fn gather(setup: &Setup, located: &Located) -> Result<Report> {
+    pub(crate) fn gather(setup: &Setup, located: &Located, meanwhile: impl Fn() + Sync) -> Result<Report> {
         let context = context(setup, located);
         let looks =
             async { futures::try_join!(look(&context), tail(&context, Levels::All), losses(&context, STATUSES_MAX)) };
-        let (standing, tail, losses) = setup.wait(looks)?;
+        let clock = &setup.process.host.clock;
+        let (standing, tail, losses) = setup.wait(async {
+            match select(Box::pin(looks), clock.sleep(SOON)).await {
+                Either::Left((looked, _)) => looked,
+                Either::Right(((), looks)) => {
+                    meanwhile();
+                    looks.await
+                }
+            }
+        })?;
         let url = located.store.url().to_owned();
         if standing.volume.is_none() && standing.epoch.is_zero() && tail.files.is_empty() {
             return Err(no_volume("looking at", url));
         }
         let now_ms = setup.process.host.clock.wall().0;
-        let (journal, journal_trouble) = match journal_tail(&setup.process.host, &located.dir, tail.head.as_ref()) {
+        let newest = Newest { standing, head: tail.head };
+        let (journal, journal_trouble) = match journal_tail(setup, located, &newest) {
             Ok(journal) => (journal, None),
             Err(error) => (None, Some(error.to_string())),
         };
+        let Newest { standing, head } = newest;
         let mut levels: BTreeMap<u8, Level> = BTreeMap::new();
         for file in &tail.files {
             let level = levels.entry(file.id.level).or_default();
             level.objects += 1;
             level.bytes += file.size;
         }
-        let head = tail.head.as_ref();
         let status = standing.status.as_ref().map(|seen| &seen.record);
         Ok(Report {
             role: role(&standing, located, now_ms),
             epoch: standing.epoch.0,
+            fork_of: standing.volume.as_ref().and_then(|volume| volume.parent.clone()),
             holder: holder(setup, &standing),
             txid: head.map_or(0, |head| head.txid.0),
             page_size: head.map(|head| head.page_size.get()),
@@ -157,14 +176,22 @@ fn role(standing: &Standing, located: &Located, now_ms: u64) -> Role {
 
 fn holder(setup: &Setup, standing: &Standing) -> Option<Holder> {
     let holder = standing.holder.as_ref()?;
+    let this_host = holder.host == setup.process.host_name;
     Some(Holder {
         host: holder.host.clone(),
         pid: holder.pid,
         writer: holder.writer.to_string(),
         since_ms: holder.since_ms,
         alive_ms: standing.status.as_ref().map_or(holder.since_ms, |seen| seen.record.alive_ms),
-        this_host: holder.host == setup.process.host_name,
+        this_host,
+        running: is_running(holder.pid).filter(|_| this_host),
     })
+}
+
+/// Whether there is a process of that number; `None` where nobody knows.
+fn is_running(pid: u32) -> Option<bool> {
+    let processes = Path::new("/proc");
+    processes.join("self").exists().then(|| processes.join(pid.to_string()).exists())
 }
 
 /// This host's journal tells it now; of a holder elsewhere there is only what it said.
@@ -172,7 +199,7 @@ fn load(standing: &Standing, journal: Option<&JournalTail>, located: &Located, n
     let mut load = Load::none(located, now_ms);
     let said = standing.status.as_ref().map(|seen| &seen.record).filter(|record| !record.closed);
     match (journal, said) {
-        (Some(journal), said) if said.is_none_or(|said| said.writer == journal.writer) => {
+        (Some(journal), said) if journal.is_pending() && said.is_none_or(|said| said.writer == journal.writer) => {
             load = Load::of_journal(journal, located, now_ms);
         }
         (_, Some(said)) => {

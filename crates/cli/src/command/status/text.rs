@@ -21,15 +21,23 @@ pub(crate) fn write(setup: &Setup, report: &Report) -> String {
         writeln!(text, "{name:<10} {value}").expect("BUG: writing to a string failed");
     };
     line("volume", report.url.clone());
+    if let Some(parent) = &report.fork_of {
+        line("fork", format!("started as {parent}"));
+    }
     line("database", database(report));
     line("writer", writer(report));
     if let Some(marks) = &report.watermarks {
         let (appended, journaled, durable) = (marks.appended.lsn, marks.journaled.lsn, marks.durable.lsn);
-        line("commits", format!("appended {appended}, journaled {journaled}, durable {durable}"));
+        // What it has done since is not in the store. Of a process of this host, the journal tells.
+        let said = report.holder.as_ref().map_or_else(String::new, |holder| {
+            format!(", as the writer said {}", units::ago(report.now_ms, holder.alive_ms))
+        });
+        line("commits", format!("appended {appended}, journaled {journaled}, durable {durable}{said}"));
     }
     if let Some(journal) = &report.journal {
         let value = match journal.commits {
             0 => "everything in it is durable".to_owned(),
+            _ if !journal.is_pending() => journal.verdict(&report.url),
             commits => format!(
                 "{} ({}) of this host are only here",
                 units::counted(commits, "commit"),
@@ -97,7 +105,13 @@ fn database(report: &Report) -> String {
 
 fn writer(report: &Report) -> String {
     let Some(holder) = &report.holder else { return "none yet".to_owned() };
-    let here = if holder.this_host { " (this host)" } else { "" };
+    let here = match (holder.this_host, holder.running) {
+        (true, Some(false)) if report.role != Role::Free => {
+            " (this host, where it is not running any more: the next to open here goes on at once)"
+        }
+        (true, _) => " (this host)",
+        (false, _) => "",
+    };
     let who = format!("process {} on {}{here}, epoch {}", holder.pid, holder.host, report.epoch);
     let alive = units::ago(report.now_ms, holder.alive_ms);
     match report.role {

@@ -77,9 +77,11 @@ fn rows(stranded: &Path, now: &Path) -> rusqlite::Result<Vec<Rows>> {
     )?;
     let names: Vec<String> = named.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     let count = |from: &str, without: &str, name: &str| -> Option<i64> {
-        let quoted = format!("\"{}\"", name.replace('"', "\"\""));
-        let sql =
-            format!("SELECT count(*) FROM (SELECT * FROM {from}.{quoted} EXCEPT SELECT * FROM {without}.{quoted})");
+        let columns = columns(&db, from, name).ok().filter(|columns| !columns.is_empty())?.join(", ");
+        let table = quoted(name);
+        // Rows that are the same are told apart by a number of their own, for EXCEPT alone would count them once.
+        let rows = |of: &str| format!("SELECT {columns}, row_number() OVER (PARTITION BY {columns}) FROM {of}.{table}");
+        let sql = format!("SELECT count(*) FROM ({} EXCEPT {})", rows(from), rows(without));
         // No such table there, or one of other columns: then every row differs, and there is no number to give.
         db.query_row(&sql, [], |row| row.get(0)).ok()
     };
@@ -91,6 +93,18 @@ fn rows(stranded: &Path, now: &Path) -> rusqlite::Result<Vec<Rows>> {
             table,
         })
         .collect())
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A table's columns as expressions that compare byte for byte, whatever a column's own collation takes for equal.
+fn columns(db: &Connection, schema: &str, table: &str) -> rusqlite::Result<Vec<String>> {
+    let mut named = db.prepare("SELECT name FROM pragma_table_info(?1, ?2)")?;
+    let named = named.query_map([table, schema], |row| row.get::<_, String>(0))?;
+    // With the table's name, for a name alone that is no column's is a string to SQLite.
+    named.map(|name| Ok(format!("{}.{} COLLATE BINARY", quoted(table), quoted(&name?)))).collect()
 }
 
 fn tell(setup: &Setup, report: &Report) -> Result<()> {
@@ -111,4 +125,22 @@ fn tell(setup: &Setup, report: &Report) -> Result<()> {
         table.add_row([rows.table.clone().into(), shown(rows.only_stranded), shown(rows.only_now)]);
     }
     Ok(write!(out, "{}", render(&table))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_are_the_same_count_as_often_as_they_are_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let [stranded, now] = ["stranded", "now"].map(|name| dir.path().join(name));
+        let make = |path: &Path, sql: &str| Connection::open(path).unwrap().execute_batch(sql).unwrap();
+        let both = "CREATE TABLE t(a TEXT COLLATE NOCASE, \"b\"\"\"); INSERT INTO t VALUES('x', NULL), ('x', NULL);";
+        make(&stranded, &format!("{both} CREATE TABLE o(c); INSERT INTO t VALUES('x', NULL), ('x', NULL), ('Y', 1)"));
+        make(&now, &format!("{both} CREATE TABLE o(d); INSERT INTO t VALUES('y', 1)"));
+        let found = rows(&stranded, &now).unwrap();
+        assert_eq!((found[0].only_stranded, found[0].only_now), (None, None), "o has other columns");
+        assert_eq!((found[1].only_stranded, found[1].only_now), (Some(3), Some(1)));
+    }
 }

@@ -5,9 +5,9 @@ use std::io::{Write, stdout};
 use plimsoll_volume::{Located, Stranded};
 use serde_json::json;
 
-use super::read;
+use super::{left_behind, read};
 use crate::{
-    exit::Result,
+    exit::{Failure, Result},
     setup::Setup,
     table::{number, render, table},
     units,
@@ -34,8 +34,8 @@ pub(crate) fn ls(setup: &Setup, located: &Located) -> Result<()> {
         if setup.json {
             let report = json!({
                 "name": kept.name(), "path": kept.path.display().to_string(), "epoch": journal.epoch(),
-                "base": journal.base(), "commits": commits.len(), "bytes": bytes,
-                "pages": journal.pages().len(), "first": first, "last": last,
+                "base": journal.base(), "removed_volume": journal.is_of_removed(), "commits": commits.len(), "bytes": bytes,
+                "pages": journal.pages().len(), "first": first, "last": last, "set_aside": true,
             });
             writeln!(out, "{report}")?;
             continue;
@@ -54,16 +54,29 @@ pub(crate) fn ls(setup: &Setup, located: &Located) -> Result<()> {
             lsn(last),
             at(first).into(),
             at(last).into(),
-            number(journal.base().map_or_else(|| "unknown".to_owned(), |base| base.txid.to_string())),
+            number(match journal.base() {
+                _ if journal.is_of_removed() => "removed volume".to_owned(),
+                Some(base) => base.txid.to_string(),
+                None => "unknown".to_owned(),
+            }),
         ]);
     }
+    let left = left_behind(setup, located);
     if setup.json {
-        return Ok(());
+        if let Ok(Some(left)) = &left {
+            let path = located.dir.journal().display().to_string();
+            writeln!(out, "{}", json!({ "name": null, "path": path, "set_aside": false, "journal": left }))?;
+        }
+    } else if !all.is_empty() {
+        write!(out, "{}", render(&table))?;
     }
-    if all.is_empty() {
-        return Ok(writeln!(out, "nothing is stranded here")?);
+    match left {
+        // Nobody is to conclude from silence that nothing is there.
+        Err(error) => Err(Failure::from(error).after("whether this host's journal holds more is not known")),
+        Ok(Some(left)) if !setup.json => Ok(writeln!(out, "{}", left.verdict(located.store.url()))?),
+        Ok(None) if !setup.json && all.is_empty() => Ok(writeln!(out, "nothing is stranded here")?),
+        Ok(_) => Ok(()),
     }
-    Ok(write!(out, "{}", render(&table))?)
 }
 
 /// Every commit of one.

@@ -12,8 +12,15 @@ const WRITING: &str = "writing the state of a stranded journal";
 /// Writes the state that a journal stands on, without its commits.
 ///
 /// # Errors
-/// `NotFound` if that state is not known, or the store cannot reproduce it any more.
+/// `NotFound` if the volume was removed, if that state is not known, or the store cannot reproduce it any more.
 pub(crate) fn write_base(setup: &Setup, located: &Located, journal: &StrandedJournal, file: &File) -> Result<()> {
+    if journal.is_of_removed() {
+        return Err(Error::new(ErrorKind::NotFound, WRITING)
+            .object(located.store.url())
+            .why("these commits are of a volume that was removed")
+            .hint("what is at the URL now is another one; `plimsoll stranded show` lists them")
+            .into());
+    }
     // Commits made before anything was synced stand on nothing.
     let txid = match journal.base() {
         Some(base) if base.txid == 0 => return Ok(()),
