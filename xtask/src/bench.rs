@@ -16,6 +16,9 @@ pub(crate) struct Bench {
     /// Build without link-time optimisation: sooner ready, a little slower.
     #[arg(long)]
     quick: bool,
+    /// Also write tables and plots to `docs/benchmarks`.
+    #[arg(long)]
+    docs: bool,
     /// Names of benches; --scale, --rounds, --out, --data
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     options: Vec<String>,
@@ -34,7 +37,11 @@ impl Bench {
         run(build.current_dir(root()))?;
         let built = target().join(profile);
         let mut bench = Command::new(built.join("plimsoll-bench"));
-        bench.args(["run", "--plimsoll"]).arg(built.join("plimsoll")).args(self.options);
+        bench.args(["run", "--plimsoll"]).arg(built.join("plimsoll"));
+        if self.docs {
+            bench.arg("--docs").arg(root().join("docs/benchmarks"));
+        }
+        bench.args(self.options);
         run(bench.current_dir(root()))
     }
 }

@@ -26,7 +26,7 @@ enum Command {
     Run(Run),
     /// Lists what can be measured
     List,
-    /// Does the same work again and again, for tools that count: read, commit, read-file, commit-file
+    /// Does the same work again and again, for tools that count: read, overlay, commit, read-file, commit-file
     Probe { what: String, times: u64, dir: PathBuf },
     /// Does one measurement in this process
     #[command(hide = true)]
@@ -46,6 +46,9 @@ struct Run {
     /// Where tables and plots go
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
+    /// Tables and plots also go here, for documentation
+    #[arg(long)]
+    docs: Option<PathBuf>,
     /// Where databases lie while they are measured: on the disk that matters
     #[arg(long, default_value = "target/bench/data")]
     data: PathBuf,
@@ -60,16 +63,20 @@ fn run(options: &Run) -> Result<()> {
         let known: Vec<&str> = all.iter().map(|bench| bench.name).collect();
         bail!("there is no bench '{unknown}'; there are {}", known.join(", "));
     }
-    fs::create_dir_all(&options.out)?;
+    for dir in [Some(&options.out), options.docs.as_ref()].into_iter().flatten() {
+        fs::create_dir_all(dir)?;
+    }
     let data = std::path::absolute(&options.data)?;
     let mut lab = Lab::new(&data, options.plimsoll.clone())?;
     for bench in all.iter().filter(|bench| options.names.is_empty() || options.names.iter().any(|n| n == bench.name)) {
         let measured = lab.run(bench, options.scale, options.rounds)?;
         let report = Report::new(bench, &measured);
         println!("{}", report.text());
-        fs::write(options.out.join(format!("{}.md", bench.name)), report.markdown())?;
         fs::write(options.out.join(format!("{}.json", bench.name)), report.json()?)?;
-        fs::write(options.out.join(format!("{}.svg", bench.name)), report.svg())?;
+        for dir in [Some(&options.out), options.docs.as_ref()].into_iter().flatten() {
+            fs::write(dir.join(format!("{}.md", bench.name)), report.markdown())?;
+            fs::write(dir.join(format!("{}.svg", bench.name)), report.svg())?;
+        }
     }
     println!("tables and plots are in {}", options.out.display());
     Ok(())

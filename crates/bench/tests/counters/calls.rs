@@ -1,6 +1,11 @@
 //! The machine, with calls to the file system counted by thread.
 
-use std::{cell::Cell, io, path::Path, sync::Arc};
+use std::{
+    cell::Cell,
+    io,
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 
 use bytes::Bytes;
 use plimsoll_host::{File, Files, Host, Lock, OpenMode, os};
@@ -34,6 +39,14 @@ pub(crate) fn counted() -> Calls {
     CALLS.get()
 }
 
+static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+
+/// Requests to object stores by this process so far.
+pub(crate) fn requests() -> u64 {
+    let count = |line: &str| line.rsplit_once(' ').map_or(0, |(_, count)| count.parse::<u64>().unwrap());
+    METRICS.encode().lines().filter(|line| line.starts_with("plimsoll_store_requests_total")).map(count).sum()
+}
+
 fn note(change: impl FnOnce(&mut Calls)) {
     let mut calls = CALLS.get();
     change(&mut calls);
@@ -46,7 +59,7 @@ pub(crate) fn register() {
     let host = Host { files: Arc::new(CountedFiles(Arc::clone(&host.files))), ..host };
     let process = Process {
         host,
-        metrics: Metrics::new(),
+        metrics: METRICS.clone(),
         environment: [("HOME".to_owned(), "/nowhere".to_owned())].into(),
         host_name: "here".to_owned(),
         pid: std::process::id(),

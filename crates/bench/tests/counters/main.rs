@@ -2,6 +2,8 @@
 
 mod calls;
 mod heap;
+mod instructions;
+mod store;
 
 use std::{
     collections::BTreeMap,
