@@ -11,7 +11,7 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The command line, a URL or a setting cannot be used.
     Usage = 2,
-    /// Another writer holds the volume.
+    /// Another writer holds the volume, or forks need it.
     Held = 3,
     /// Another writer has taken the volume; commits may be stranded.
     Fenced = 4,
@@ -29,7 +29,7 @@ Exit codes:
   0  done
   1  failed
   2  the command line, a URL or a setting cannot be used
-  3  another writer holds the volume
+  3  another writer holds the volume, or forks need it
   4  another writer has taken the volume; commits may be stranded
   5  stored bytes fail their checks
   6  the store does not answer, or refuses

@@ -52,6 +52,13 @@ impl Setup {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         if let Some(file) = &global.config {
+            if !file.exists() {
+                return Err(Error::new(ErrorKind::Invalid, "reading the settings file")
+                    .object(file.display().to_string())
+                    .why("there is no such file")
+                    .hint("--config names it")
+                    .into());
+            }
             environment.insert("PLIMSOLL_CONFIG".to_owned(), file.to_string_lossy().into_owned());
         }
         let color = match global.color {
@@ -95,19 +102,17 @@ impl Setup {
     /// The URL that was typed; a path is taken from the current directory.
     ///
     /// # Errors
-    /// `Invalid`.
+    /// `Invalid`; also if it names a state, which a command that takes one has split off.
     pub(crate) fn url(&self, typed: &str) -> Result<VolumeUrl> {
+        if let (place, Some(state)) = split_reference(typed) {
+            return Err(Error::new(ErrorKind::Invalid, "reading the URL")
+                .object(typed)
+                .why(format!("this command takes no state of {place}, as @{state} behind a URL would be"))
+                .hint("a @ in a name is written as %40, in a URL: file:///directory instead of a path")
+                .into());
+        }
         let here = env::current_dir().doing("finding", "the current directory")?;
         Ok(VolumeUrl::parse_at(typed, &here)?)
-    }
-
-    /// Splits `URL@REFERENCE`. A directory that has a `@` in its own name is meant by that name.
-    pub(crate) fn split(&self, typed: &str) -> (String, Option<String>) {
-        let is_there = |url: VolumeUrl| url.dir().is_some_and(|dir| dir.is_dir());
-        if self.url(typed).is_ok_and(is_there) {
-            return (typed.to_owned(), None);
-        }
-        split_reference(typed)
     }
 
     /// The store and the settings of what was typed, without a request.
@@ -154,6 +159,7 @@ impl Setup {
         let opening = Opening { url: parent.below("any")?, overrides: self.overrides.clone(), read_only: true };
         let any = self.process.locate(&opening)?;
         parent.params.clone_from(&any.url.params);
+        let parent = if parent.endpoint().is_some() { parent.at(any.url.endpoint())? } else { parent };
         Ok((parent, any))
     }
 

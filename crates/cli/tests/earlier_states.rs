@@ -69,13 +69,14 @@ fn a_checkpoint_is_a_state_to_look_at_export_and_restore_also_when_everything_el
 }
 
 #[test]
-fn a_directory_with_an_at_in_its_name_is_a_volume_like_any_other() {
+fn a_directory_with_an_at_in_its_name_is_a_volume_like_any_other_if_that_is_escaped() {
     let sandbox = Sandbox::new();
-    let url = sandbox.volume("me@home", 2);
+    let url = sandbox.volume("me%40home", 2);
+    assert!(sandbox.path("me@home").is_dir());
     let txid = sandbox.run(&["--json", "status", &url]).json()["txid"].as_u64().unwrap();
     sandbox.run(&["sql", &url, "DELETE FROM t"]).ok();
     assert_eq!(sandbox.run(&["--json", "sql", &url, COUNT]).ok(), "{\"n\":0}\n");
-    let past = format!("{}@{txid}", url.replace('@', "%40"));
+    let past = format!("{url}@{txid}");
     assert_eq!(sandbox.run(&["--json", "sql", &past, COUNT]).ok(), "{\"n\":2}\n");
 }
 

@@ -87,8 +87,10 @@ fn unreachable(txid: Txid, reached: Txid, files: &[FileId]) -> Error {
     let newest = files.iter().map(|file| file.max).max().unwrap_or(Txid::ZERO);
     let why = if txid > newest {
         format!("transaction {txid} was asked for, the newest is {newest}")
+    } else if reached.is_zero() {
+        format!("transaction {txid} cannot be reproduced any more, nor any before it")
     } else {
-        format!("transaction {txid} cannot be reproduced any more, only {reached} before it")
+        format!("transaction {txid} cannot be reproduced any more; the newest before it that can is {reached}")
     };
     Error::new(ErrorKind::NotFound, PLANNING)
         .why(why)

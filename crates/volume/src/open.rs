@@ -167,14 +167,18 @@ impl Process {
         let mut url = opening.url.clone().resolved();
         let (account, params) = std::mem::take(&mut url.params).into_iter().partition(|(name, _)| name == "account");
         url.params = account;
+        // A setting, as other parameters are, though it is a part of where the volume is.
+        let endpoint = url.endpoint().map(|endpoint| ("endpoint".to_owned(), endpoint.to_owned()));
         let overrides: Vec<Override> = params
             .iter()
+            .chain(&endpoint)
             .map(|(name, value)| Override::new(name, value, "URL parameter"))
             .chain(opening.overrides.iter().cloned())
             .collect();
         let input = self.input(&overrides)?;
         let settings = Sourced::load(&input)?;
         refuse_plain_file(&url)?;
+        let url = if endpoint.is_some() { url.at(settings.settings.endpoint.as_deref())? } else { url };
         let own = self.store(&url, &settings.settings)?;
         let elsewhere = Arc::new(self.elsewhere(&overrides));
         let store = Arc::new(OriginStore::new(Arc::clone(&own), Arc::clone(&elsewhere) as Arc<dyn Elsewhere>));

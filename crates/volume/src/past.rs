@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, SecondsFormat};
 use plimsoll_commitlog::{PinnedObject, read_pin};
 use plimsoll_host::WallMs;
 use plimsoll_ltx::{HEADER_BYTES, Header, Layout, plan::Target};
@@ -91,7 +92,7 @@ pub async fn objects(store: &Arc<dyn Store>, layout: Layout, reference: &Referen
             Some(pin) => Ok(pin.objects.iter().map(listed).collect()),
             None => Err(Error::new(ErrorKind::NotFound, LOOKING)
                 .why(format!("there is no checkpoint named {name}"))
-                .hint("plimsoll checkpoint ls <url> lists them")),
+                .hint("plimsoll checkpoint ls <url> lists them; a time is written as 2026-05-01T12:00:00Z or '5 minutes ago'")),
         },
     }
 }
@@ -121,7 +122,7 @@ async fn newest_until(store: &Arc<dyn Store>, layout: Layout, listing: &Listing,
             low = at + 1;
             stride = None;
         } else {
-            oldest = Some(header.timestamp);
+            oldest = Some((header.timestamp, ends[at].id.max));
             high = at;
             stride = stride.map(|stride| 2 * stride);
         }
@@ -131,14 +132,18 @@ async fn newest_until(store: &Arc<dyn Store>, layout: Layout, listing: &Listing,
         Some(found) => Ok(Some(found.id.max)),
         None => Err(Error::new(ErrorKind::NotFound, LOOKING)
             .why(match oldest {
-                Some(oldest) => format!(
-                    "no state that old can be reproduced: the oldest is of {} ms after the time asked for",
-                    oldest.0.saturating_sub(time.0)
-                ),
+                Some((oldest, txid)) => {
+                    format!("no state that old can be reproduced: the oldest is TXID {txid}, of {}", in_words(oldest))
+                }
                 None => "nothing was ever synced".to_owned(),
             })
             .hint("older states are merged after a while; a checkpoint keeps one")),
     }
+}
+
+fn in_words(time: WallMs) -> String {
+    let time = i64::try_from(time.0).ok().and_then(DateTime::from_timestamp_millis);
+    time.map_or_else(|| "an unknown time".to_owned(), |time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
 #[cfg(test)]
@@ -187,6 +192,8 @@ mod tests {
         for (minute, txid) in [(200, 14), (111, 14), (110, 13), (106, 12), (101, 2), (100, 1)] {
             assert_eq!(until(minute).unwrap(), txid, "minute {minute}");
         }
-        assert_eq!(until(99).unwrap_err().kind(), ErrorKind::NotFound);
+        let refused = until(99).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NotFound);
+        assert!(refused.to_string().contains("TXID 1, of 1970-01-01T01:40:00.000Z"), "{refused}");
     }
 }

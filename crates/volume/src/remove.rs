@@ -133,8 +133,9 @@ async fn refuse_with_forks(context: &Context, elsewhere: &dyn Elsewhere) -> Resu
     if forks.is_empty() {
         return Ok(());
     }
-    Err(held(context, format!("forks read from it: {}", forks.join(", ")))
-        .hint("detach them first: plimsoll detach <url>; or force it, which breaks them"))
+    Err(held(context, format!("forks read from it: {}", forks.join(", "))).hint(
+        "detach them first: plimsoll detach '<url of the fork>'; --force removes it all the same, which breaks them",
+    ))
 }
 
 fn held(context: &Context, why: String) -> Error {

@@ -2,7 +2,9 @@
 
 use std::io::{Write, stdout};
 
-use plimsoll_volume::Compacted;
+use plimsoll_ltx::SNAPSHOT_LEVEL;
+use plimsoll_pages::list;
+use plimsoll_volume::{Compacted, Located};
 use serde_json::json;
 
 use super::{
@@ -21,6 +23,10 @@ use crate::{
 pub(crate) fn run(setup: &Setup, typed: &str, dry_run: bool) -> Result<()> {
     if dry_run {
         return foretell(setup, typed);
+    }
+    let located = setup.locate(typed)?;
+    if is_done(setup, &located)? {
+        return tell(setup, located.store.url(), &Compacted::default());
     }
     let bar = progress::waiting(setup, "compacting");
     let volume = setup.open(typed, PATIENCE)?;
@@ -43,6 +49,17 @@ pub(crate) fn run(setup: &Setup, typed: &str, dry_run: bool) -> Result<()> {
         );
     }
     tell(setup, &url, &done)
+}
+
+/// Whether the newest state is one snapshot, and there is no garbage. Taking the volume to find nothing to do would be
+/// a sync by itself, and so something to merge.
+fn is_done(setup: &Setup, located: &Located) -> Result<bool> {
+    if located.dir.has_journal() {
+        return Ok(false);
+    }
+    let newest = setup.wait(list(&located.store, layout(located))).and_then(|listing| listing.newest())?;
+    let merged = matches!(newest.as_slice(), [only] if only.id.level == SNAPSHOT_LEVEL);
+    Ok(merged && setup.wait(used(setup, located))?.objects.is_empty())
 }
 
 /// What would be removed as things are.
@@ -77,8 +94,7 @@ fn tell(setup: &Setup, url: &str, done: &Compacted) -> Result<()> {
     } else {
         let mut table = table(["level", "from TXID", "to TXID"], setup.color);
         for id in &done.merged {
-            let level =
-                if id.level == plimsoll_ltx::SNAPSHOT_LEVEL { "snapshot".to_owned() } else { id.level.to_string() };
+            let level = if id.level == SNAPSHOT_LEVEL { "snapshot".to_owned() } else { id.level.to_string() };
             table.add_row([level.into(), number(id.min), number(id.max)]);
         }
         write!(out, "{}", render(&table))?;

@@ -133,6 +133,12 @@ fn tell(setup: &Setup, name: &str, outcome: &EngineResult<Released>) {
 
 fn sum_up(setup: &Setup, outcomes: Vec<Outcome>) -> Result<()> {
     let total = outcomes.len();
+    let fenced = |outcome: &Outcome| outcome.1.as_ref().is_err_and(|error| error.kind() == ErrorKind::Fenced);
+    // Running it again does not help those.
+    let advice = match outcomes.iter().filter(|outcome| fenced(outcome)).count() {
+        0 => "run it again",
+        _ => "look at what is kept: plimsoll stranded ls <url>; for the others run it again",
+    };
     let mut failures = outcomes.into_iter().filter_map(|(_, outcome)| outcome.err());
     let first = failures.next();
     let failed = failures.count() + usize::from(first.is_some());
@@ -140,7 +146,7 @@ fn sum_up(setup: &Setup, outcomes: Vec<Outcome>) -> Result<()> {
     if setup.json {
         writeln!(stdout(), "{}", json!({ "drained": drained, "failed": failed }))?;
     } else {
-        let left = if failed == 0 { String::new() } else { format!(", {failed} failed: see above, and run it again") };
+        let left = if failed == 0 { String::new() } else { format!(", {failed} failed: see above, and {advice}") };
         writeln!(stdout(), "drained {}{left}", units::counted(drained as u64, "volume"))?;
     }
     // What failed was said.

@@ -13,7 +13,7 @@ use std::{
 use indicatif::ProgressBar;
 use plimsoll_model::{Error, ErrorKind, PageCount, PageSize, ResultExt, Txid};
 use plimsoll_pages::{Listed, list};
-use plimsoll_volume::{Located, Reference, objects};
+use plimsoll_volume::{Located, Reference, objects, split_reference};
 use serde_json::json;
 use tempfile::NamedTempFile;
 
@@ -51,7 +51,7 @@ pub(crate) fn into_file<T>(file: &Path, force: bool, write: impl FnOnce(&File) -
 }
 
 pub(crate) fn run(setup: &Setup, typed: &str, file: &Path, force: bool, at: Option<u64>) -> Result<()> {
-    let (typed, in_url) = setup.split(typed);
+    let (typed, in_url) = split_reference(typed);
     let located = setup.locate(&typed)?;
     let wanted = match (in_url, at) {
         (None, None) => None,
@@ -111,29 +111,34 @@ fn apply(
     file: &File,
     bar: &ProgressBar,
 ) -> plimsoll_model::Result<State> {
-    const WRITING: &str = "writing the exported database";
+    const WRITING: &str = "writing";
+    const DATABASE: &str = "the exported database";
     let host = &setup.process.host;
-    file.set_len(0).doing(WRITING, "")?;
+    file.set_len(0).doing(WRITING, DATABASE)?;
     let mut state: Option<State> = None;
     for Listed { id, size: bytes, .. } in plan {
         let key = layout(located).key(id);
         let expected = state.as_ref().map(|state| state.size);
         let summary = stream_object(host, &located.store, &key, *bytes, bar, |page| {
             let offset = page.number().index() as u64 * page.data.len() as u64;
-            file.write_all_at(page.data, offset).doing(WRITING, "")
+            file.write_all_at(page.data, offset).doing(WRITING, DATABASE)
         });
-        let named = |error: Error| error.object(format!("{}/{key}", located.store.url()));
+        // A disk that is full is not the object's fault.
+        let named = |error: Error| match error.object_name() {
+            Some(DATABASE) => error,
+            _ => error.object(format!("{}/{key}", located.store.url())),
+        };
         let header = summary.map_err(named)?.header;
         if expected.is_some_and(|size| size != header.page_size) {
             let why = format!("its pages have {} bytes, those of older objects another number", header.page_size);
             return Err(named(Error::new(ErrorKind::Corrupt, EXPORTING).why(why)));
         }
         // What it cut off must not come back when a later object grows the database again.
-        file.set_len(header.commit.bytes(header.page_size)).doing(WRITING, "")?;
+        file.set_len(header.commit.bytes(header.page_size)).doing(WRITING, DATABASE)?;
         state = Some(State { txid: id.max, count: header.commit, size: header.page_size });
     }
     let state = state.ok_or_else(|| no_volume(EXPORTING, located.store.url()))?;
-    file.sync_all().doing(WRITING, "")?;
+    file.sync_all().doing(WRITING, DATABASE)?;
     Ok(state)
 }
 

@@ -5,7 +5,7 @@ use std::io::{Write, stdout};
 use futures::future::join;
 use plimsoll_commitlog::{EpochRecord, LoadRecord, look};
 use plimsoll_model::ErrorKind;
-use plimsoll_volume::{Located, Reference, fork};
+use plimsoll_volume::{Located, Reference, fork, split_reference};
 use serde_json::json;
 
 use super::{
@@ -20,7 +20,7 @@ use crate::{
 };
 
 pub(crate) fn run(setup: &Setup, typed: &str, new: &str, detached: bool) -> Result<()> {
-    let (typed, state) = setup.split(typed);
+    let (typed, state) = split_reference(typed);
     let (parent, child) = (setup.locate(&typed)?, setup.locate(new)?);
     let host = &setup.process.host;
     let at = state.map(|state| Reference::parse(&state, host.clock.wall())).transpose()?;

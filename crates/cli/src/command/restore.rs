@@ -3,7 +3,7 @@
 use std::io::{Write, stdout};
 
 use plimsoll_model::{Error, ErrorKind, Txid};
-use plimsoll_volume::{Located, Reference, checkpoint};
+use plimsoll_volume::{Located, Reference, checkpoint, split_reference};
 use serde_json::Value;
 
 use super::{
@@ -28,7 +28,7 @@ pub(crate) struct Wanted {
 }
 
 pub(crate) fn run(setup: &Setup, typed: &str, wanted: Wanted) -> Result<()> {
-    let (typed, in_url) = setup.split(typed);
+    let (typed, in_url) = split_reference(typed);
     let Wanted { checkpoint: named, txid, time, keep } = wanted;
     if let Some(time) = &time {
         Reference::time(time, setup.process.host.clock.wall())?;

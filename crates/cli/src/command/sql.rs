@@ -11,12 +11,12 @@ use std::{
 
 use plimsoll_model::{Level, ResultExt};
 use plimsoll_settings::{Source, key};
-use plimsoll_volume::{Located, LossReport};
+use plimsoll_volume::{Located, LossReport, Reference, split_reference};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::{
     exit::{Exit, Failure, Result},
-    setup::Setup,
+    setup::{Setup, no_volume},
 };
 
 /// How long a statement waits for another writer of this host, which lets go once its commits are synced.
@@ -29,7 +29,10 @@ pub(crate) fn run(
     durability: Option<Level>,
     read_only: bool,
 ) -> Result<()> {
-    let (typed, past) = setup.split(typed);
+    let (typed, past) = split_reference(typed);
+    if let Some(past) = &past {
+        Reference::parse(past, setup.process.host.clock.wall())?;
+    }
     let located = setup.locate(&typed)?;
     let connection = connect(setup, &located, read_only || past.is_some(), &[])?;
     let ready = set_durability(&connection, durability).and_then(|()| look_at(&connection, past.as_deref()));
@@ -65,7 +68,12 @@ pub(crate) fn connect(
     let access = if read_only { OpenFlags::SQLITE_OPEN_READ_ONLY } else { OpenFlags::SQLITE_OPEN_READ_WRITE };
     let flags = access | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = Connection::open_with_flags_and_vfs(name(located), flags, c"plimsoll");
-    let connection = opened.map_err(|error| failure(&error))?;
+    let connection = match opened.map_err(|error| failure(&error)) {
+        Err(failure) if failure.exit() == Exit::NotFound && failure.to_string().contains("no volume") => {
+            return Err(no_volume("opening", located.store.url()).into());
+        }
+        opened => opened?,
+    };
     connection.busy_timeout(BUSY).map_err(|error| failure(&error))?;
     Ok(connection)
 }

@@ -64,6 +64,16 @@ fn links(layout: Layout, ids: &[FileId], syncs: &[Checked], found: &mut Findings
         })
         .collect();
     let Some(trusted) = trusted_from(&links) else { return };
+    // One that is damaged was reported. Its link is unknown, which says nothing against those before it.
+    let unknown = |id: &&FileId| id.level == 0 && id.max.next() == trusted && !syncs.iter().any(|sync| sync.id == **id);
+    if let Some(damaged) = ids.iter().find(unknown) {
+        let before = syncs.iter().filter(|sync| sync.id.max < trusted).count();
+        if before > 0 {
+            let what = format!("its link is not known, so the links of {before} before it could not be followed");
+            found.note(&layout.key(damaged), what, "what is wrong with it is said above");
+        }
+        return;
+    }
     for sync in syncs.iter().filter(|sync| sync.id.max < trusted) {
         let key = layout.key(&sync.id);
         let what = format!("the run of links that ends with the newest sync begins at {trusted}, after it");
@@ -149,6 +159,14 @@ mod tests {
         let broken = found(&[sync(1, 1, 1), stray, sync(3, 1, 3)], &[]);
         assert_eq!(broken.len(), 2, "{broken:?}");
         assert!(broken.iter().all(|finding| finding.starts_with("problem the run of links")), "{broken:?}");
+    }
+
+    #[test]
+    fn a_damaged_sync_says_nothing_against_those_before_it() {
+        let damaged = FileId::sync(Txid(3));
+        let notes = found(&[sync(1, 1, 1), sync(2, 1, 2), sync(4, 1, 4)], &[damaged]);
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].starts_with("note its link is not known"), "{notes:?}");
     }
 
     #[test]
