@@ -11,8 +11,9 @@ const WINDOW_BYTES_FIRST: u64 = 64 << 10;
 const GROWTH: u64 = 4;
 /// Scans that are told apart.
 const STREAMS: usize = 8;
-/// A scan may skip this many pages (interior pages of a tree, pages cached before) and still be one.
-const SKIP_PAGES: u32 = 64;
+/// A scan may skip this many pages (interior pages of a tree, pages cached before) and still be one. With more, reads by key
+/// of a database that is not large would pass for scans.
+const SKIP_PAGES: u32 = 16;
 
 #[derive(Clone, Copy)]
 struct Stream {
