@@ -21,6 +21,7 @@ use crate::{
     key::{epoch_key, volume_key},
     lease::Holder,
     record,
+    removal::settle,
     standing::{look, newest_epoch},
     tail::{Levels, tail},
     verdict::{Whose, is_late},
@@ -68,10 +69,17 @@ pub async fn acquire(
     ask: &Acquire,
     fence_body: impl Fn(&Head, Epoch, Stamp) -> Result<Body>,
 ) -> Result<Lease> {
-    let Taken { epoch, taken_from, looked, retention } = take_epoch(context, ask).await?;
+    let Taken { epoch, record, taken_from, looked, retention } = take_epoch(context, ask).await?;
     let context = &context.clone().keeping(retention);
     let fenced = fence(context, ask, epoch, fence_body).await?;
-    let holder = Holder { writer: ask.writer, host_name: ask.host_name.clone(), epoch, taken_from };
+    let holder = Holder {
+        writer: ask.writer,
+        host_name: ask.host_name.clone(),
+        epoch,
+        record,
+        holder_ttl: ask.holder_ttl,
+        taken_from,
+    };
     let (head, inherited) = fenced.map(|fenced| (fenced.head, fenced.inherited)).unzip();
     let lease = Lease::new(context.clone(), holder, head, inherited, looked);
     lease.introduce().await?;
@@ -81,6 +89,8 @@ pub async fn acquire(
 
 struct Taken {
     epoch: Epoch,
+    /// The bytes of its record.
+    record: Vec<u8>,
     /// Another writer that had not let go.
     taken_from: Option<Epoch>,
     /// When the look that found it the newest was sent.
@@ -97,6 +107,7 @@ async fn take_epoch(context: &Context, ask: &Acquire) -> Result<Taken> {
         if let Take::Held(age) = may_take(&standing, &asker, context.host.clock.wall()) {
             return Err(held(context, &standing, age));
         }
+        settle(context, &standing).await?;
         let retention = match &standing.volume {
             Some(volume) => volume.l0_retention(),
             None => make_volume(context, ask).await?,
@@ -114,15 +125,16 @@ async fn take_epoch(context: &Context, ask: &Acquire) -> Result<Taken> {
             pid: ask.pid,
             since_ms: context.host.clock.wall().0,
             nonce: context.host.chance.bits(),
+            removal: false,
         };
         let (key, bytes) = (epoch_key(epoch), record::encode(&record));
         crash::here(Point::EpochTake);
         if insist(context, || create_record(context, &key, &bytes).boxed()).await? {
             crash::here(Point::EpochTaken);
             let closed = standing.status.as_ref().is_some_and(|seen| seen.record.closed);
-            let other = standing.holder.as_ref().is_none_or(|holder| holder.writer != ask.writer);
+            let other = standing.holder.as_ref().is_none_or(|holder| holder.writer != ask.writer && !holder.removal);
             let taken_from = Some(standing.epoch).filter(|before| !before.is_zero() && !closed && other);
-            return Ok(Taken { epoch, taken_from, looked: standing.sent, retention });
+            return Ok(Taken { epoch, record: bytes, taken_from, looked: standing.sent, retention });
         }
     }
     Err(busy(context, format!("{RACES_MAX} other writers opened it first, one after the other")))
@@ -243,6 +255,7 @@ pub async fn overtaken_since(context: &Context, epoch: Epoch) -> Result<Option<E
 async fn overtaken(context: &Context, epoch: Epoch, newer: Epoch) -> Error {
     // Its record is for the message only.
     let by = match record::read::<EpochRecord>(context, &epoch_key(newer)).await {
+        Ok(Some(holder)) if holder.removal => "somebody who removes it".to_owned(),
         Ok(Some(holder)) => format!("process {} on host {} (epoch {newer})", holder.pid, holder.host),
         Ok(None) | Err(_) => format!("epoch {newer}"),
     };

@@ -20,6 +20,8 @@ pub struct FenceInfo {
     /// The newest epoch there is. Not above the fenced one if something else than a newer writer took the name
     /// of its next sync.
     pub epoch: Epoch,
+    /// The record of its own epoch is gone, or is another writer's: the volume was removed.
+    pub gone: bool,
     /// Who has it, if its record can be read.
     pub holder: Option<EpochRecord>,
     /// The stamp on the object that had the name of the next sync, if that is how it was noticed and it has one.
@@ -38,6 +40,8 @@ impl FenceInfo {
     #[must_use]
     pub(crate) fn error(&self, context: &Context, doing: &'static str, mine: Epoch) -> Error {
         let by = match (&self.holder, self.winner) {
+            _ if self.gone => "its own record is gone, so the volume was removed".to_owned(),
+            (Some(holder), _) if holder.removal => "the volume was removed, or somebody was about to".to_owned(),
             (Some(holder), _) if holder.epoch > mine => {
                 format!("process {} on host {} (epoch {}) has taken over", holder.pid, holder.host, holder.epoch)
             }
@@ -96,7 +100,7 @@ pub async fn aftermath(context: &Context, epoch: Epoch, floor: Lsn, in_history: 
     // Writers in between may be forgotten, and what others found may be of their making.
     let inherited = inherited.filter(|_| !is_bygone(epoch, newest.0));
     let (held, settled) = survivors(&Late { epoch, floor, in_history }, inherited.as_ref());
-    Ok(FenceInfo { epoch: newest.0.max(epoch), holder, winner: None, held, settled, inherited })
+    Ok(FenceInfo { epoch: newest.0.max(epoch), gone: false, holder, winner: None, held, settled, inherited })
 }
 
 /// What the first writer after an epoch found that has said so.

@@ -28,17 +28,27 @@ pub(crate) enum Take {
 
 pub(crate) fn may_take(standing: &Standing, asker: &Asker, now: WallMs) -> Take {
     let ours = standing.holder.as_ref().is_some_and(|holder| holder.writer == asker.writer);
-    if standing.epoch.is_zero() || asker.takeover || (asker.alone && ours) {
+    if asker.takeover || (asker.alone && ours) {
         return Take::Free;
     }
+    held_for(standing, asker.holder_ttl, now).map_or(Take::Free, Take::Held)
+}
+
+/// Pure: whether somebody looks as if he held the volume, and how long ago he gave his last sign of life. Whoever is
+/// removing it does not hold it: see [`settle`](crate::settle()).
+#[must_use]
+pub fn held_for(standing: &Standing, holder_ttl: Duration, now: WallMs) -> Option<Duration> {
+    if standing.epoch.is_zero() || standing.holder.as_ref().is_some_and(|holder| holder.removal) {
+        return None;
+    }
     let last_sign = match &standing.status {
-        Some(status) if status.record.closed => return Take::Free,
+        Some(status) if status.record.closed => return None,
         Some(status) => status.modified,
         // It may be opening the volume just now.
         None => standing.epoch_made,
     };
     let age = Duration::from_millis(now.0.saturating_sub(last_sign.0));
-    if age >= asker.holder_ttl { Take::Free } else { Take::Held(age) }
+    (age < holder_ttl).then_some(age)
 }
 
 /// A fence of ours that the store has accepted.
@@ -103,8 +113,15 @@ mod tests {
             },
             modified: WallMs(modified),
         });
-        let record =
-            EpochRecord { epoch: Epoch(epoch), writer: OLD, host: "old".into(), pid: 1, since_ms: made, nonce: 0 };
+        let record = EpochRecord {
+            epoch: Epoch(epoch),
+            writer: OLD,
+            host: "old".into(),
+            pid: 1,
+            since_ms: made,
+            nonce: 0,
+            removal: false,
+        };
         Standing {
             volume: None,
             epoch: Epoch(epoch),
@@ -135,6 +152,9 @@ mod tests {
             ("our own dead process", standing(3, 0, Some((95_000, false))), restarted, Take::Free),
             ("our own process, maybe alive", standing(3, 0, Some((95_000, false))), unsure, held(5000)),
         ];
+        let mut removal = standing(3, 99_000, None);
+        removal.holder.as_mut().unwrap().removal = true;
+        assert_eq!(may_take(&removal, &stranger, NOW), Take::Free, "being removed");
         for (name, standing, asker, expected) in cases {
             assert_eq!(may_take(&standing, &asker, NOW), expected, "{name}");
         }

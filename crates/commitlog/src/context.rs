@@ -14,6 +14,8 @@ pub struct Context {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) prover: Prover,
     retention: Duration,
+    /// The store may answer that it created what it has overwritten.
+    unfenced: bool,
 }
 
 impl Context {
@@ -22,7 +24,7 @@ impl Context {
     /// the commit protocol rests on all writers and collectors having the same.
     #[must_use]
     pub fn new(host: Host, store: Arc<dyn Store>, retention: Duration) -> Self {
-        Context { prover: Prover::new(Arc::clone(&store), host.clone(), None), host, store, retention }
+        Context { prover: Prover::new(Arc::clone(&store), host.clone(), None), host, store, retention, unfenced: false }
     }
 
     /// The same, with what is known already of the volume's objects.
@@ -43,6 +45,17 @@ impl Context {
     #[must_use]
     pub fn retention(&self) -> Duration {
         self.retention
+    }
+
+    /// The same, where creates may not be exclusive: then records are looked for before they are created, so that at
+    /// least what is there already is not replaced.
+    #[must_use]
+    pub fn unfenced(self, unfenced: bool) -> Self {
+        Context { unfenced, ..self }
+    }
+
+    pub(crate) fn is_unfenced(&self) -> bool {
+        self.unfenced
     }
 
     /// The same machine at another volume.

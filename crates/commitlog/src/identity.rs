@@ -28,16 +28,6 @@ pub async fn create_volume(context: &Context, volume: &VolumeRecord) -> Result<b
     insist(context, || create_record(context, volume_key(), &bytes).boxed()).await
 }
 
-/// Says in the volume's own record that it is being removed, so that from here on nobody opens it; or, as long as
-/// nothing was removed, that it is not after all. One request.
-///
-/// # Errors
-/// Those of the store.
-pub async fn mark_removed(context: &Context, volume: &VolumeRecord, removed: bool) -> Result<()> {
-    let record = VolumeRecord { removed, ..volume.clone() };
-    context.store.put(volume_key(), record::encode(&record).into()).await
-}
-
 /// Says that a fork has everything itself from now on. One request.
 ///
 /// # Errors

@@ -1,13 +1,16 @@
 //! Being the writer: syncs, signs of life, letting go.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use futures::{
     FutureExt as _,
     future::{join, try_join},
 };
 use plimsoll_host::{
-    Mono,
+    Mono, WallMs,
     crash::{self, Point},
 };
 use plimsoll_ltx::FileId;
@@ -23,7 +26,7 @@ use crate::{
     create::{create_ltx, insist},
     key::status_key,
     record,
-    standing::newest_epoch,
+    standing::{Rival, rival},
     tail::newest_since,
     verdict::{Whose, holds, is_late},
 };
@@ -34,6 +37,10 @@ pub(crate) struct Holder {
     pub(crate) writer: WriterId,
     pub(crate) host_name: String,
     pub(crate) epoch: Epoch,
+    /// The bytes of its record.
+    pub(crate) record: Vec<u8>,
+    /// How long others respect its last sign of life.
+    pub(crate) holder_ttl: Duration,
     /// See [`Lease::taken_from`].
     pub(crate) taken_from: Option<Epoch>,
 }
@@ -55,6 +62,10 @@ struct State {
     inherited: Option<Inherited>,
     /// When the last request that showed no higher epoch was sent.
     looked: Mono,
+    /// When the record of the epoch was written, by the store's clock.
+    recorded: Option<WallMs>,
+    /// That record is gone, or is another writer's.
+    gone: bool,
     /// A sync that was asked for and whose outcome is not known.
     pending: Option<Pending>,
     over: Option<Over>,
@@ -131,7 +142,15 @@ impl Lease {
         Lease {
             context,
             holder,
-            state: Mutex::new(State { head, inherited, looked, pending: None, over: None }),
+            state: Mutex::new(State {
+                head,
+                inherited,
+                looked,
+                recorded: None,
+                gone: false,
+                pending: None,
+                over: None,
+            }),
             syncing: futures::lock::Mutex::new(()),
             reporting: futures::lock::Mutex::new(()),
         }
@@ -187,6 +206,9 @@ impl Lease {
     pub async fn create_next(&self, sync: Sync) -> Result<Outcome> {
         let _syncing = self.syncing.lock().await;
         self.intend(&sync)?;
+        if self.is_silent() && taken(Step::Look) && !self.look_before().await? {
+            return Ok(Outcome::Fenced(self.fenced(None, false).await));
+        }
         let id = FileId::sync(sync.txid);
         crash::here(Point::SyncCreate);
         let whose = create_ltx(&self.context, &id, sync.body.clone(), sync.stamp, sync.checksum).await?;
@@ -195,7 +217,7 @@ impl Lease {
         if let Whose::Theirs(winner) = whose {
             return Ok(Outcome::Fenced(self.fenced(winner, true).await));
         }
-        let late = is_late(self.state().looked, answered, self.context.fresh_for());
+        let late = is_late(self.state().looked, answered, self.fresh_for());
         if (whose == Whose::Gone || late) && taken(Step::Look) && !self.look_after(sync.txid).await? {
             return Ok(Outcome::Fenced(self.fenced(None, false).await));
         }
@@ -228,14 +250,15 @@ impl Lease {
             Some(Over::Closed) => return Err(self.closed("sending a sign of life")),
             None => {}
         }
-        let sent = self.context.now();
-        let (reported, newest) =
-            join(self.report(report, false), newest_epoch(&self.context, Some(self.holder.epoch))).await;
-        drop(reporting);
-        if newest.as_ref().is_ok_and(|newest| newest.0 > self.holder.epoch) {
+        if self.is_silent() && !self.look_before().await? {
             return Ok(Beat::Fenced(self.fenced(None, false).await));
         }
-        newest?;
+        let sent = self.context.now();
+        let (reported, alone) = join(self.report(report, false), self.is_alone()).await;
+        drop(reporting);
+        if !alone? {
+            return Ok(Beat::Fenced(self.fenced(None, false).await));
+        }
         self.looked(sent);
         reported?;
         Ok(Beat::Holding)
@@ -271,9 +294,9 @@ impl Lease {
         let mut state = self.state();
         if let Some(Over::Fenced(known)) = &mut state.over {
             let known_better = known.settled && !found.settled;
-            let winner = known.winner;
+            let (winner, gone) = (known.winner, known.gone);
             if !known_better {
-                *known = FenceInfo { winner, ..found };
+                *known = FenceInfo { winner, gone, ..found };
             }
             return Ok(known.clone());
         }
@@ -323,16 +346,50 @@ impl Lease {
         Err(self.invalid(DOING, why))
     }
 
+    /// Whoever has not looked for so long looks as if nobody held the volume, and has to look before he counts on
+    /// anything. Never longer than what the retention allows.
+    fn fresh_for(&self) -> Duration {
+        self.context.fresh_for().min(self.holder.holder_ttl)
+    }
+
+    /// Whether others may have taken this writer for gone: then the volume may have been removed and made anew, and
+    /// what it writes would be in another one.
+    fn is_silent(&self) -> bool {
+        is_late(self.state().looked, self.context.now(), self.fresh_for())
+    }
+
+    /// A look before anything is written by a writer that was silent for long; whether the volume is still its own.
+    async fn look_before(&self) -> Result<bool> {
+        let sent = self.context.now();
+        let alone = self.is_alone().await?;
+        if alone {
+            self.looked(sent);
+        }
+        Ok(alone)
+    }
+
+    /// Whether there is no newer epoch, and this one's record is still there.
+    async fn is_alone(&self) -> Result<bool> {
+        let seen = self.state().recorded;
+        let rival = rival(&self.context, self.holder.epoch, &self.holder.record, seen).await?;
+        let mut state = self.state();
+        match rival {
+            Rival::None(recorded) => state.recorded = Some(recorded),
+            Rival::Newer => {}
+            Rival::Gone => state.gone = true,
+        }
+        Ok(matches!(rival, Rival::None(_)))
+    }
+
     /// A look after a late answer: whether our object is the newest, and nobody has a higher epoch.
     async fn look_after(&self, txid: Txid) -> Result<bool> {
         let sent = self.context.now();
         let epoch = self.holder.epoch;
-        let (newest, head) =
-            try_join(newest_epoch(&self.context, Some(epoch)), newest_since(&self.context, txid)).await?;
-        if newest.0 <= epoch {
+        let (alone, head) = try_join(self.is_alone(), newest_since(&self.context, txid)).await?;
+        if alone {
             self.looked(sent);
         }
-        Ok(holds((epoch, txid), newest.0, head))
+        Ok(holds((epoch, txid), if alone { epoch } else { epoch.next() }, head))
     }
 
     /// A look that showed no newer epoch. Before the first sync it renews nothing: there was nothing to fence, so an
@@ -354,7 +411,8 @@ impl Lease {
             let floor = state.head.and_then(|head| head.stamp).map(|stamp| stamp.lsn).unwrap_or_default();
             // Somebody who is not newer has put his sync where ours was to go: that is the end of ours.
             let settled = taken && winner.is_none_or(|winner| winner.epoch < epoch);
-            let info = FenceInfo { epoch, holder: None, winner, held: floor, settled, inherited: None };
+            let info =
+                FenceInfo { epoch, gone: state.gone, holder: None, winner, held: floor, settled, inherited: None };
             match &state.over {
                 Some(Over::Fenced(known)) => known.clone(),
                 _ => {

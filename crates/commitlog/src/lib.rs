@@ -19,6 +19,7 @@ mod lease; // being the writer
 pub mod lineage; // pure: which level-0 objects are history, which are strays
 mod pin; // states that stay restorable
 mod record; // the JSON objects
+mod removal; // removing a volume beside those who open or fork it
 pub mod rules; // pure: what the protocol decides, for models of it
 mod standing; // who holds the volume
 mod succession; // whether anybody else had it since
@@ -29,8 +30,9 @@ mod verdict; // pure: what an answer means
 pub use acquire::{Acquire, acquire, overtaken_since};
 pub use aftermath::{FenceInfo, Loss, aftermath, loss, losses};
 pub use bygone::forget_bygone;
+pub use claim::held_for;
 pub use context::Context;
-pub use identity::{create_volume, identity, mark_detached, mark_removed};
+pub use identity::{create_volume, identity, mark_detached};
 pub use key::{
     detached_key, epoch_key, fork_pin_name, parse_epoch_key, parse_pin_key, pin_key, record_folders, status_key,
     volume_key,
@@ -41,7 +43,11 @@ pub use record::{
     EpochRecord, ForkName, Inherited, Kind, L0_RETENTION_UNRECORDED, LoadRecord, Mark, Origin, PinRecord, PinnedObject,
     StatusRecord, VolumeRecord, Watermarks, check_record, decode_volume,
 };
-pub use standing::{Seen, Standing, look, look_past_mark, opened_since};
+pub use removal::{
+    announce_removal, call_off_removal, decide_removal, decided_removal, delete_volume, end_removal, refuse_half,
+    settle, stays_until_last,
+};
+pub use standing::{Seen, Standing, lives, look, look_anyway, opened_since};
 pub use succession::alone_since;
 pub use sweep::sweep;
 pub use tail::{Head, Levels, LtxObject, Tail, head_of, tail};

@@ -17,7 +17,7 @@ use plimsoll_host::{
 };
 use plimsoll_ltx::FileId;
 use plimsoll_model::{Error, ErrorKind, Result};
-use plimsoll_store::Store;
+use plimsoll_store::{Entry, Store};
 
 use crate::{
     Context, PinRecord,
@@ -50,7 +50,8 @@ pub enum Pinned {
     Collected,
 }
 
-/// Pins a state, by the objects that `record` names. Three round trips.
+/// Pins a state, by the objects that `record` names. `listed` says when an object had been written, as far as that was
+/// listed before: what has taken its name since is another one. Three round trips.
 ///
 /// After an error the pin may be there or not; it may then be one that does not hold, which [`unpin`] removes.
 /// Dropping the future does the same.
@@ -58,7 +59,12 @@ pub enum Pinned {
 /// # Errors
 /// `Invalid` for a name that no checkpoint can have; `Exists`-like conflicts as [`Conflict`](ErrorKind::Conflict);
 /// those of the store.
-pub async fn pin(context: &Context, name: &str, record: &PinRecord) -> Result<Pinned> {
+pub async fn pin(
+    context: &Context,
+    name: &str,
+    record: &PinRecord,
+    listed: &HashMap<FileId, WallMs>,
+) -> Result<Pinned> {
     let key = if record.fork.is_some() { pin_key(name)? } else { checkpoint_key(name)? };
     check_note(record.note.as_deref())?;
     let bytes = record::encode(record);
@@ -76,7 +82,7 @@ pub async fn pin(context: &Context, name: &str, record: &PinRecord) -> Result<Pi
     }
     crash::here(Point::PinCreated);
     // In this order: what was announced and carried out before is found missing.
-    let holds = !is_announced(context, record).await? && is_there(context, record).await?;
+    let holds = !is_announced(context, record).await? && is_there(context, record, listed).await?;
     if holds {
         crash::here(Point::PinKept);
         return Ok(Pinned::Kept);
@@ -94,8 +100,9 @@ async fn is_announced(context: &Context, record: &PinRecord) -> Result<bool> {
     Ok(sweeps.iter().flatten().flat_map(|sweep| &sweep.objects).any(|object| named.contains(&object.id)))
 }
 
-/// Whether everything that the pin names exists. One round trip.
-async fn is_there(context: &Context, record: &PinRecord) -> Result<bool> {
+/// Whether everything that the pin names exists, and is what was listed: a late request of a dead writer may have taken
+/// the name of a sync that was merged and collected meanwhile. One round trip.
+async fn is_there(context: &Context, record: &PinRecord, listed: &HashMap<FileId, WallMs>) -> Result<bool> {
     let layout = context.layout();
     let levels: BTreeSet<u8> = record.objects.iter().map(|object| object.id.level).collect();
     let lists = try_join_all(levels.into_iter().map(|level| {
@@ -103,8 +110,15 @@ async fn is_there(context: &Context, record: &PinRecord) -> Result<bool> {
         async move { context.store.list(&folder, None).await }
     }))
     .await?;
-    let there: HashSet<FileId> = lists.iter().flatten().filter_map(|entry| layout.parse(&entry.key)).collect();
-    Ok(record.objects.iter().all(|object| there.contains(&object.id)))
+    let there: HashMap<FileId, &Entry> =
+        lists.iter().flatten().filter_map(|entry| Some((layout.parse(&entry.key)?, entry))).collect();
+    Ok(record.objects.iter().all(|object| {
+        there.get(&object.id).is_some_and(|entry| {
+            // Merges of one range have one content, whoever made them.
+            let younger = object.id.level == 0 && listed.get(&object.id).is_some_and(|listed| entry.modified > *listed);
+            entry.size == object.bytes && !younger
+        })
+    }))
 }
 
 /// Reads one pin; `None` if there is none of that name. One request.

@@ -3,6 +3,7 @@
 
 mod epoch;
 mod pin;
+mod removal;
 mod seal; // the checksum at the end
 mod status;
 mod sweep;
@@ -21,11 +22,13 @@ pub use self::{
 };
 pub(crate) use self::{
     pin::check_note,
+    removal::RemovalRecord,
     sweep::{DecisionRecord, SweepRecord},
 };
 use crate::{
     Context,
-    key::{SWEEPS, detached_key, parse_epoch_key, parse_pin_key, parse_status_key, volume_key},
+    key::{EPOCHS, SWEEPS, detached_key, parse_epoch_key, parse_pin_key, parse_status_key, volume_key},
+    removal::being_removed,
 };
 
 /// What this version writes and the highest that it reads.
@@ -92,6 +95,8 @@ pub fn check_record(key: &str, bytes: &[u8]) -> Option<Result<()>> {
     } else if key.starts_with(SWEEPS) {
         let decided = key.ends_with(".go");
         Some(if decided { decode::<DecisionRecord>(bytes).map(drop) } else { decode::<SweepRecord>(bytes).map(drop) })
+    } else if key.starts_with(EPOCHS) && key.ends_with(".go") {
+        Some(decode::<RemovalRecord>(bytes).map(drop))
     } else if let Some(epoch) = parse_epoch_key(key) {
         Some(decode::<EpochRecord>(bytes).and_then(|record| same(epoch, record.epoch)))
     } else if let Some(epoch) = parse_status_key(key) {
@@ -112,10 +117,7 @@ pub fn decode_volume(bytes: &[u8]) -> Result<VolumeRecord> {
 /// Reads the volume's identity; `None` if there is none.
 pub(crate) async fn read_volume(context: &Context) -> Result<Option<VolumeRecord>> {
     match read::<VolumeRecord>(context, volume_key()).await? {
-        Some(volume) if volume.removed => Err(Error::new(ErrorKind::NotFound, "opening")
-            .object(context.store.url())
-            .why("the volume is being removed")
-            .hint("plimsoll rm <url> removes what is left of it")),
+        Some(volume) if volume.removed => Err(being_removed(context)),
         other => Ok(other),
     }
 }
@@ -149,8 +151,15 @@ mod tests {
 
     #[test]
     fn a_record_is_checked_by_its_name() {
-        let record =
-            EpochRecord { epoch: Epoch(7), writer: WriterId(1), host: "h".into(), pid: 1, since_ms: 5, nonce: 255 };
+        let record = EpochRecord {
+            epoch: Epoch(7),
+            writer: WriterId(1),
+            host: "h".into(),
+            pid: 1,
+            since_ms: 5,
+            nonce: 255,
+            removal: false,
+        };
         let check =
             |key: &str| check_record(key, &encode(&record)).map(|outcome| outcome.map_err(|error| error.kind()));
         assert_eq!(check(&epoch_key(Epoch(7))), Some(Ok(())));
@@ -159,6 +168,7 @@ mod tests {
         assert_eq!(check("pins/nightly.json"), Some(Err(ErrorKind::Corrupt)));
         assert_eq!(check("gc/00000007-0000000000000001.json"), Some(Err(ErrorKind::Corrupt)));
         assert_eq!(check("gc/00000007-0000000000000001.go"), Some(Err(ErrorKind::Corrupt)));
+        assert_eq!(check("epoch/00000007.go"), Some(Err(ErrorKind::Corrupt)));
         assert_eq!(check("index/0.pix"), None);
     }
 }

@@ -6,7 +6,7 @@ use plimsoll_model::{Epoch, Result};
 
 use crate::{
     Context, EpochRecord, StatusRecord, VolumeRecord,
-    key::{EPOCHS, epoch_key, parse_epoch_key, status_key},
+    key::{EPOCHS, epoch_key, parse_epoch_key, status_key, volume_key},
     record::{self, lenient},
 };
 
@@ -41,33 +41,46 @@ pub struct Seen {
 /// # Errors
 /// Those of the store; `Corrupt` for a damaged `volume.json`; `Unsupported` for records of a newer format.
 pub async fn look(context: &Context) -> Result<Standing> {
-    let sent = context.now();
-    let volume = record::read_volume(context);
-    let (volume, (epoch, epoch_made)) = try_join(volume, newest_epoch(context, None)).await?;
-    with_records(context, Standing { volume, epoch, epoch_made, holder: None, status: None, sent }).await
+    look_beside(context, record::read_volume(context)).await
 }
 
-/// As [`look`], but for the identity, which is `None`: also of a volume that is being removed.
+/// As [`look`], also where `volume.json` only keeps a place: for who removes it.
 ///
 /// # Errors
 /// As [`look`].
-pub async fn look_past_mark(context: &Context) -> Result<Standing> {
-    let sent = context.now();
-    let (epoch, epoch_made) = newest_epoch(context, None).await?;
-    with_records(context, Standing { volume: None, epoch, epoch_made, holder: None, status: None, sent }).await
+pub async fn look_anyway(context: &Context) -> Result<Standing> {
+    look_beside(context, record::read(context, volume_key())).await
 }
 
-async fn with_records(context: &Context, standing: Standing) -> Result<Standing> {
-    let epoch = standing.epoch;
+async fn look_beside(
+    context: &Context,
+    volume: impl Future<Output = Result<Option<VolumeRecord>>>,
+) -> Result<Standing> {
+    let sent = context.now();
+    let (volume, (epoch, epoch_made)) = try_join(volume, newest_epoch(context, None)).await?;
     if epoch.is_zero() {
-        return Ok(standing);
+        return Ok(Standing { volume, epoch, epoch_made, holder: None, status: None, sent });
     }
     let (holder, status) =
         try_join(async { lenient(record::read::<EpochRecord>(context, &epoch_key(epoch)).await) }, async {
             lenient(read_status(context, epoch).await)
         })
         .await?;
-    Ok(Standing { holder, status, ..standing })
+    Ok(Standing { volume, epoch, epoch_made, holder, status, sent })
+}
+
+/// Whether the holder that was seen has given a sign of life since then. One request.
+///
+/// # Errors
+/// Those of the store.
+pub async fn lives(context: &Context, before: &Standing) -> Result<bool> {
+    let removal = before.holder.as_ref().is_some_and(|holder| holder.removal);
+    if before.epoch.is_zero() || removal {
+        return Ok(false);
+    }
+    let now = lenient(read_status(context, before.epoch).await)?;
+    let was = before.status.as_ref().map(|seen| &seen.record);
+    Ok(now.is_some_and(|now| !now.record.closed && was != Some(&now.record)))
 }
 
 /// Whether somebody has taken an epoch after this one. One request.
@@ -84,6 +97,37 @@ pub(crate) async fn newest_epoch(context: &Context, after: Option<Epoch>) -> Res
     let entries = context.store.list(EPOCHS, after.as_deref()).await?;
     let epochs = entries.iter().filter_map(|entry| Some((parse_epoch_key(&entry.key)?, entry.modified)));
     Ok(epochs.max_by_key(|(epoch, _)| *epoch).unwrap_or_default())
+}
+
+/// What the records of epochs say about a writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rival {
+    /// Its epoch is the newest. Its record was written then.
+    None(WallMs),
+    /// There is a newer epoch.
+    Newer,
+    /// Its own record is gone, or another writer's of the same number is there: the volume was removed.
+    Gone,
+}
+
+/// Whether a writer's epoch, whose record has these bytes, is the newest. `seen`: when its record was written, by the
+/// store, when this was last asked. One list; a request if the record was touched since.
+pub(crate) async fn rival(context: &Context, epoch: Epoch, record: &[u8], seen: Option<WallMs>) -> Result<Rival> {
+    let before = Some(Epoch(epoch.0 - 1)).filter(|epoch| !epoch.is_zero()).map(epoch_key);
+    let entries = context.store.list(EPOCHS, before.as_deref()).await?;
+    let epochs = || entries.iter().filter_map(|entry| Some((parse_epoch_key(&entry.key)?, entry.modified)));
+    if epochs().any(|(other, _)| other > epoch) {
+        return Ok(Rival::Newer);
+    }
+    match epochs().find(|(own, _)| *own == epoch) {
+        None => Ok(Rival::Gone),
+        Some((_, modified)) if seen.is_none_or(|seen| seen == modified) => Ok(Rival::None(modified)),
+        Some((_, modified)) => {
+            let found = context.store.get(&epoch_key(epoch)).await?;
+            let own = found.is_some_and(|found| found.bytes == record);
+            Ok(if own { Rival::None(modified) } else { Rival::Gone })
+        }
+    }
 }
 
 /// The status of an epoch's holder; `None` if it never wrote one.

@@ -3,6 +3,7 @@
 mod support;
 
 use std::{
+    collections::HashMap,
     ops::Range,
     sync::Arc,
     task::{Context as Cx, Poll},
@@ -147,7 +148,7 @@ impl World {
 
     fn pin(&self) -> BoxFuture<'static, Result<Pinned>> {
         let context = self.context.clone();
-        async move { pin(&context, "mine", &record(7)).await }.boxed()
+        async move { pin(&context, "mine", &record(7), &HashMap::new()).await }.boxed()
     }
 
     /// What must hold once everybody is done or dead, and one more collector has come by.
@@ -192,6 +193,26 @@ fn outcome(pinner: &Runner<Pinned>) -> Option<Pinned> {
         Runner::Done(outcome) => Some(*outcome.as_ref().unwrap()),
         _ => None,
     }
+}
+
+/// The third sync was merged and collected since it was listed, and a late request of a dead writer has its name.
+#[test]
+fn what_took_the_name_of_a_listed_object_is_not_pinned() {
+    let listed = |world: &World| -> HashMap<FileId, plimsoll_host::WallMs> {
+        let entries = block_on(world.shelf.list("", None)).unwrap();
+        entries.iter().filter_map(|entry| Some((world.layout().parse(&entry.key)?, entry.modified))).collect()
+    };
+    let world = World::new();
+    let seen = listed(&world);
+    assert_eq!(block_on(pin(&world.context, "mine", &record(7), &seen)).unwrap(), Pinned::Kept);
+    world.clock.advance(R);
+    world.put(&world.key(3));
+    assert_eq!(block_on(pin(&world.context, "younger", &record(8), &seen)).unwrap(), Pinned::Collected);
+    let seen = listed(&world);
+    block_on(world.shelf.put(&world.key(2), Body::from(vec![0; 2]))).unwrap();
+    assert_eq!(block_on(pin(&world.context, "larger", &record(9), &HashMap::new())).unwrap(), Pinned::Collected);
+    assert_eq!(block_on(pin(&world.context, "larger", &record(9), &seen)).unwrap(), Pinned::Collected);
+    assert_eq!(block_on(pins(&world.context)).unwrap().len(), 1);
 }
 
 #[test]
@@ -315,13 +336,16 @@ fn a_name_is_given_once_and_can_be_given_again_after_it_was_removed() {
     let world = World::new();
     assert_eq!(block_on(world.pin()).unwrap(), Pinned::Kept);
     assert_eq!(block_on(world.pin()).unwrap(), Pinned::Kept, "the same pin, asked for again");
-    let other = block_on(pin(&world.context, "mine", &record(8))).unwrap_err();
+    let other = block_on(pin(&world.context, "mine", &record(8), &HashMap::new())).unwrap_err();
     assert_eq!(other.kind(), ErrorKind::Conflict);
     assert!(block_on(unpin(&world.context, "mine")).unwrap());
     assert!(!block_on(unpin(&world.context, "mine")).unwrap());
-    assert_eq!(block_on(pin(&world.context, "mine", &record(8))).unwrap(), Pinned::Kept);
+    assert_eq!(block_on(pin(&world.context, "mine", &record(8), &HashMap::new())).unwrap(), Pinned::Kept);
     for name in ["", "a/b", "fork-0"] {
-        assert_eq!(block_on(pin(&world.context, name, &record(8))).unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(
+            block_on(pin(&world.context, name, &record(8), &HashMap::new())).unwrap_err().kind(),
+            ErrorKind::Invalid
+        );
     }
     let all = block_on(pins(&world.context)).unwrap();
     assert_eq!(all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["mine"]);
@@ -355,7 +379,7 @@ fn a_pin_is_read_once_however_often_somebody_collects_and_again_if_it_was_replac
         world.clock.advance(std::time::Duration::from_secs(3));
     }
     block_on(unpin(&world.context, "mine")).unwrap();
-    assert_eq!(block_on(pin(&world.context, "mine", &record(8))).unwrap(), Pinned::Kept);
+    assert_eq!(block_on(pin(&world.context, "mine", &record(8), &HashMap::new())).unwrap(), Pinned::Kept);
     assert_eq!(block_on(known.all(&world.context)).unwrap()[0].record.nonce, 8);
 }
 
@@ -367,6 +391,6 @@ fn a_pin_that_was_replaced_within_a_moment_is_read_again() {
     let known = Pins::default();
     assert_eq!(block_on(known.all(&world.context)).unwrap()[0].record.nonce, 7);
     block_on(unpin(&world.context, "mine")).unwrap();
-    assert_eq!(block_on(pin(&world.context, "mine", &record(8))).unwrap(), Pinned::Kept);
+    assert_eq!(block_on(pin(&world.context, "mine", &record(8), &HashMap::new())).unwrap(), Pinned::Kept);
     assert_eq!(block_on(known.all(&world.context)).unwrap()[0].record.nonce, 8);
 }

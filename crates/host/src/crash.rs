@@ -125,14 +125,14 @@ points! {
     DetachMarked = "detach-marked",
     /// The parent keeps nothing for a fork any more, and whoever detached it has not been told.
     DetachTold = "detach-told",
-    /// A volume says that it is being removed, before it was looked who forks it or opens it: nobody opens it, and
-    /// removing it again makes up its mind.
+    /// A removal is announced, before it was looked who forks the volume or opens it: whoever opens or forks it calls
+    /// that off.
     RemovalMarked = "removal-marked",
-    /// It is decided that a volume goes; what it was forked from still keeps objects for it.
+    /// It is decided that a volume goes, and all of it is there: it is read, and nobody opens it for writing.
     RemovalDecided = "removal-decided",
-    /// What a removed fork was made of keeps nothing for it, and all of its own objects are there.
+    /// What a removed fork was made of keeps nothing for it; all of its own objects are there, but not its record.
     RemovalTold = "removal-told",
-    /// Of a removed volume nothing is left but the record that says so.
+    /// Of a removed volume nothing is left but the decision.
     RemovalEmptied = "removal-emptied",
     /// A stranded journal is gone, its note and its checkpoint are not.
     DiscardDropped = "discard-dropped",

@@ -1,5 +1,5 @@
 //! Removing a volume beside forking it, opening it, and tidying up after a fork: a world of its own, request by request
-//! as in `volume/{fork,remove,checkpoint}.rs`. Everybody may be slow or die; one removal may come after the other.
+//! as in `volume/{fork,remove,checkpoint}.rs`. Everybody may be slow or die, and two may remove it at once.
 
 use clap::ValueEnum;
 
@@ -11,33 +11,31 @@ use crate::{
 /// A step of removing, forking or opening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RemovalStep {
-    /// Mark the volume before looking again for forks and epochs.
-    MarkFirst,
-    /// Look again for forks.
+    /// Look again for forks once the removal is announced.
     ForksAgain,
-    /// Look again for epochs.
-    EpochsAgain,
-    /// Look who holds it also behind the mark of a removal that died.
-    StandingAgain,
-    /// Respect an epoch that shows no sign of life yet.
-    YoungEpoch,
-    /// A fork looks for the mark once it is there.
-    ForkLooks,
+    /// Look again for signs of life once the removal is announced.
+    SignsAgain,
+    /// Remove nothing if the decision says no.
+    Decide,
+    /// A fork settles a removal once it is there.
+    ForkSettles,
     /// A fork looks for its pin once it is there.
     PinStays,
-    /// Who opens looks for the mark once its epoch is there.
+    /// Who opens settles a removal that it finds before it takes the next epoch.
+    OpenSettles,
+    /// Who opens looks for a newer epoch once it has given a sign of life.
     OpenLooks,
     /// Who removes the pin of a fork that is not there takes its place meanwhile.
     TakePlace,
 }
 
-/// What `volume.json` says, or that it is not there.
+/// Whose the newest epoch is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-enum Record {
+enum Newest {
     #[default]
-    There,
-    Marked,
-    Gone,
+    Old,
+    Opener,
+    Removal(usize),
 }
 
 /// What lies at the fork's URL.
@@ -54,7 +52,10 @@ enum Forker {
     Start,
     Pin,
     Create,
-    LookForMark,
+    Look,
+    Settle {
+        found: Newest,
+    },
     LookForPin,
     Forked,
     Undo,
@@ -66,8 +67,15 @@ enum Forker {
 enum Opener {
     #[default]
     Start,
-    TakeEpoch,
-    LookForMark,
+    Settle {
+        found: Newest,
+        seen: u8,
+    },
+    TakeEpoch {
+        seen: u8,
+    },
+    Introduce,
+    LookAgain,
     Open,
     Failed,
 }
@@ -76,28 +84,25 @@ enum Opener {
 enum Remover {
     #[default]
     Start,
-    /// Looks who holds it. The mark was there before, of one that died, or not.
-    Standing {
-        marked: bool,
-    },
-    /// Has seen no holder, and these epochs.
+    /// Has seen no sign of life, and this epoch.
     Forks {
-        seen: u8,
-        marked: bool,
-    },
-    Mark {
+        found: Newest,
         seen: u8,
     },
-    EpochsAgain {
+    Settle {
+        found: Newest,
         seen: u8,
-        marked: bool,
     },
-    ForksAgain {
-        marked: bool,
+    Announce {
+        seen: u8,
     },
-    TakeBack,
-    Objects,
+    SignsAgain,
+    ForksAgain,
+    CallOff,
+    Decide,
+    /// Carries out what this removal, or another one that died, has decided.
     Record,
+    Objects,
     Ended,
 }
 
@@ -116,11 +121,16 @@ enum Tidier {
 /// Everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct World {
-    record: Record,
+    record_gone: bool,
     objects_gone: bool,
     pinned: bool,
     child: Option<Child>,
     epoch: u8,
+    newest: Newest,
+    /// Who opens has given a sign of life.
+    introduced: bool,
+    /// Whether each removal is carried out, as far as that is decided.
+    decided: [Option<bool>; 2],
     forker: Forker,
     opener: Opener,
     removers: [Remover; 2],
@@ -158,12 +168,8 @@ impl Model for Protocol {
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
-        let everybody = [Who::Forker, Who::Opener, Who::Remover(0), Who::Tidier];
+        let everybody = [Who::Forker, Who::Opener, Who::Remover(0), Who::Remover(1), Who::Tidier];
         actions.extend(everybody.map(|who| (who, true)));
-        // Two at a time are not looked at: one takes back the mark that the other one relies on.
-        if world.removers[0] == Remover::Ended {
-            actions.push((Who::Remover(1), true));
-        }
         for (at, remover) in world.removers.iter().enumerate() {
             if !matches!(remover, Remover::Start | Remover::Ended) {
                 actions.push((Who::Remover(at), false));
@@ -198,10 +204,17 @@ impl Model for Protocol {
 }
 
 impl World {
+    /// Calls off a removal that is announced; whether it goes on all the same.
+    fn settle(&mut self, found: Newest) -> bool {
+        let Newest::Removal(at) = found else { return false };
+        *self.decided[at].get_or_insert(false)
+    }
+
     fn fork(&mut self, protocol: &Protocol) {
-        self.forker = match self.forker {
-            Forker::Start if self.record == Record::There => Forker::Pin,
-            Forker::Start => Forker::Failed,
+        let now = self.forker;
+        self.forker = match now {
+            Forker::Start if self.record_gone => Forker::Failed,
+            Forker::Start => Forker::Pin,
             // That its objects are not being collected is another world.
             Forker::Pin => {
                 self.pinned = true;
@@ -210,10 +223,13 @@ impl World {
             Forker::Create if self.child.is_some() => Forker::Unpin,
             Forker::Create => {
                 self.child = Some(Child::Fork);
-                if protocol.takes(RemovalStep::ForkLooks) { Forker::LookForMark } else { Forker::LookForPin }
+                Forker::Look
             }
-            Forker::LookForMark if self.record == Record::There => Forker::LookForPin,
-            Forker::LookForMark => Forker::Undo,
+            Forker::Look if self.record_gone => Forker::Undo,
+            Forker::Look if protocol.takes(RemovalStep::ForkSettles) => Forker::Settle { found: self.newest },
+            Forker::Look => Forker::LookForPin,
+            Forker::Settle { found } if self.settle(found) => Forker::Undo,
+            Forker::Settle { .. } => Forker::LookForPin,
             Forker::LookForPin if self.pinned || !protocol.takes(RemovalStep::PinStays) => Forker::Forked,
             Forker::LookForPin => Forker::Undo,
             Forker::Undo => {
@@ -229,17 +245,31 @@ impl World {
     }
 
     fn open(&mut self, protocol: &Protocol) {
-        self.opener = match self.opener {
-            Opener::Start if self.record == Record::There => Opener::TakeEpoch,
-            Opener::Start => Opener::Failed,
-            Opener::TakeEpoch => {
+        let now = self.opener;
+        self.opener = match now {
+            Opener::Start if self.record_gone => Opener::Failed,
+            Opener::Start if protocol.takes(RemovalStep::OpenSettles) => {
+                Opener::Settle { found: self.newest, seen: self.epoch }
+            }
+            Opener::Start => Opener::TakeEpoch { seen: self.epoch },
+            Opener::Settle { found, .. } if self.settle(found) => Opener::Failed,
+            Opener::Settle { seen, .. } => Opener::TakeEpoch { seen },
+            Opener::TakeEpoch { seen } if self.epoch != seen => Opener::Start,
+            Opener::TakeEpoch { .. } => {
                 self.epoch += 1;
-                Opener::LookForMark
+                self.newest = Newest::Opener;
+                Opener::Introduce
             }
-            Opener::LookForMark if self.record == Record::There || !protocol.takes(RemovalStep::OpenLooks) => {
-                Opener::Open
+            Opener::Introduce => {
+                self.introduced = true;
+                Opener::LookAgain
             }
-            Opener::LookForMark => Opener::Failed,
+            Opener::LookAgain
+                if protocol.takes(RemovalStep::OpenLooks) && (self.record_gone || self.newest != Newest::Opener) =>
+            {
+                Opener::Failed
+            }
+            Opener::LookAgain => Opener::Open,
             ended @ (Opener::Open | Opener::Failed) => ended,
         };
     }
@@ -250,54 +280,43 @@ impl World {
     }
 
     fn remove(&mut self, at: usize, protocol: &Protocol) {
-        let again = |seen, marked| {
-            if protocol.takes(RemovalStep::EpochsAgain) {
-                Remover::EpochsAgain { seen, marked }
-            } else {
-                Remover::ForksAgain { marked }
-            }
-        };
-        // Only its own mark is taken back: behind that of another one something may be gone already.
-        let refuse = |marked: bool| if marked { Remover::Ended } else { Remover::TakeBack };
-        self.removers[at] = match self.removers[at] {
-            Remover::Start => match self.record {
-                Record::There => Remover::Standing { marked: false },
-                Record::Marked if protocol.takes(RemovalStep::StandingAgain) => Remover::Standing { marked: true },
-                Record::Marked => Remover::Forks { seen: self.epoch, marked: true },
-                Record::Gone => Remover::Ended,
+        let now = self.removers[at];
+        self.removers[at] = match now {
+            Remover::Start => match self.newest {
+                Newest::Removal(other) if self.decided[other] == Some(true) => Remover::Record,
+                _ if self.record_gone => Remover::Ended,
+                // Whoever holds it shows signs of life.
+                Newest::Opener if self.introduced => Remover::Ended,
+                found => Remover::Forks { found, seen: self.epoch },
             },
-            // Whoever holds it shows signs of life, but not in the moment in which its epoch is new.
-            Remover::Standing { .. } if self.opener == Opener::Open => Remover::Ended,
-            Remover::Standing { .. }
-                if self.opener == Opener::LookForMark && protocol.takes(RemovalStep::YoungEpoch) =>
-            {
-                Remover::Ended
-            }
-            Remover::Standing { marked } => Remover::Forks { seen: self.epoch, marked },
             Remover::Forks { .. } if self.is_forked() => Remover::Ended,
-            Remover::Forks { seen, marked: false } if protocol.takes(RemovalStep::MarkFirst) => Remover::Mark { seen },
-            Remover::Forks { seen, marked } => again(seen, marked),
-            Remover::Mark { seen } => {
-                self.record = Record::Marked;
-                again(seen, false)
+            Remover::Forks { found, seen } => Remover::Settle { found, seen },
+            Remover::Settle { found, .. } if self.settle(found) => Remover::Ended,
+            Remover::Settle { seen, .. } => Remover::Announce { seen },
+            Remover::Announce { seen } if self.epoch != seen => Remover::Start,
+            Remover::Announce { .. } => {
+                self.epoch += 1;
+                self.newest = Newest::Removal(at);
+                Remover::SignsAgain
             }
-            Remover::EpochsAgain { seen, marked } if self.epoch > seen => refuse(marked),
-            Remover::EpochsAgain { marked, .. } => Remover::ForksAgain { marked },
-            Remover::ForksAgain { marked } if self.is_forked() && protocol.takes(RemovalStep::ForksAgain) => {
-                refuse(marked)
-            }
-            Remover::ForksAgain { .. } => Remover::Objects,
-            Remover::TakeBack => {
-                self.record = Record::There;
+            Remover::SignsAgain if self.introduced && protocol.takes(RemovalStep::SignsAgain) => Remover::CallOff,
+            Remover::SignsAgain => Remover::ForksAgain,
+            Remover::ForksAgain if self.is_forked() && protocol.takes(RemovalStep::ForksAgain) => Remover::CallOff,
+            Remover::ForksAgain => Remover::Decide,
+            Remover::CallOff => {
+                self.settle(Newest::Removal(at));
                 Remover::Ended
             }
-            Remover::Objects => {
-                self.record = Record::Marked;
-                (self.objects_gone, self.pinned) = (true, false);
-                Remover::Record
+            Remover::Decide => {
+                let goes = *self.decided[at].get_or_insert(true);
+                if goes || !protocol.takes(RemovalStep::Decide) { Remover::Record } else { Remover::Ended }
             }
             Remover::Record => {
-                self.record = Record::Gone;
+                self.record_gone = true;
+                Remover::Objects
+            }
+            Remover::Objects => {
+                (self.objects_gone, self.pinned) = (true, false);
                 Remover::Ended
             }
             Remover::Ended => Remover::Ended,
@@ -335,10 +354,14 @@ impl World {
 }
 
 /// What happens somewhere in a world with the whole protocol.
-const EVENTS: [(&str, Event<Protocol>); 4] = [
+const EVENTS: [(&str, Event<Protocol>); 6] = [
+    ("a removal is called off", |world| world.decided[0] == Some(false)),
+    ("a removal is ended by another one", |world| {
+        world.objects_gone && world.decided[0] == Some(true) && world.removers[1] == Remover::Ended
+    }),
     ("a fork is made", |world| world.forker == Forker::Forked),
     ("a volume is opened", |world| world.opener == Opener::Open),
-    ("a volume is removed", |world| world.objects_gone && world.record == Record::Gone),
+    ("a volume is removed", |world| world.objects_gone && world.record_gone),
     ("an unfinished fork is tidied away", |world| world.tidier == Tidier::GiveBack && world.forker == Forker::Failed),
 ];
 

@@ -166,6 +166,10 @@ table! {
     /// How far back the volume can be restored to any time.
     retention: Duration = "retention_ms", "86400000", live: true;
 
+    /// How long a checkpoint is kept that was made for commits which a host took with it. If that host comes back later,
+    /// its commits are still on its disk, but no database can be made of them any more.
+    stranded_retention: Duration = "stranded_retention_ms", "604800000", live: true;
+
     /// Writes each page as a compressed frame of its own, as Litestream does by default.
     ltx_frames: bool = "ltx_frames", "false", live: false;
 

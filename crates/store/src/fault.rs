@@ -189,6 +189,10 @@ impl<S: Store> Store for FaultyStore<S> {
         self.run(Op::Delete, first, self.inner.delete(keys)).await.map(drop)
     }
 
+    async fn delete_once(&self, key: &str) -> Result<()> {
+        self.run(Op::Delete, key, self.inner.delete_once(key)).await.map(drop)
+    }
+
     fn s3_layout(&self) -> bool {
         self.inner.s3_layout()
     }

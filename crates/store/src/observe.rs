@@ -111,6 +111,10 @@ impl<S: Store> Store for ObservedStore<S> {
         self.watch("delete", first, ok, self.inner.delete(keys)).await
     }
 
+    async fn delete_once(&self, key: &str) -> Result<()> {
+        self.watch("delete", key, ok, self.inner.delete_once(key)).await
+    }
+
     fn s3_layout(&self) -> bool {
         self.inner.s3_layout()
     }

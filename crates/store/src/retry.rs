@@ -79,6 +79,11 @@ impl RetryPolicy {
             };
             tracing::debug!(%error, failed, ?pause, "the store did not answer, trying again");
             host.clock.sleep(pause).await;
+            let spent = host.clock.now().since(start);
+            if spent > self.total_max {
+                // The machine slept. What is asked for may have become something else since.
+                return Err(given_up(error, failed, spent));
+            }
         }
     }
 }
@@ -146,6 +151,10 @@ impl<S: Store> Store for RetryStore<S> {
 
     async fn delete(&self, keys: &[String]) -> Result<()> {
         self.policy.run(&self.host, || self.inner.delete(keys)).await
+    }
+
+    async fn delete_once(&self, key: &str) -> Result<()> {
+        self.inner.delete_once(key).await
     }
 
     fn s3_layout(&self) -> bool {

@@ -48,6 +48,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         (**self).delete(keys).await
     }
 
+    async fn delete_once(&self, key: &str) -> Result<()> {
+        (**self).delete_once(key).await
+    }
+
     fn s3_layout(&self) -> bool {
         (**self).s3_layout()
     }

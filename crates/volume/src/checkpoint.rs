@@ -1,9 +1,13 @@
 //! Checkpoints: names for states, which are kept until the names are removed.
 
+use std::collections::HashMap;
+
 use plimsoll_commitlog::{
-    Context, Kind, PinRecord, Pinned, PinnedObject, VolumeRecord, create_volume, decode_volume, detached_key, head_of,
-    identity, pin, read_pin, unpin, volume_key,
+    Context, Kind, PinRecord, Pinned, PinnedObject, VolumeRecord, create_volume, decode_volume, delete_volume,
+    detached_key, head_of, identity, pin, read_pin, unpin, volume_key,
 };
+use plimsoll_host::WallMs;
+use plimsoll_ltx::FileId;
 use plimsoll_model::{Error, ErrorKind, Result, Txid};
 use plimsoll_pages::{Listed, list};
 
@@ -36,7 +40,7 @@ pub async fn checkpoint(context: &Context, name: &str, note: Option<&str>, at: O
             objects: state.iter().map(named).collect(),
             nonce: context.host().chance.bits(),
         };
-        if pin(context, name, &record).await? == Pinned::Kept {
+        if pin(context, name, &record, &times(&state)).await? == Pinned::Kept {
             if !is_given_up(context, &record).await? {
                 return Ok(record);
             }
@@ -82,19 +86,21 @@ pub async fn remove_checkpoint(context: &Context, name: &str, force: bool, elsew
     };
     if !force {
         let record = read_pin(&**context.store(), name).await?.ok_or_else(absent)?;
-        if let Some(fork) = &record.fork {
-            // A fork that is just being made would find its place taken, and give up.
+        let mut alive = is_alive(&record, elsewhere).await?;
+        if let Some(fork) = record.fork.as_ref().filter(|_| !alive) {
+            // A fork that is just being made finds its place taken, and gives up.
             let there = context.elsewhere(elsewhere.store(&fork.url)?);
             let (now, chance) = (context.host().clock.wall(), &*context.host().chance);
             let mark = VolumeRecord::new(Kind::Sqlite, None, there.retention(), now, chance);
             let mark = VolumeRecord { removed: true, ..mark };
-            if create_volume(&there, &mark).await? {
+            if there.store().get(volume_key()).await?.is_none() && create_volume(&there, &mark).await? {
                 let removed = unpin(context, name).await;
-                there.store().delete(&[volume_key().to_owned()]).await?;
+                delete_volume(&there, mark.uuid).await?;
                 return if removed? { Ok(()) } else { Err(absent()) };
             }
+            alive = is_alive(&record, elsewhere).await?;
         }
-        if is_alive(&record, elsewhere).await? {
+        if alive {
             let fork = record.fork.map_or_else(String::new, |fork| fork.url);
             return Err(Error::new(ErrorKind::Held, REMOVING)
                 .object(context.store().url())
@@ -115,7 +121,7 @@ pub(crate) async fn is_alive(record: &PinRecord, elsewhere: &dyn Elsewhere) -> R
     let Some(fork) = &record.fork else { return Ok(false) };
     let found = elsewhere.store(&fork.url)?.get(volume_key()).await?;
     let found = found.map(|found| decode_volume(&found.bytes)).transpose()?;
-    Ok(found.is_some_and(|volume| volume.uuid == fork.uuid && !volume.removed))
+    Ok(found.is_some_and(|volume| volume.uuid == fork.uuid))
 }
 
 /// The objects that make up the newest state or an earlier one, oldest first. Empty if nothing was ever written.
@@ -136,6 +142,11 @@ pub(crate) async fn made_of(context: &Context, at: Option<Txid>) -> Result<Vec<L
             other => return other.map_err(|error| error.object(store.url())),
         }
     }
+}
+
+/// When the objects of a state were written, as far as a listing said so.
+pub(crate) fn times(state: &[Listed]) -> HashMap<FileId, WallMs> {
+    state.iter().filter(|file| file.modified != WallMs(0)).map(|file| (file.id, file.modified)).collect()
 }
 
 pub(crate) fn named(file: &Listed) -> PinnedObject {

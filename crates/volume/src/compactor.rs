@@ -172,6 +172,7 @@ async fn round(
     collect(shared, writer, &listing, deep, &mut done).await?;
     if deep {
         stand_alone(shared, writer, &listing).await;
+        shared.forget_stranded(writer).await?;
         done.removed += forget_bygone(&shared.context(), writer.epoch).await?;
     }
     Ok(done)

@@ -7,7 +7,7 @@ use std::{
 
 use futures::try_join;
 use plimsoll_cache::{Cache, CacheId};
-use plimsoll_commitlog::{Context, VolumeRecord, identity};
+use plimsoll_commitlog::{Context, VolumeRecord, identity, refuse_half};
 use plimsoll_ltx::plan::Target;
 use plimsoll_model::{
     Error, ErrorKind, Lsn, Result, Txid,
@@ -29,6 +29,7 @@ impl Shared {
         let retention = recorded.unwrap_or_else(|| self.settings().l0_retention);
         Context::new(self.config.host.clone(), Arc::clone(&self.config.store), retention)
             .with_prover(self.prover.clone())
+            .unfenced(self.config.settings.unsafe_no_fencing)
     }
 
     pub(crate) fn reading(&self, sidecars: bool) -> Reading<'_> {
@@ -147,6 +148,9 @@ impl Shared {
         let context = self.context();
         for attempt in 1.. {
             let (volume, listing) = try_join!(identity(&context), list(store, layout))?;
+            if volume.is_none() {
+                refuse_half(&context, !listing.files.is_empty()).await?;
+            }
             let known = self.state().uuid;
             if volume.as_ref().zip(known).is_some_and(|(volume, known)| volume.uuid != known) {
                 return Err(self.another_volume("following"));

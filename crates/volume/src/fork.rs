@@ -1,9 +1,11 @@
 //! Forks: a new volume that starts as a state of another one, without copying its data.
 
-use futures::future::{join_all, try_join, try_join_all};
+use std::collections::HashMap;
+
+use futures::future::{join_all, try_join, try_join_all, try_join3};
 use plimsoll_commitlog::{
-    Context, ForkName, Kind, Origin, PinRecord, Pinned, VolumeRecord, create_volume, fork_pin_name, head_of, identity,
-    pin, read_pin, unpin, volume_key,
+    Context, ForkName, Kind, Origin, PinRecord, Pinned, VolumeRecord, create_volume, delete_volume, fork_pin_name,
+    head_of, identity, look, pin, read_pin, settle, unpin,
 };
 use plimsoll_host::{
     WallMs,
@@ -14,7 +16,7 @@ use plimsoll_pages::{Listed, list};
 
 use crate::{
     Elsewhere, Reference,
-    checkpoint::{made_of, named},
+    checkpoint::{made_of, named, times},
     objects,
     origins::{birth, is_of},
 };
@@ -48,7 +50,7 @@ pub struct Forked {
 /// Makes a volume at `child` that starts as a state of `parent`, the newest unless `at` says otherwise, and reads from there what it has not replaced. The
 /// parent keeps these objects until the fork is removed or [detached](crate::Volume::detach).
 ///
-/// Seven round trips, whatever the size of the volume and its history. If it dies half-way, pins may be left, which
+/// Eight round trips, whatever the size of the volume and its history. If it dies half-way, pins may be left, which
 /// show as those of an unfinished fork.
 ///
 /// # Errors
@@ -56,7 +58,9 @@ pub struct Forked {
 /// `child`. `Unsupported`: only Litestream has written the parent. Otherwise as the stores say.
 pub async fn fork(parent: &Place, at: Option<&Reference>, child: &Place, elsewhere: &dyn Elsewhere) -> Result<Forked> {
     let (from, to) = (&parent.context, &child.context);
-    let (volume, found) = try_join(identity(from), list(to.store(), to.layout())).await?;
+    let (volume, found, before) = try_join3(identity(from), list(to.store(), to.layout()), look(to)).await?;
+    // A volume that was there may be removed half-way.
+    settle(to, &before).await?;
     if !found.files.is_empty() {
         return Err(occupied(child));
     }
@@ -100,20 +104,34 @@ pub async fn fork(parent: &Place, at: Option<&Reference>, child: &Place, elsewhe
                 .why("that state is made of more objects than a fork can name")
                 .hint("merge them first: plimsoll compact <url>"));
         }
-        if !pin_all(from, &record, child, bytes, elsewhere).await? {
-            continue;
+        match pin_all(from, &record, &state, child, bytes, elsewhere).await {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(error) => return Err(give_up(from, &record, elsewhere, error).await),
         }
         crash::here(Point::ForkPinned);
-        if create_volume(to, &record).await? {
+        let made = match create_volume(to, &record).await {
+            // It may be there, or come to be there.
+            Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+            Err(error) => return Err(give_up(from, &record, elsewhere, error).await),
+            Ok(made) => made,
+        };
+        if made {
             crash::here(Point::ForkMade);
-            // A removal marks its volume and then looks for forks, so one of the two sees the other. So it is with a
+            // A removal is announced and then looks for forks, so one of the two sees the other. So it is with a
             // checkpoint rm that took this fork for one that was never finished.
-            if !are_there(from, &record, elsewhere).await? {
-                to.store().delete(&[volume_key().to_owned()]).await?;
-                unpin_all(from, &record, elsewhere).await?;
-                return Err(Error::new(ErrorKind::NotFound, FORKING)
-                    .object(from.store().url())
-                    .why("it, or a volume that it was forked from, is being removed"));
+            let error = match are_there(from, &record, elsewhere).await {
+                Ok(true) => None,
+                Ok(false) => Some(
+                    Error::new(ErrorKind::NotFound, FORKING)
+                        .object(from.store().url())
+                        .why("it, or a volume that it was forked from, is being removed"),
+                ),
+                Err(error) => Some(error),
+            };
+            if let Some(error) = error {
+                delete_volume(to, record.uuid).await?;
+                return Err(give_up(from, &record, elsewhere, error).await);
             }
             return Ok(Forked { txid, uuid: record.uuid, bytes, synced });
         }
@@ -160,12 +178,17 @@ fn place_of(context: &Context, origin: &Origin, elsewhere: &dyn Elsewhere) -> Re
 async fn pin_all(
     context: &Context,
     fork: &VolumeRecord,
+    state: &[Listed],
     child: &Place,
     bytes: u64,
     elsewhere: &dyn Elsewhere,
 ) -> Result<bool> {
     let name = fork_pin_name(fork.uuid);
+    let (listed, unlisted) = (times(state), HashMap::new());
     let pinned = try_join_all(fork.origins.iter().map(|origin| async {
+        let place = place_of(context, origin, elsewhere)?;
+        // What the parent started with itself is listed with times of its own.
+        let own = place.store().url() == context.store().url();
         let record = PinRecord {
             txid: origin.txid,
             created_ms: fork.created_ms,
@@ -175,7 +198,7 @@ async fn pin_all(
             objects: origin.objects.clone(),
             nonce: context.host().chance.bits(),
         };
-        pin(&place_of(context, origin, elsewhere)?, &name, &record).await
+        pin(&place, &name, &record, if own { &listed } else { &unlisted }).await
     }))
     .await?;
     if pinned.iter().all(|pinned| *pinned == Pinned::Kept) {
@@ -185,13 +208,27 @@ async fn pin_all(
     Ok(false)
 }
 
-/// Whether the volumes that a fork reads from are there, not being removed, and still keep its objects. One round trip.
+/// After something failed for certain: nobody has to keep anything for a fork that never came to be.
+async fn give_up(context: &Context, fork: &VolumeRecord, elsewhere: &dyn Elsewhere, why: Error) -> Error {
+    if let Err(error) = unpin_all(context, fork, elsewhere).await {
+        tracing::warn!(%error, "a fork that failed has left pins, which `plimsoll checkpoint ls` shows as unfinished");
+    }
+    why
+}
+
+/// Whether the volumes that a fork reads from are there, are not removed, and still keep its objects. A removal that is
+/// not decided is called off. Two round trips, or four.
 async fn are_there(context: &Context, fork: &VolumeRecord, elsewhere: &dyn Elsewhere) -> Result<bool> {
     let name = fork_pin_name(fork.uuid);
     let there = try_join_all(fork.origins.iter().map(|origin| async {
         let place = place_of(context, origin, elsewhere)?;
-        match try_join(identity(&place), read_pin(&**place.store(), &name)).await {
-            Ok((found, pin)) => Ok(pin.is_some() && found.is_some_and(|volume| volume.uuid == origin.uuid)),
+        let found = async {
+            let (standing, pin) = try_join(look(&place), read_pin(&**place.store(), &name)).await?;
+            settle(&place, &standing).await?;
+            Ok::<_, Error>(pin.is_some() && standing.volume.is_some_and(|volume| volume.uuid == origin.uuid))
+        };
+        match found.await {
+            Ok(found) => Ok(found),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }

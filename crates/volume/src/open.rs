@@ -90,7 +90,8 @@ impl Located {
     /// The commit-log view of it.
     #[must_use]
     pub fn context(&self, host: &Host) -> Context {
-        Context::new(host.clone(), Arc::clone(&self.store), self.settings.settings.l0_retention)
+        let settings = &self.settings.settings;
+        Context::new(host.clone(), Arc::clone(&self.store), settings.l0_retention).unfenced(settings.unsafe_no_fencing)
     }
 
     /// How long what is kept in it.

@@ -257,7 +257,11 @@ impl Store for OriginStore {
 
     async fn get(&self, key: &str) -> Result<Option<Object>> {
         if key == volume_key() {
-            let first = self.known().await?.record.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // What it is stands there also if what it was made of is gone.
+            let first = match self.known().await {
+                Ok(known) => known.record.lock().unwrap_or_else(PoisonError::into_inner).take(),
+                Err(_) => None,
+            };
             return match first {
                 Some(record) => Ok(Some(record)),
                 None => self.own.get(key).await,
@@ -325,6 +329,10 @@ impl Store for OriginStore {
 
     async fn delete(&self, keys: &[String]) -> Result<()> {
         self.own.delete(keys).await
+    }
+
+    async fn delete_once(&self, key: &str) -> Result<()> {
+        self.own.delete_once(key).await
     }
 
     fn s3_layout(&self) -> bool {

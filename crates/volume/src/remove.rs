@@ -4,73 +4,132 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use plimsoll_commitlog::{
-    Context, Standing, decode_volume, detached_key, look_past_mark, mark_removed, opened_since, pins, record_folders,
-    volume_key,
+    Context, Standing, VolumeRecord, announce_removal, call_off_removal, decide_removal, decided_removal,
+    delete_volume, detached_key, end_removal, held_for, lives, look_anyway, opened_since, pins, record_folders,
+    stays_until_last,
 };
 use plimsoll_host::crash::{self, Point};
 use plimsoll_ltx::{FileId, SIDECAR_FOLDER, SNAPSHOT_LEVEL};
-use plimsoll_model::{Error, ErrorKind, Result};
+use plimsoll_model::{Epoch, Error, ErrorKind, Result};
 
 use crate::{Elsewhere, checkpoint::is_alive, fork::unpin_all};
 
 const REMOVING: &str = "removing";
 
+/// Removals that may be announced, or opens that may come first, before this one gives up.
+const RACES_MAX: usize = 8;
+/// How often what a writer of the removed volume had still on its way is looked for.
+const ROUNDS_MAX: usize = 3;
+
 /// Removes every object of a volume; how many there were. What else is below its URL stays. `context` is of its own objects alone, without
 /// those that a fork started with. `holder_ttl` is how long a holder is respected after its last sign of life.
 ///
-/// First its record says that it is being removed, so that nobody opens half of it; the record goes last. If this is
-/// interrupted, it can be done again.
+/// It takes the next epoch, and decides once that is there and nothing speaks against it: see [`announce_removal`]. From
+/// then on nobody opens it for writing, and as soon as anything is gone, nobody reads it. The record of that epoch stays,
+/// so that a writer of this volume that wakes up later notices, also if there is another one at this URL by then. If this
+/// is interrupted, it can be done again.
 ///
 /// # Errors
-/// `Held`: forks read from it, whose names are said, unless `force`; or a holder looks alive. `NotFound`: there is
-/// no volume. Otherwise as the store says.
+/// `Held`: forks read from it, whose names are said, unless `force`; or a holder looks alive, or somebody opened or
+/// forked it just now: then nothing was removed. `NotFound`: there is no volume. Otherwise as the store says.
 pub async fn remove(context: &Context, holder_ttl: Duration, force: bool, elsewhere: &dyn Elsewhere) -> Result<u64> {
-    let store = context.store();
-    let found = store.get(volume_key()).await?;
-    let volume = found.map(|found| decode_volume(&found.bytes)).transpose()?;
-    if let Some(volume) = &volume {
-        // Also if it is marked already: who did that may have died before it looked again.
-        let standing = look_past_mark(context).await?;
+    for _ in 0..RACES_MAX {
+        let standing = look_anyway(context).await?;
+        if let Some((epoch, volume)) = decided_removal(context, &standing).await? {
+            return carry_out(context, epoch, &volume, force, elsewhere).await;
+        }
+        let Some(volume) = &standing.volume else { return remove_left_over(context, &standing, force).await };
         refuse_while_held(context, &standing, holder_ttl)?;
         if !force {
             refuse_with_forks(context, elsewhere).await?;
         }
-        if !volume.removed {
-            mark_removed(context, volume, true).await?;
-            crash::here(Point::RemovalMarked);
-        }
+        let Some(epoch) = announce_removal(context, &standing).await? else { continue };
+        crash::here(Point::RemovalMarked);
         if let Err(error) = look_again(context, &standing, force, elsewhere).await {
-            // Only our own mark: behind another one something may be gone already.
-            if !volume.removed {
-                mark_removed(context, volume, false).await?;
+            if let Err(error) = call_off_removal(context, epoch).await {
+                tracing::warn!(%error, "the removal could not be called off; whoever opens the volume does that");
             }
             return Err(error);
         }
-        crash::here(Point::RemovalDecided);
-        match unpin_all(context, volume, elsewhere).await {
-            Err(error) if force || store.get(detached_key()).await?.is_some() => {
-                tracing::warn!(%error, "what it was forked from may still keep objects for it");
-            }
-            other => other?,
+        if !decide_removal(context, epoch, volume).await? {
+            return Err(just_now(context));
         }
-        crash::here(Point::RemovalTold);
+        crash::here(Point::RemovalDecided);
+        return carry_out(context, epoch, volume, force, elsewhere).await;
     }
-    let keys = own_objects(context).await?;
-    if volume.is_none() && keys.is_empty() {
+    Err(just_now(context))
+}
+
+/// Once the removal is announced. Whoever opens for writing gives a sign of life and then looks for a newer epoch; whoever
+/// forks calls the removal off once the fork's record is there. So one of the two sees the other.
+async fn look_again(context: &Context, before: &Standing, force: bool, elsewhere: &dyn Elsewhere) -> Result<()> {
+    if lives(context, before).await? {
+        return Err(just_now(context));
+    }
+    if force { Ok(()) } else { refuse_with_forks(context, elsewhere).await }
+}
+
+/// Removes what a decided removal has left. Its record goes first, lest somebody reads half of the rest.
+async fn carry_out(
+    context: &Context,
+    epoch: Epoch,
+    volume: &VolumeRecord,
+    force: bool,
+    elsewhere: &dyn Elsewhere,
+) -> Result<u64> {
+    let store = context.store();
+    if !delete_volume(context, volume.uuid).await? {
+        return Err(held(context, "another volume was made there meanwhile".to_owned()));
+    }
+    match unpin_all(context, volume, elsewhere).await {
+        Err(error) if force || store.get(detached_key()).await?.is_some() => {
+            tracing::warn!(%error, "what it was forked from may still keep objects for it");
+        }
+        other => other?,
+    }
+    crash::here(Point::RemovalTold);
+    let mut removed = 1;
+    for _ in 0..ROUNDS_MAX {
+        if opened_since(context, epoch).await? {
+            return Err(held(context, "it was removed by somebody else, and another volume was made there".to_owned()));
+        }
+        let mut keys = own_objects(context).await?;
+        keys.retain(|key| !stays_until_last(key, epoch));
+        if keys.is_empty() {
+            break;
+        }
+        store.delete(&keys).await?;
+        removed += keys.len() as u64;
+    }
+    crash::here(Point::RemovalEmptied);
+    end_removal(context, epoch).await?;
+    Ok(removed)
+}
+
+/// Without `volume.json` there is no volume of ours. After a removal there may be what one of its writers still had on
+/// its way, or what somebody else has put there since.
+async fn remove_left_over(context: &Context, standing: &Standing, force: bool) -> Result<u64> {
+    let store = context.store();
+    let mut keys = own_objects(context).await?;
+    let removal = standing.holder.as_ref().is_some_and(|holder| holder.removal);
+    if removal {
+        keys.retain(|key| !stays_until_last(key, standing.epoch));
+    }
+    if keys.is_empty() {
         return Err(Error::new(ErrorKind::NotFound, REMOVING).object(store.url()).why("there is nothing at this URL"));
     }
-    if volume.is_none() {
+    if !removal || !force {
+        let hint = match removal {
+            true => "a volume was removed there: if this is what its writer has left, force it",
+            false => "remove it with the tools of its store",
+        };
         return Err(Error::new(ErrorKind::Invalid, REMOVING)
             .object(store.url())
             .why("what is there is no volume of ours")
-            .hint("remove it with the tools of its store"));
+            .hint(hint));
     }
-    if !keys.is_empty() {
-        store.delete(&keys).await?;
-    }
-    crash::here(Point::RemovalEmptied);
-    store.delete(&[volume_key().to_owned()]).await?;
-    Ok(keys.len() as u64 + 1)
+    store.delete(&keys).await?;
+    Ok(keys.len() as u64)
 }
 
 /// The names of a volume's own objects, but for its record. Whatever else is below its URL stays: it may be another
@@ -94,30 +153,14 @@ async fn own_objects(context: &Context) -> Result<Vec<String>> {
 }
 
 /// # Errors
-/// `Held` while a holder looks alive.
+/// `Held` while a holder looks alive, or somebody is just opening it.
 fn refuse_while_held(context: &Context, standing: &Standing, holder_ttl: Duration) -> Result<()> {
-    let now = context.host().clock.wall().0;
-    let sign = match &standing.status {
-        Some(seen) if seen.record.closed => return Ok(()),
-        Some(seen) => seen.modified,
-        // Somebody who is just opening it has looked for the mark, perhaps, and not yet said that it lives.
-        None => standing.epoch_made,
-    };
-    if standing.epoch.is_zero() || u128::from(now.saturating_sub(sign.0)) >= holder_ttl.as_millis() {
+    if held_for(standing, holder_ttl, context.host().clock.wall()).is_none() {
         return Ok(());
     }
     let holder = standing.holder.as_ref().map_or_else(String::new, |holder| format!(" on {}", holder.host));
     Err(held(context, format!("a process{holder} holds it for writing"))
         .hint("close it there, or release it: plimsoll release <url>"))
-}
-
-/// After the mark. Whoever forks or opens for writing looks for the mark once the fork or the epoch is there, so one
-/// of the two sees the other.
-async fn look_again(context: &Context, before: &Standing, force: bool, elsewhere: &dyn Elsewhere) -> Result<()> {
-    if opened_since(context, before.epoch).await? {
-        return Err(held(context, "it was opened for writing just now".to_owned()).hint("try again"));
-    }
-    if force { Ok(()) } else { refuse_with_forks(context, elsewhere).await }
 }
 
 /// # Errors
@@ -136,6 +179,11 @@ async fn refuse_with_forks(context: &Context, elsewhere: &dyn Elsewhere) -> Resu
     Err(held(context, format!("forks read from it: {}", forks.join(", "))).hint(
         "detach them first: plimsoll detach '<url of the fork>'; --force removes it all the same, which breaks them",
     ))
+}
+
+fn just_now(context: &Context) -> Error {
+    held(context, "it was opened for writing, forked, or removed by somebody else just now".to_owned())
+        .hint("try again")
 }
 
 fn held(context: &Context, why: String) -> Error {

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use plimsoll_commitlog::{Context, aftermath, identity};
+use plimsoll_commitlog::{Context, aftermath, identity, unpin};
 use plimsoll_host::{
     Files, Host, OpenMode,
     crash::{self, Point},
@@ -18,7 +18,12 @@ use plimsoll_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{checkpoint::checkpoint, local::VolumeDir, replay::marked_epoch, shared::Shared};
+use crate::{
+    checkpoint::checkpoint,
+    local::VolumeDir,
+    replay::marked_epoch,
+    shared::{Shared, Writer},
+};
 
 /// Acknowledged commits that could not be appended to the history any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,7 +238,37 @@ pub fn stranded_checkpoint(writer: WriterId, epoch: Epoch) -> String {
     format!("stranded-{writer}-{epoch}")
 }
 
+/// Whether a checkpoint is one that keeps what stranded commits stand on.
+fn is_stranded_checkpoint(name: &str) -> bool {
+    let parts = name.strip_prefix("stranded-").and_then(|rest| rest.split_once('-'));
+    parts.is_some_and(|(writer, epoch)| {
+        writer.len() == 16
+            && writer.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && !epoch.is_empty()
+            && epoch.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
 impl Shared {
+    /// Removes what was kept for stranded commits of hosts that have not come back for long. One list, and two requests
+    /// for each.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn forget_stranded(&self, writer: &Writer) -> Result<()> {
+        let (context, now) = (self.context(), self.config.host.clock.wall());
+        let old = self.settings().stranded_retention.as_millis();
+        for pin in writer.pins.all(&context).await? {
+            let age = u128::from(now.0.saturating_sub(pin.record.created_ms));
+            if is_stranded_checkpoint(&pin.name) && pin.record.fork.is_none() && age >= old {
+                unpin(&context, &pin.name).await?;
+                let name = pin.name;
+                tracing::warn!(url = self.url(), name, "what stranded commits stand on is kept no longer");
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps the state that stranded commits stand on, so that a database can be made of them later. Both sides try:
     /// the writer that takes over, while the state is certainly there, and the host that keeps the commits.
     pub(crate) async fn keep_base(&self, writer: WriterId, epoch: Epoch, txid: Txid) {
@@ -336,6 +371,15 @@ mod tests {
     use plimsoll_model::Stamp;
 
     use super::*;
+
+    #[test]
+    fn a_checkpoint_for_stranded_commits_is_told_from_one_that_somebody_named_so() {
+        assert!(is_stranded_checkpoint(&stranded_checkpoint(WriterId(7), Epoch(12))));
+        for name in ["stranded-", "stranded-ship", "stranded-0000000000000007-", "stranded-0000000000000007-x", "kept"]
+        {
+            assert!(!is_stranded_checkpoint(name), "{name}");
+        }
+    }
 
     #[test]
     fn stranded_commits_stand_on_what_the_next_writer_found() {

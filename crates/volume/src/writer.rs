@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use futures::future::{Either, select, try_join};
+use futures::future::{Either, select, try_join3};
 use plimsoll_commitlog::{Acquire, Head, Lease, Pins, StatusReport, acquire, overtaken_since};
 use plimsoll_durability::{FlushReason, Terminal};
 use plimsoll_host::{
@@ -202,7 +202,12 @@ impl Shared {
 
     /// With the lease in hand: reads what the fence was put on, and goes on from this host's journal.
     async fn settle_in(self: &Arc<Self>, id: WriterId, lease: &Lease) -> Result<(Journal, Vec<ReplayedCommit>)> {
-        let ((), uuid) = try_join(self.catch_up_to(lease), self.identity()).await?;
+        let context = self.context();
+        let newer = overtaken_since(&context, lease.epoch());
+        let ((), uuid, newer) = try_join3(self.catch_up_to(lease), self.identity(), newer).await?;
+        if let Some(error) = newer {
+            return Err(error);
+        }
         let (journal, tail) = self.open_journal(id, uuid, lease).await?;
         journal.mark(MARK_EPOCH, &lease.epoch().0.to_le_bytes())?;
         crash::here(Point::EpochMarked);
@@ -327,13 +332,13 @@ impl Shared {
             .hint("open again"))
     }
 
-    /// Asked once the epoch is there, since a removal marks the volume and then looks for epochs.
+    /// Asked once the epoch is there. It may have been removed since it was opened.
     async fn identity(&self) -> Result<[u8; 16]> {
         let record = plimsoll_commitlog::identity(&self.context()).await?;
         let (uuid, retention) = record.map(|record| (record.uuid, record.l0_retention())).ok_or_else(|| {
-            Error::new(ErrorKind::Corrupt, "opening for writing")
+            Error::new(ErrorKind::NotFound, "opening for writing")
                 .object(format!("{}/volume.json", self.url()))
-                .why("it was there a moment ago and is gone")
+                .why("it was there a moment ago and is gone: somebody removes the volume")
         })?;
         let mut state = self.state();
         if state.uuid.is_some_and(|known| known != uuid) {

@@ -23,6 +23,9 @@ pub struct EpochRecord {
     /// Drawn for this open, so that it knows its own record from that of an earlier process of the same writer.
     #[serde(with = "wire::bits")]
     pub nonce: u64,
+    /// It was taken in order to remove the volume, not to write to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removal: bool,
 }
 
 #[cfg(test)]
@@ -38,6 +41,7 @@ mod tests {
             pid: 42,
             since_ms: 5,
             nonce: 255,
+            removal: false,
         };
         let text = concat!(
             r#"{"format":1,"epoch":7,"writer":"00000000000000ab","host":"h1","pid":42,"since_ms":5,"#,
@@ -46,5 +50,13 @@ mod tests {
         );
         assert_eq!(String::from_utf8(encode(&record)).unwrap(), text);
         assert_eq!(decode::<EpochRecord>(text.as_bytes()).unwrap(), record);
+        let removal = EpochRecord { removal: true, ..record };
+        let bytes = encode(&removal);
+        let text = concat!(
+            r#"{"format":1,"epoch":7,"writer":"00000000000000ab","host":"h1","pid":42,"since_ms":5,"#,
+            r#""nonce":"00000000000000ff","removal":true,"check":"#,
+        );
+        assert!(String::from_utf8(bytes.clone()).unwrap().starts_with(text));
+        assert_eq!(decode::<EpochRecord>(&bytes).unwrap(), removal);
     }
 }

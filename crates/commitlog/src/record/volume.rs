@@ -29,7 +29,7 @@ pub struct VolumeRecord {
     /// Where the objects are that it started with, oldest first. They are read from there until they are replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub origins: Vec<Origin>,
-    /// It is being removed: nothing of it is to be relied upon.
+    /// It stands for no volume: it keeps the place of a fork that was never finished while what that left is removed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
 }
@@ -95,11 +95,11 @@ impl VolumeRecord {
         self.l0_retention_ms.map_or(L0_RETENTION_UNRECORDED, Duration::from_millis)
     }
 
-    /// Whether it can be read again, also with the mark of a removal.
+    /// Whether it can be read again, also as part of the decision to remove it.
     #[must_use]
     pub fn fits(&self) -> bool {
-        const MARK_BYTES: usize = 32;
-        super::encode(self).len() + MARK_BYTES <= plimsoll_model::limits::RECORD_BYTES_MAX
+        const DECISION_BYTES: usize = 128;
+        super::encode(self).len() + DECISION_BYTES <= plimsoll_model::limits::RECORD_BYTES_MAX
     }
 }
 

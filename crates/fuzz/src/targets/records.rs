@@ -26,7 +26,7 @@ pub(super) const RECORDS: Target = Target {
 };
 
 /// One of each kind without its checksum, and a name under which it is sound: `crates/commitlog` tests that it writes them so.
-const KINDS: [(&str, &str); 12] = [
+const KINDS: [(&str, &str); 14] = [
     (
         "epoch/00000007.json",
         r#""epoch":7,"writer":"00000000000000ab","host":"h1","pid":42,"since_ms":5,"nonce":"00000000000000ff""#,
@@ -88,6 +88,20 @@ const KINDS: [(&str, &str); 12] = [
         ),
     ),
     ("gc/00000004-0000000000000002.go", r#""epoch":5,"go":false"#),
+    (
+        "epoch/00000008.json",
+        concat!(
+            r#""epoch":8,"writer":"00000000000000ab","host":"","pid":0,"since_ms":5,"#,
+            r#""nonce":"00000000000000ff","removal":true"#
+        ),
+    ),
+    (
+        "epoch/00000004.go",
+        concat!(
+            r#""epoch":4,"go":true,"volume":{"kind":"sqlite","page_size":4096,"#,
+            r#""uuid":"30313233343536373839616263646566","created_ms":5,"parent":null}"#
+        ),
+    ),
 ];
 
 fn seeds() -> Vec<Vec<u8>> {

@@ -27,6 +27,7 @@ fn the_defaults_are_those_of_the_design() {
         ("compaction_levels_ms", "30000,300000,3600000"),
         ("snapshot_interval_ms", "86400000"),
         ("retention_ms", "86400000"),
+        ("stranded_retention_ms", "604800000"),
         ("follow_interval_ms", "1000"),
         ("close_timeout_ms", "10000"),
         ("log", "error"),

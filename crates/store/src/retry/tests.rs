@@ -67,6 +67,25 @@ fn unavailable() -> Error {
     Error::new(ErrorKind::Unavailable, "reading").object("s3://b/k").hint("check the network")
 }
 
+#[test]
+fn no_try_starts_after_the_budget_though_the_machine_slept_during_a_pause() {
+    struct Asleep(Lab);
+    impl Clock for Asleep {
+        fn now(&self) -> Mono {
+            self.0.now()
+        }
+        fn wall(&self) -> WallMs {
+            self.0.wall()
+        }
+        fn sleep_until(&self, deadline: Mono) -> BoxFuture<'static, ()> {
+            self.0.sleep_until(Mono(deadline.0 + Duration::from_secs(3600)))
+        }
+    }
+    let (lab, host) = lab();
+    let host = Host { clock: Arc::new(Asleep(Lab::default())), chance: lab as _, ..host };
+    assert_eq!(exhaust(&policy(), &host, unavailable).1, 1);
+}
+
 /// Runs a policy over attempts that all fail, and returns the error and the number of tries.
 fn exhaust(policy: &RetryPolicy, host: &Host, error: impl Fn() -> Error + Sync) -> (Error, u32) {
     let tries = AtomicU32::new(0);

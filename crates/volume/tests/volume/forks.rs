@@ -323,6 +323,9 @@ fn a_volume_with_living_forks_is_not_removed_and_half_a_volume_is_not_opened() {
     let parent = places.open(&machine, "parent");
     busy(&world, &parent, 1..10);
     places.fork(&world, "parent", None, "child").unwrap();
+    let child = places.open(&machine, "child");
+    put(&child, &[(2, 500)], 4, Level::Durable).unwrap();
+    child.close().unwrap();
     let own = places.own("parent");
     let held = Duration::from_secs(3600);
     let error = world.wait(remove(&own, held, false, &places)).unwrap_err();
@@ -334,19 +337,51 @@ fn a_volume_with_living_forks_is_not_removed_and_half_a_volume_is_not_opened() {
     let error = world.wait(remove_checkpoint(&own, &pin, false, &places)).unwrap_err();
     assert!(error.kind() == ErrorKind::Held && error.to_string().contains("child"), "{error}");
 
-    // The fork goes first. It dies at each step of that, and is never taken for a whole one.
+    // The fork goes first. Until something of it is gone it is read, and never written to once it is decided.
     let remote = places.remote("child");
-    let fault = Fault::FailBefore;
-    remote.script.add(Rule { op: Some(Op::Delete), key_contains: String::new(), fault, times: 1000 });
-    assert!(world.wait(remove(&places.own("child"), held, false, &places)).is_err());
-    remote.script.clear();
-    let opened = Volume::open(places.config(&machine, "child", SHORT));
+    let fails = |key: &str| {
+        let fault = Fault::FailBefore;
+        remote.script.add(Rule { op: Some(Op::Delete), key_contains: key.to_owned(), fault, times: 1000 });
+        assert!(world.wait(remove(&places.own("child"), held, false, &places)).is_err());
+        remote.script.clear();
+    };
+    fails("volume.json");
+    let child = places.open(&world.machine("b"), "child");
+    assert_eq!(marks(&child)[0], 9);
+    assert_eq!(put(&child, &[(1, 99)], 4, Level::Durable).err().unwrap().kind(), ErrorKind::NotFound);
+    fails("ltx/");
+    for name in ["b", "c"] {
+        let opened = Volume::open(places.config(&world.machine(name), "child", SHORT));
+        assert_eq!(opened.err().unwrap().kind(), ErrorKind::NotFound);
+    }
+    fails("epoch/");
+    let opened = Volume::open(places.config(&world.machine("d"), "child", SHORT));
     assert_eq!(opened.err().unwrap().kind(), ErrorKind::NotFound);
+    let forked = places.fork(&world, "parent", None, "child").unwrap_err();
+    assert_eq!(forked.kind(), ErrorKind::NotFound, "{forked}");
     world.wait(remove(&places.own("child"), held, false, &places)).unwrap();
     assert_eq!(places.pins(&world, "parent"), 0);
     world.wait(remove(&own, held, false, &places)).unwrap();
     let again = world.wait(remove(&own, held, false, &places)).unwrap_err();
     assert_eq!(again.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_fork_that_fails_has_nobody_keep_anything() {
+    let (world, machine, places) = setup(18);
+    let first = places.open(&machine, "first");
+    busy(&world, &first, 1..5);
+    places.fork(&world, "first", None, "second").unwrap();
+    let second = places.open(&machine, "second");
+    put(&second, &[(2, 500)], 4, Level::Durable).unwrap();
+    let script = places.remote("second").script;
+    let fault = Fault::FailBefore;
+    script.add(Rule { op: Some(Op::Create), key_contains: "pins/".into(), fault, times: 1000 });
+    places.fork(&world, "second", None, "third").unwrap_err();
+    script.clear();
+    assert_eq!((places.pins(&world, "first"), places.pins(&world, "second")), (1, 0));
+    places.fork(&world, "second", None, "third").unwrap();
+    assert_eq!((places.pins(&world, "first"), places.pins(&world, "second")), (2, 1));
 }
 
 #[test]

@@ -61,9 +61,8 @@ fn what_is_kept_for_a_fork_that_cannot_be_asked_for_stays_kept() {
     places.fork(&world, "parent", None, "child").unwrap();
     let own = places.own("parent");
     let (name, _) = world.wait(pins(&own)).unwrap().remove(0);
-    // Its record is there, which takes one look; what it says cannot be read.
+    // Its record is there, and cannot be read.
     let script = &places.remote("child").script;
-    script.once(Op::Get, "volume.json", Fault::Delay(std::time::Duration::ZERO));
     script.once(Op::Get, "volume.json", Fault::FailBefore);
     let error = world.wait(remove_checkpoint(&own, &name, false, &places)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");

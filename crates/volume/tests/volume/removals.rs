@@ -1,18 +1,23 @@
 //! Removing volumes, forks and pins while others are making or using them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use futures::future::join;
-use plimsoll_commitlog::{epoch_key, identity, mark_detached, mark_removed, pins};
-use plimsoll_model::{Epoch, ErrorKind, Level};
+use plimsoll_commitlog::{
+    Context, announce_removal, decide_removal, epoch_key, identity, look, mark_detached, pins, read_pin,
+};
+use plimsoll_model::{Epoch, ErrorKind, Level, Result};
 use plimsoll_store::{
-    Store,
+    Body, Created, Entry, Object, Store, Tail,
     fault::{Fault, Op, Rule},
 };
-use plimsoll_volume::{Reference, Volume, fork, remove, remove_checkpoint};
+use plimsoll_volume::{Elsewhere, Reference, Volume, checkpoint, fork, remove, remove_checkpoint};
 
 use crate::{
-    forks::{R, busy, setup},
+    forks::{Places, R, busy, setup},
+    remote::Remote,
     world::{marks, put},
 };
 
@@ -29,11 +34,11 @@ fn of_a_fork_and_a_removal_at_the_same_time_at_most_one_succeeds() {
         for name in ["parent", "child"] {
             places.remote(name).set_latency(10);
         }
-        // Every other time a fork may come into being between the look for forks and the mark.
+        // Every other time a fork may come into being between the look for forks and the announcement.
         let slow = Fault::Delay(request * 4 * (delay % 2));
         places.remote("parent").script.add(Rule {
-            op: Some(Op::Put),
-            key_contains: "volume.json".into(),
+            op: Some(Op::Create),
+            key_contains: "epoch/".into(),
             fault: slow,
             times: 1,
         });
@@ -43,7 +48,11 @@ fn of_a_fork_and_a_removal_at_the_same_time_at_most_one_succeeds() {
             clock.sleep(request * delay / 2).await;
             remove(&own, R, false, &places).await
         };
-        let (forked, removed) = world.wait(join(fork(&from, None, &to, &places), removal));
+        let forking = async {
+            clock.sleep(request * 6).await;
+            fork(&from, None, &to, &places).await
+        };
+        let (forked, removed) = world.wait(join(forking, removal));
         assert!(forked.is_err() || removed.is_err(), "after {delay} half requests both succeeded");
         outcomes[0] += u32::from(forked.is_ok());
         outcomes[1] += u32::from(removed.is_ok());
@@ -135,10 +144,142 @@ fn a_removal_leaves_alone_what_is_below_the_volume_and_is_not_of_it() {
     }
     world.wait(remove(&places.own("parent"), R, false, &places)).unwrap();
     let left: Vec<String> = world.wait(remote.list("", None)).unwrap().into_iter().map(|entry| entry.key).collect();
-    assert_eq!(left, others);
+    // So that a writer of the volume that wakes up later finds out.
+    let (stays, left): (Vec<String>, Vec<String>) = left.into_iter().partition(|key| key.starts_with("epoch/"));
+    assert_eq!((stays.len(), left), (1, others.map(str::to_owned).to_vec()));
 }
 
-/// Between its epoch and its first sign of life it may have looked for the mark of a removal already.
+#[test]
+fn a_removal_that_is_not_decided_harms_nobody_and_is_repeated_with_every_check() {
+    let (world, machine, places) = setup(14);
+    let parent = places.open(&machine, "parent");
+    busy(&world, &parent, 1..10);
+    places.fork(&world, "parent", None, "child").unwrap();
+    parent.close().unwrap();
+    let (own, child) = (places.own("parent"), places.own("child"));
+    let announce = |context| {
+        let standing = world.wait(look(context)).unwrap();
+        (world.wait(announce_removal(context, &standing)).unwrap().unwrap(), standing.volume.unwrap())
+    };
+    // A fork that may not be removed after all keeps what it reads.
+    let (epoch, volume) = announce(&child);
+    for force in [false, false] {
+        assert_eq!(world.wait(remove(&own, R, force, &places)).unwrap_err().kind(), ErrorKind::Held);
+        let pin = world.wait(pins(&own)).unwrap()[0].0.clone();
+        let kept = world.wait(remove_checkpoint(&own, &pin, force, &places)).unwrap_err();
+        assert_eq!(kept.kind(), ErrorKind::Held);
+    }
+    // Whoever opens it goes on at once, and the removal finds that out.
+    let opened = places.open(&machine, "child");
+    put(&opened, &[(1, 77)], 4, Level::Durable).unwrap();
+    assert!(!world.wait(decide_removal(&child, epoch, &volume)).unwrap());
+    let again = world.wait(remove(&child, Duration::from_secs(3600), false, &places)).unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::Held, "the second try looks who holds it");
+    put(&opened, &[(1, 78)], 4, Level::Durable).unwrap();
+    opened.close().unwrap();
+    assert_eq!(marks(&places.follow(&world.machine("b"), "child"))[0], 78);
+    // One whose answers were all lost is forgotten.
+    let fault = Fault::AppliedButNoAnswer;
+    let script = places.remote("child").script;
+    script.add(Rule { op: Some(Op::Create), key_contains: "epoch/".into(), fault, times: 4 });
+    world.wait(remove(&child, R, false, &places)).unwrap_err();
+    script.clear();
+    let opened = places.open(&machine, "child");
+    put(&opened, &[(1, 79)], 4, Level::Durable).unwrap();
+    opened.close().unwrap();
+    world.wait(remove(&child, R, false, &places)).unwrap();
+    world.wait(remove(&own, R, false, &places)).unwrap();
+}
+
+#[test]
+fn what_was_removed_is_made_anew_and_removed_again_with_ever_higher_epochs() {
+    let (world, machine, places) = setup(15);
+    let own = places.own("parent");
+    let mut last = Epoch::ZERO;
+    for round in 1..4 {
+        let volume = places.open(&world.machine(&format!("host {round}")), "parent");
+        busy(&world, &volume, round * 100..round * 100 + 9);
+        assert_eq!(marks(&places.follow(&machine, "parent"))[0], round * 100 + 8);
+        assert_eq!(volume.take_over().unwrap(), None, "nothing is lost by a removal");
+        volume.close().unwrap();
+        let epoch = world.wait(look(&own)).unwrap().epoch;
+        assert!(epoch > last);
+        last = epoch;
+        world.wait(remove(&own, R, false, &places)).unwrap();
+        assert_eq!(world.wait(remove(&own, R, false, &places)).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+    // Also as a fork.
+    let other = places.open(&machine, "other");
+    busy(&world, &other, 1..5);
+    places.fork(&world, "other", None, "parent").unwrap();
+    let volume = places.open(&machine, "parent");
+    busy(&world, &volume, 5..8);
+    assert_eq!(marks(&volume)[0], 7);
+}
+
+/// A store that says that it has created what it has overwritten.
+struct Careless(Remote);
+
+#[async_trait]
+impl Store for Careless {
+    fn url(&self) -> &str {
+        self.0.url()
+    }
+    async fn create(&self, key: &str, body: Body) -> Result<Created> {
+        self.0.put(key, body).await.map(|()| Created::New)
+    }
+    async fn put(&self, key: &str, body: Body) -> Result<()> {
+        self.0.put(key, body).await
+    }
+    async fn get(&self, key: &str) -> Result<Option<Object>> {
+        self.0.get(key).await
+    }
+    async fn get_range(&self, key: &str, range: std::ops::Range<u64>) -> Result<Option<Bytes>> {
+        self.0.get_range(key, range).await
+    }
+    async fn get_tail(&self, key: &str, bytes: u64) -> Result<Option<Tail>> {
+        self.0.get_tail(key, bytes).await
+    }
+    async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>> {
+        self.0.list(folder, after).await
+    }
+    async fn delete(&self, keys: &[String]) -> Result<()> {
+        self.0.delete(keys).await
+    }
+    fn s3_layout(&self) -> bool {
+        self.0.s3_layout()
+    }
+}
+
+struct CarelessPlaces(Places);
+
+impl Elsewhere for CarelessPlaces {
+    fn store(&self, url: &str) -> Result<Arc<dyn Store>> {
+        Ok(Arc::new(Careless(self.0.remote(url))))
+    }
+}
+
+#[test]
+fn where_creates_are_not_exclusive_no_live_fork_and_no_checkpoint_is_replaced() {
+    let (world, machine, places) = setup(16);
+    let parent = places.open(&machine, "parent");
+    busy(&world, &parent, 1..10);
+    places.fork(&world, "parent", None, "child").unwrap();
+    let expected = marks(&places.follow(&machine, "child"));
+    let careless = CarelessPlaces(places.clone());
+    let context = Context::new(machine.host(), careless.store("parent").unwrap(), R).unfenced(true);
+    let pin = world.wait(pins(&context)).unwrap()[0].0.clone();
+    let error = world.wait(remove_checkpoint(&context, &pin, false, &careless)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Held, "{error}");
+    assert_eq!(marks(&places.follow(&world.machine("b"), "child")), expected);
+    let made = world.wait(checkpoint(&context, "mine", None, None)).unwrap();
+    busy(&world, &parent, 10..12);
+    let taken = world.wait(checkpoint(&context, "mine", None, None)).unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::Conflict, "{taken}");
+    assert_eq!(world.wait(read_pin(&**context.store(), "mine")).unwrap(), Some(made));
+}
+
+/// It has taken an epoch, and not yet said that it is alive.
 #[test]
 fn a_volume_that_is_just_being_opened_for_writing_is_not_removed() {
     let (world, machine, places) = setup(12);
@@ -152,26 +293,8 @@ fn a_volume_that_is_just_being_opened_for_writing_is_not_removed() {
     let held = Duration::from_secs(60);
     let error = world.wait(remove(&own, held, false, &places)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Held, "{error}");
-    assert!(!world.wait(identity(&own)).unwrap().unwrap().removed);
+    assert!(world.wait(identity(&own)).unwrap().is_some());
     world.wait(machine.host().clock.sleep(held));
-    world.wait(remove(&own, held, false, &places)).unwrap();
-}
-
-/// The one that made the mark may have died before it looked for whoever opened the volume in between.
-#[test]
-fn a_removal_that_goes_on_from_another_ones_mark_asks_who_holds_the_volume() {
-    let (world, machine, places) = setup(13);
-    let parent = places.open(&machine, "parent");
-    busy(&world, &parent, 1..10);
-    let own = places.own("parent");
-    let volume = world.wait(identity(&own)).unwrap().unwrap();
-    world.wait(mark_removed(&own, &volume, true)).unwrap();
-    let held = Duration::from_secs(60);
-    let error = world.wait(remove(&own, held, false, &places)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Held, "{error}");
-    // The mark is not ours to take back.
-    assert_eq!(world.wait(identity(&own)).unwrap_err().kind(), ErrorKind::NotFound);
-    parent.close().unwrap();
     world.wait(remove(&own, held, false, &places)).unwrap();
 }
 

@@ -91,6 +91,29 @@ fn what_stranded_commits_stand_on_outlives_its_retention() {
 }
 
 #[test]
+fn what_stranded_commits_of_a_host_that_never_comes_back_stand_on_is_given_up_in_the_end() {
+    let world = World::new(4);
+    let (mut first, second) = (world.machine("first"), world.machine("second"));
+    let old = first.open(&[LAZY[0], LAZY[1], ("heartbeat_ms", "1000")]);
+    put(&old, &[(1, 1), (2, 2)], 2, Level::Durable).unwrap();
+    put(&old, &[(2, 20)], 2, Level::Journaled).unwrap();
+    world.run_for(2000);
+    first.kill();
+    let brief = [PUSHY[0], ("stranded_retention_ms", "60000"), ("compaction_levels_ms", "500")];
+    let new = second.open(&brief);
+    assert_eq!(new.take_over().unwrap().unwrap().commits, 1);
+    new.checkpoint("stranded-ship", None).unwrap();
+    let names = |volume: &Volume| volume.pins().unwrap().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    for (wait, kept) in [(50_000, 2), (10_000, 1)] {
+        world.run_for(wait);
+        put(&new, &[(1, wait)], 2, Level::Durable).unwrap();
+        new.compact().unwrap();
+        assert_eq!(names(&new).len(), kept, "{:?}", names(&new));
+    }
+    assert_eq!(names(&new), ["stranded-ship"], "what somebody named himself stays");
+}
+
+#[test]
 fn a_host_that_comes_back_keeps_what_it_had_acknowledged_and_reads_the_new_history() {
     let world = World::new(2);
     let (mut first, second) = (world.machine("first"), world.machine("second"));
