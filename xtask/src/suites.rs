@@ -2,6 +2,7 @@
 
 mod glob; // names with stars
 mod list; // which files run, and what may differ
+mod mptester; // SQLite's test with several processes
 mod outcome; // what a run of one file said
 mod runner; // running one file
 mod source; // SQLite's sources

@@ -77,7 +77,7 @@ impl Bounds {
             Step::Aftermath => Bounds { lsn_max: 3, flying_max: 2, beats: true, ..SMALL },
             Step::Strand => Bounds { opens: 3, txid_max: 6, lsn_max: 3, ..SMALL },
             Step::Look | Step::Retention => Bounds { merging: true, ..SMALL },
-            Step::ReadTailAgain | Step::Cover | Step::Link => Bounds { merging: true, lsn_max: 3, ..SMALL },
+            Step::ReadTailAgain | Step::Link => Bounds { merging: true, lsn_max: 3, ..SMALL },
             Step::Silence => Bounds { empty: true, merging: true, beats: true, txid_max: 3, lsn_max: 3, ..SMALL },
             Step::Listed => Bounds { merging: true, reader: true, lsn_max: 3, ..SMALL },
         }

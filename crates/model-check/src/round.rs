@@ -73,17 +73,6 @@ fn collectable(names: &[Name], left_out: Option<Step>) -> Vec<u8> {
     // Half the retention is a tick, and a tick is a millisecond here.
     let level0 = Duration::from_millis(if left_out == Some(Step::Retention) { 0 } else { 2 });
     let keep = Retention { level0, snapshots: Duration::from_secs(3600) };
-    let listing = listing(names);
-    let ids: Vec<FileId> = if left_out == Some(Step::Cover) {
-        let last = listing.head();
-        let newest = listing.files.iter().map(|file| file.modified.0).max().unwrap_or_default();
-        listing
-            .level(0)
-            .filter(|file| file.id.max < last && newest - file.modified.0 >= 2)
-            .map(|file| file.id)
-            .collect()
-    } else {
-        garbage(&listing, keep, |_| false)
-    };
+    let ids: Vec<FileId> = garbage(&listing(names), keep, |_| false);
     ids.iter().filter(|id| id.level == 0).map(|id| id.max.0 as u8).collect()
 }

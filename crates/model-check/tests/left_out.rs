@@ -3,7 +3,7 @@
 use plimsoll_model_check::{Bounds, Step, check};
 
 #[test]
-fn without_a_fence_a_newer_head_or_a_comparison_there_is_a_counterexample() {
+fn each_step_of_the_protocol_whose_world_is_small_is_needed() {
     for step in Step::QUICK {
         let outcome = check(Bounds::for_step(step), Some(step), 2);
         println!("without {step:?}: {outcome}");

@@ -1,11 +1,11 @@
-//! SQLite's `speedtest1`.
+//! SQLite's `speedtest1`, and what else the tests with other programs need of its sources.
 
 use std::process::Command;
 
 use anyhow::Result;
 use clap::Args;
 
-use super::source::source;
+use super::{mptester, source::source};
 use crate::{
     process::run,
     workspace::{root, suites},
@@ -15,11 +15,12 @@ use crate::{
 pub(crate) struct SuitesFetch {}
 
 impl SuitesFetch {
-    /// Leaves `speedtest1` in `target/suites`, unless it is there.
+    /// Leaves `speedtest1` and `mptester` in `target/suites`, unless they are there.
     ///
     /// # Errors
     /// When the source cannot be downloaded or compiled.
     pub(crate) fn run(self) -> Result<()> {
+        mptester::build(source)?;
         let program = suites().join("speedtest1");
         if program.exists() {
             return Ok(());
