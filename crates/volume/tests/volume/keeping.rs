@@ -1,7 +1,8 @@
 //! What forks and checkpoints have others keep for them, when it cannot be kept or nobody knows.
 
 use plimsoll_commitlog::{identity, pins};
-use plimsoll_model::{ErrorKind, Level};
+use plimsoll_ltx::FileId;
+use plimsoll_model::{ErrorKind, Level, Txid};
 use plimsoll_store::{
     Store,
     fault::{Fault, Op},
@@ -69,4 +70,31 @@ fn what_is_kept_for_a_fork_that_cannot_be_asked_for_stays_kept() {
     assert!(script.is_used_up());
     assert_eq!(places.pins(&world, "parent"), 1);
     assert_eq!(marks(&places.follow(&machine, "child")), expected);
+}
+
+#[test]
+fn a_fork_is_not_made_over_what_somebody_else_has_written() {
+    let (world, machine, places) = setup(24);
+    let parent = places.open(&machine, "parent");
+    busy(&world, &parent, 1..10);
+    let own = places.own("child");
+    let replica = own.layout().key(&FileId::sync(Txid(1)));
+    world.wait(own.store().put(&replica, vec![1].into())).unwrap();
+    assert_eq!(places.fork(&world, "parent", None, "child").unwrap_err().kind(), ErrorKind::Conflict);
+    assert!(world.wait(identity(&own)).unwrap().is_none());
+}
+
+#[test]
+fn a_fork_has_nothing_to_collect_of_what_is_in_other_volumes() {
+    let (world, machine, places) = setup(25);
+    let parent = places.open(&machine, "parent");
+    busy(&world, &parent, 1..20);
+    places.fork(&world, "parent", None, "child").unwrap();
+    let child = places.open(&machine, "child");
+    busy(&world, &child, 20..40);
+    for _ in 0..3 {
+        child.compact().unwrap();
+        world.run_for(5000);
+    }
+    assert_eq!(child.compact().unwrap().removed, 0);
 }

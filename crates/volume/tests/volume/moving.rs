@@ -119,3 +119,14 @@ fn a_takeover_from_a_writer_that_had_synced_everything_says_that_nothing_adverti
     other.release().unwrap();
     assert_eq!(world.machine("third").open(&[]).take_over().unwrap(), None);
 }
+
+#[test]
+fn what_another_host_has_left_open_is_not_released_here_however_long_it_is_silent() {
+    let world = World::new(13);
+    let mut first = world.machine("first");
+    put(&first.open(&[]), &[(1, 1)], 1, Level::Durable).unwrap();
+    first.kill();
+    world.run_for(600_000);
+    let error = world.machine("second").open(&[]).release().unwrap_err();
+    assert!(error.kind() == ErrorKind::Held && error.to_string().contains("host first"), "{error}");
+}

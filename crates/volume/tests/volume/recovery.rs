@@ -259,3 +259,31 @@ fn a_snapshot_stays_readable_while_its_pages_are_replaced_synced_merged_and_coll
         assert_eq!(try_get(&pinned, number).unwrap(), mark);
     }
 }
+
+#[test]
+fn a_page_that_was_written_beyond_the_end_of_its_commit_is_zeros_once_the_volume_grows_over_it() {
+    let world = World::new(18);
+    let volume = world.machine("a").open(&[LAZY]);
+    put(&volume, &[(1, 1), (5, 9)], 3, Level::Buffered).unwrap();
+    put(&volume, &[(1, 2)], 5, Level::Buffered).unwrap();
+    assert_eq!(marks(&volume), [2, 0, 0, 0, 0]);
+    volume.sync().unwrap();
+    assert_eq!(marks(&world.machine("b").open_read_only(&[])), [2, 0, 0, 0, 0]);
+}
+
+/// The cut is not in the store yet, and the sync before it has just given up what the journal had of the commits before.
+#[test]
+fn a_page_that_was_cut_off_during_a_sync_is_zeros_once_the_volume_grows_over_it() {
+    let world = World::new(19);
+    let machine = world.machine("a");
+    let volume = machine.open(&[("sync_interval_ms", "10")]);
+    put(&volume, &[(1, 1), (2, 1), (3, 1), (4, 1)], 4, Level::Durable).unwrap();
+    machine.remote.set_latency(1000);
+    put(&volume, &[(4, 2)], 4, Level::Buffered).unwrap();
+    world.run_for(500);
+    put(&volume, &[(1, 3)], 2, Level::Buffered).unwrap();
+    world.run_for(1000);
+    let durable = volume.status().durable.lsn;
+    put(&volume, &[(1, 4)], 4, Level::Buffered).unwrap();
+    assert_eq!((durable, marks(&volume)), (2, vec![4, 1, 0, 0]));
+}
