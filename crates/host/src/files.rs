@@ -59,6 +59,12 @@ pub trait File: Send + Sync {
     fn punch_hole(&self, offset: u64, len: u64) -> io::Result<()>;
 }
 
+/// An open directory.
+pub trait Dir: Send + Sync {
+    /// As [`Files::sync_dir`].
+    fn sync(&self) -> io::Result<()>;
+}
+
 /// An exclusive lock, held until dropped or until the process dies.
 pub trait Lock: Send + Sync {}
 
@@ -84,6 +90,12 @@ pub trait Files: Send + Sync {
 
     /// Makes creations, renames and removals in a directory survive power loss.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Opens a directory that will be synced often, where [`Files::sync_dir`] would open it each time and can fail for
+    /// want of a descriptor. `None`: it does not.
+    fn open_dir(&self, _path: &Path) -> io::Result<Option<Arc<dyn Dir>>> {
+        Ok(None)
+    }
 
     /// Takes the exclusive lock on a lock file, created if missing; `None` if somebody holds it.
     ///

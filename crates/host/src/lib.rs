@@ -16,7 +16,7 @@ use std::{fmt, sync::Arc};
 
 pub use chance::Chance;
 pub use clock::{Clock, Mono, WallMs};
-pub use files::{File, Files, Lock, OpenMode};
+pub use files::{Dir, File, Files, Lock, OpenMode};
 pub use tasks::{Tasks, run_blocking};
 
 /// The four seams, cheap to clone.

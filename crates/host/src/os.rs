@@ -19,7 +19,7 @@ use rustix::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{Chance, Clock, File, Files, Host, Lock, Mono, OpenMode, Tasks, WallMs};
+use crate::{Chance, Clock, Dir, File, Files, Host, Lock, Mono, OpenMode, Tasks, WallMs};
 
 /// The real machine, with a runtime of its own. The first call on it starts its threads.
 ///
@@ -173,6 +173,14 @@ impl Drop for OsLock {
     }
 }
 
+struct OsDir(fs::File);
+
+impl Dir for OsDir {
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+}
+
 impl Files for OsFiles {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
         let mut options = fs::OpenOptions::new();
@@ -219,6 +227,10 @@ impl Files for OsFiles {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         fs::File::open(path)?.sync_all()
+    }
+
+    fn open_dir(&self, path: &Path) -> io::Result<Option<Arc<dyn Dir>>> {
+        Ok(Some(Arc::new(OsDir(fs::File::open(path)?))))
     }
 
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {

@@ -17,7 +17,7 @@ use plimsoll_model::{
 
 use crate::{
     Appended, Commit, Config, Place, Position, Reader, Replay, Synced, TxnNo, append::Shared, group::Group, open,
-    room::STEP_BYTES, tail::Tail,
+    room::STEP_BYTES, spares::Failure, tail::Tail,
 };
 
 /// An open journal: one appender at a time, any number of readers, group commit.
@@ -26,7 +26,7 @@ use crate::{
 /// directory: the caller holds a lock.
 ///
 /// A write or sync that fails for any other reason than a full disk ends this handle: everything later
-/// returns an error of the same kind that tells the first cause. A full disk
+/// returns an error of the same kind that tells the first cause. A file that cannot be made or renamed does not. A full disk
 /// ([`Full`](plimsoll_model::ErrorKind::Full)) ends it only if it shows at a sync. If it shows at an append, the
 /// append has had no effect, and the next one succeeds once there is space.
 pub struct Journal {
@@ -166,7 +166,7 @@ impl Journal {
             let Some(seq) = header.seq.checked_add(1).filter(|_| self.needs_next(&tail)) else { return Ok(()) };
             (seq, header.end(), if tail.is_synced_often() { header.capacity } else { 0 })
         };
-        self.shared.spares().make_ready(seq, base, fill)?;
+        self.shared.spares().make_ready(seq, base, fill).map_err(|failure| failure.error)?;
         self.shared.publish_made(seq);
         Ok(())
     }
@@ -228,7 +228,10 @@ impl Journal {
                 }
                 Arc::clone(oldest)
             };
-            spares.retire(&oldest).map_err(|error| self.shared.poison.with(error))?;
+            spares.retire(&oldest).map_err(|Failure { error, harmless }| {
+                // Where nothing was renamed or removed, the next call tries again.
+                if harmless { error } else { self.shared.poison.with(error) }
+            })?;
             self.shared.reader.segments_mut().pop_front();
         }
     }

@@ -44,6 +44,7 @@ pub(crate) fn open(host: &Host, dir: &Path, config: Config) -> Result<(Journal, 
     }
     let mut spares = Spares {
         dir: dir.to_owned(),
+        open_dir: files.open_dir(dir).doing("opening the journal's directory", dir.display())?,
         files: Arc::clone(&host.files),
         chance: Arc::clone(&host.chance),
         writer: walk.as_ref().map_or(config.writer, |walk| walk.writer),
@@ -104,7 +105,7 @@ fn tail(spares: &mut Spares, walk: Option<&mut Walk>, start: &Start) -> Result<T
         }
         Start::New { seq, base, end } => {
             segments.retain(|segment| segment.header.seq < *seq);
-            let active = spares.take(*seq, *base, STEP_BYTES)?;
+            let active = spares.take(*seq, *base, STEP_BYTES).map_err(|failure| failure.error)?;
             active.needed_by(last);
             (active, HEADER_BYTES as u64, *end)
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use plimsoll_host::{
-    Chance, Files, OpenMode,
+    Chance, Dir, Files, OpenMode,
     crash::{self, Point},
 };
 use plimsoll_model::{
@@ -22,8 +22,31 @@ use crate::{
     segment::{Segment, fresh_name, gone_is_fine, live_name, spare_name},
 };
 
+/// A failure to make or to give up a segment.
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    /// Whether the journal has not changed by it, so that the same may be tried again.
+    pub(crate) harmless: bool,
+}
+
+impl Failure {
+    fn harmless(error: Error) -> Self {
+        Failure { error, harmless: true }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure { error, harmless: false }
+    }
+}
+
+type Outcome<T> = std::result::Result<T, Failure>;
+
 pub(crate) struct Spares {
     pub(crate) dir: PathBuf,
+    /// The same, open: a process that has no descriptor left can still sync names.
+    pub(crate) open_dir: Option<Arc<dyn Dir>>,
     pub(crate) files: Arc<dyn Files>,
     pub(crate) chance: Arc<dyn Chance>,
     pub(crate) config: Config,
@@ -39,7 +62,7 @@ pub(crate) struct Spares {
 
 impl Spares {
     /// Makes segment `seq` ahead of need, unless that has been done.
-    pub(crate) fn make_ready(&mut self, seq: u32, base: Position, fill: u64) -> Result<()> {
+    pub(crate) fn make_ready(&mut self, seq: u32, base: Position, fill: u64) -> Outcome<()> {
         if self.newest < seq && self.ready.is_none() {
             self.ready = Some(self.make(seq, base, fill)?);
         }
@@ -47,7 +70,7 @@ impl Spares {
     }
 
     /// Hands out segment `seq`. If it was not made ahead, it has zeros up to `fill`. Its header and name are synced.
-    pub(crate) fn take(&mut self, seq: u32, base: Position, fill: u64) -> Result<Arc<Segment>> {
+    pub(crate) fn take(&mut self, seq: u32, base: Position, fill: u64) -> Outcome<Arc<Segment>> {
         let segment = match self.ready.take() {
             Some(ready) => ready,
             None => self.make(seq, base, fill)?,
@@ -62,29 +85,33 @@ impl Spares {
 
     /// Gives up a segment that holds nothing anybody needs. Its name is gone for good on return, so
     /// that segments disappear in order also when the power fails.
-    pub(crate) fn retire(&mut self, segment: &Segment) -> Result<()> {
+    pub(crate) fn retire(&mut self, segment: &Segment) -> Outcome<()> {
         const DOING: &str = "releasing a journal segment";
         let path = &segment.path;
         if self.free.len() < self.config.spare_segments {
             let spare = self.dir.join(spare_name(segment.header.seq));
-            self.files.rename(path, &spare).doing(DOING, path.display())?;
+            self.files.rename(path, &spare).doing(DOING, path.display()).map_err(Failure::harmless)?;
             crash::here(Point::SegmentRetired);
             self.sync_dir()?;
             self.free.push(spare);
             return Ok(());
         }
-        gone_is_fine(self.files.remove(path)).doing(DOING, path.display())?;
-        self.sync_dir()
+        gone_is_fine(self.files.remove(path)).doing(DOING, path.display()).map_err(Failure::harmless)?;
+        Ok(self.sync_dir()?)
     }
 
     pub(crate) fn sync_dir(&self) -> Result<()> {
         if !taken(Step::SyncNames) {
             return Ok(());
         }
-        self.files.sync_dir(&self.dir).doing("syncing the journal's directory", self.dir.display())
+        let synced = match &self.open_dir {
+            Some(dir) => dir.sync(),
+            None => self.files.sync_dir(&self.dir),
+        };
+        synced.doing("syncing the journal's directory", self.dir.display())
     }
 
-    fn make(&mut self, seq: u32, base: Position, fill: u64) -> Result<Arc<Segment>> {
+    fn make(&mut self, seq: u32, base: Position, fill: u64) -> Outcome<Arc<Segment>> {
         let from_spare = self.free.pop();
         let made = match &from_spare {
             Some(spare) => self.make_from(spare, OpenMode::Write, seq, base, fill),
@@ -104,7 +131,7 @@ impl Spares {
         made
     }
 
-    fn make_from(&self, path: &Path, mode: OpenMode, seq: u32, base: Position, fill: u64) -> Result<Arc<Segment>> {
+    fn make_from(&self, path: &Path, mode: OpenMode, seq: u32, base: Position, fill: u64) -> Outcome<Arc<Segment>> {
         const DOING: &str = "making a journal segment";
         let header = Header {
             recycled: mode == OpenMode::Write,
@@ -116,19 +143,25 @@ impl Spares {
             writer: self.writer,
         };
         if header.base.0.checked_add(header.capacity).is_none() {
-            return Err(Error::new(ErrorKind::Full, DOING)
-                .object(path.display().to_string())
-                .why("the journal's positions are used up")
-                .hint("let everything become durable, then start a new journal"));
+            return Err(Failure::harmless(
+                Error::new(ErrorKind::Full, DOING)
+                    .object(path.display().to_string())
+                    .why("the journal's positions are used up")
+                    .hint("let everything become durable, then start a new journal"),
+            ));
         }
-        let file = self.files.open(path, mode).doing(DOING, path.display())?;
-        if mode == OpenMode::Create {
-            // What a crash left here must not be taken for frames of this segment.
-            file.set_len(0).doing(DOING, path.display())?;
-        }
-        let fill = fill.min(header.capacity);
-        let filled = make_room(&*file, header.capacity, fill).doing(DOING, path.display())?;
-        file.write_all_at(&header.encode(), 0).doing(DOING, path.display())?;
+        let file = self.files.open(path, mode).doing(DOING, path.display()).map_err(Failure::harmless)?;
+        let prepared = || {
+            if mode == OpenMode::Create {
+                // What a crash left here must not be taken for frames of this segment.
+                file.set_len(0)?;
+            }
+            let filled = make_room(&*file, header.capacity, fill.min(header.capacity))?;
+            file.write_all_at(&header.encode(), 0)?;
+            Ok(filled)
+        };
+        let filled = prepared().doing(DOING, path.display()).map_err(Failure::harmless)?;
+        // From here on it is not known what of it is on the disk.
         file.sync().doing(DOING, path.display())?;
         crash::here(Point::SegmentMade);
         let live = self.dir.join(live_name(seq));

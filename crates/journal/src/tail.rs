@@ -12,6 +12,7 @@ use crate::{
     header::HEADER_BYTES,
     room::{STEP_BYTES, ZEROS},
     segment::Segment,
+    spares::Failure,
 };
 
 /// The buffer is given back to the system above this, so that one huge commit does not hold on to its memory.
@@ -148,7 +149,11 @@ impl Tail {
             Error::new(ErrorKind::Full, "appending to the journal").why("its segment numbers are used up")
         })?;
         let next = shared.spares().take(seq, header.end(), 0);
-        let next = next.map_err(|error| shared.poison_unless_full(error))?;
+        let next = next.map_err(
+            |Failure { error, harmless }| {
+                if harmless { error } else { shared.poison_unless_full(error) }
+            },
+        )?;
         shared.publish_made(seq);
         next.needed_by(self.last);
         shared.reader.segments_mut().push_back(Arc::clone(&next));
