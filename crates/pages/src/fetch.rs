@@ -267,7 +267,7 @@ impl Fetcher {
         let size = view.page_size.ok_or_else(|| gone(&key))?;
         if run.object.size <= WHOLE_BYTES_MAX {
             let object = self.config.store.get(&key).await?.ok_or_else(|| gone(&key))?;
-            return self.keep_whole(view, &run.object, &object.bytes, wanted).map_err(named);
+            return self.keep_whole(view, &run.object, &key, &object.bytes, wanted).map_err(named);
         }
         let (Some(first), Some(last)) = (run.pages.first(), run.pages.last()) else { return Ok(()) };
         let (start, end) = (first.1.offset(), last.1.end());
@@ -310,6 +310,7 @@ impl Fetcher {
         &self,
         view: &View,
         object: &Arc<Object>,
+        key: &str,
         bytes: &Bytes,
         mut wanted: Option<(PageNo, &mut [u8])>,
     ) -> Result<()> {
@@ -319,9 +320,10 @@ impl Fetcher {
         let size = decoded.header.page_size;
         let mut data = vec![0; size.bytes()];
         for entry in &decoded.index {
-            let current = view.slot(entry.page).is_some_and(|slot| Arc::ptr_eq(slot.object(), object));
-            if !current {
-                continue;
+            let Some(slot) = view.slot(entry.page).filter(|slot| Arc::ptr_eq(slot.object(), object)) else { continue };
+            if slot.hash().is_some_and(|expected| expected != entry.hash) {
+                // All of it is sound, so it is another object, which has taken the name since.
+                return Err(gone(key));
             }
             let part = frame(bytes, 0, entry.offset, u64::from(entry.len));
             decode_frame(part, entry.page, size, &mut data)?;

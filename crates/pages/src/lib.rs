@@ -15,7 +15,7 @@ mod sink;
 mod view;
 
 pub use fetch::{Fetcher, FetcherConfig};
-pub use load::{Index, Listed, Listing, Reading, after, index, list, list_level, load, next};
+pub use load::{Index, Listed, Listing, Reading, after, continues, index, list, list_level, load, next};
 pub use overlay::{Found, Overlay};
 pub use sink::Sink;
 pub use view::{Object, Placed, Slot, View};

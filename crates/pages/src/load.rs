@@ -133,6 +133,10 @@ pub struct Index {
     pub page_size: PageSize,
     /// The commit it goes up to, if a stamp says so.
     pub lsn: Option<Lsn>,
+    /// Its file checksum.
+    pub checksum: u64,
+    /// File checksum of the sync that it was put on, if its writer says so.
+    pub link: Option<u64>,
     /// When it was made, by its writer's clock.
     pub timestamp: WallMs,
     /// Its pages, ascending.
@@ -176,9 +180,9 @@ async fn unproved(prover: &Prover, key: &str, file: Listed) -> Result<Index> {
         futures::try_join!(store.get_range(key, 0..HEADER_BYTES as u64), store.get_tail(key, TAIL_BYTES))?;
     let (head, mut tail) = (head.ok_or_else(|| gone(key))?, tail.ok_or_else(|| gone(key))?);
     let header = Header::decode(&head).map_err(named)?;
-    let locations = loop {
+    let (locations, checksum) = loop {
         match read_tail(&tail.bytes, tail.size).map_err(named)? {
-            TailRead::Index { entries, .. } => break entries,
+            TailRead::Index { entries, checksum } => break (entries, checksum),
             TailRead::NeedMore(bytes) => tail = store.get_tail(key, bytes).await?.ok_or_else(|| gone(key))?,
         }
     };
@@ -192,7 +196,7 @@ async fn unproved(prover: &Prover, key: &str, file: Listed) -> Result<Index> {
         .iter()
         .map(|at| Placed { page: at.page, offset: at.offset, len: u64::from(at.len), hash: 0 })
         .collect();
-    Ok(of(file.id, tail.size, &header, pages))
+    Ok(of(file.id, tail.size, &header, checksum, pages))
 }
 
 /// Reads the index of the sync after `txid`, if there is one. One request, unless it is large.
@@ -215,15 +219,17 @@ pub(crate) fn described(prover: &Prover, id: FileId, proved: &Proved, cache: Opt
         keep_all(bytes, proved, cache)
             .map_err(|error| error.object(format!("{}/{}", prover.store().url(), prover.layout().key(&id))))?;
     }
-    Ok(of(id, proved.size, &proved.header, proved.entries.iter().map(placed).collect()))
+    Ok(of(id, proved.size, &proved.header, proved.checksum, proved.entries.iter().map(placed).collect()))
 }
 
-fn of(id: FileId, size: u64, header: &Header, pages: Vec<Placed>) -> Index {
+fn of(id: FileId, size: u64, header: &Header, checksum: u64, pages: Vec<Placed>) -> Index {
     Index {
         object: Arc::new(Object { id, size }),
         count: header.commit,
         page_size: header.page_size,
         lsn: header.stamp.map(|stamp| stamp.lsn),
+        checksum,
+        link: header.stamp.map(|_| header.link),
         timestamp: header.timestamp,
         pages,
     }
@@ -265,6 +271,12 @@ pub async fn load(prover: &Prover, base: &View, files: Vec<Listed>, reading: Rea
     Ok(view)
 }
 
+/// Whether a sync was put on the state of a view, as far as both say.
+#[must_use]
+pub fn continues(view: &View, index: &Index) -> bool {
+    view.checksum == 0 || index.link.is_none_or(|link| link == view.checksum)
+}
+
 /// The state after one more object.
 ///
 /// # Errors
@@ -278,7 +290,11 @@ pub fn after(view: &View, index: &Index, url: &str) -> Result<View> {
             view.page_size.map_or(0, PageSize::get)
         )));
     }
-    Ok(view.after(&index.object, index.lsn.unwrap_or(view.lsn), index.count, index.page_size, &index.pages))
+    let mut next = view.after(&index.object, index.lsn.unwrap_or(view.lsn), index.count, index.page_size, &index.pages);
+    if index.object.id.level == 0 {
+        next.checksum = index.checksum;
+    }
+    Ok(next)
 }
 
 fn gone(key: &str) -> Error {

@@ -46,6 +46,12 @@ impl Sink {
         Ok(Sink(Arc::new(Mutex::new(target))))
     }
 
+    /// For an object that is bounded by something else than the memory that it takes.
+    #[must_use]
+    pub fn in_memory() -> Sink {
+        Sink(Arc::new(Mutex::new(Target::Memory(Vec::new()))))
+    }
+
     /// Everything written, in order.
     ///
     /// # Errors

@@ -97,6 +97,8 @@ pub struct View {
     pub txid: Txid,
     /// The commit that this is the state after, as far as stamps tell.
     pub lsn: Lsn,
+    /// File checksum of the sync that this is the state after, to which the next one has to be linked; 0 if unknown.
+    pub checksum: u64,
     /// Pages in the volume.
     pub count: PageCount,
     /// Bytes per page; `None` before the first sync.
@@ -108,7 +110,8 @@ impl View {
     /// The state before anything was synced.
     #[must_use]
     pub fn empty() -> Self {
-        View { txid: Txid::ZERO, lsn: Lsn::ZERO, count: PageCount(0), page_size: None, parts: Vec::new() }
+        let (txid, lsn, count) = (Txid::ZERO, Lsn::ZERO, PageCount(0));
+        View { txid, lsn, checksum: 0, count, page_size: None, parts: Vec::new() }
     }
 
     /// Where a page is. `None`: it was never written, and reads as zeros.
@@ -120,7 +123,7 @@ impl View {
         self.parts.get(page.index() / PART_PAGES)?.as_ref()?.0[page.index() % PART_PAGES].as_ref()
     }
 
-    /// The state after `object`, the sync or the run of syncs that follows this view.
+    /// The state after `object`, the sync or the run of syncs that follows this view. Its checksum is not known yet.
     ///
     /// Pages beyond `count` are forgotten. Places that cannot be are skipped: the decoder that made
     /// them has checked them against the object's size.
@@ -129,6 +132,7 @@ impl View {
         let mut next = self.clone();
         next.txid = object.id.max;
         next.lsn = lsn;
+        next.checksum = 0;
         next.page_size = Some(size);
         next.resize(count);
         for placed in pages.iter().filter(|placed| count.contains(placed.page)) {

@@ -1,19 +1,21 @@
 //! Keeping up with the writer by reading the object store.
 
 use std::{
+    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use futures::try_join;
+use futures::{future::select, try_join};
 use plimsoll_cache::{Cache, CacheId};
 use plimsoll_commitlog::{Context, VolumeRecord, identity, refuse_half};
+use plimsoll_host::Mono;
 use plimsoll_ltx::plan::Target;
 use plimsoll_model::{
     Error, ErrorKind, Lsn, Result, Txid,
     step::{Step, taken},
 };
-use plimsoll_pages::{Listed, Reading, View, after, index, list, load, next};
+use plimsoll_pages::{Listed, Reading, View, after, continues, index, list, load, next};
 
 use crate::{
     ancestry::vouch,
@@ -22,6 +24,17 @@ use crate::{
 
 /// Listings in a row that may be outrun by merging and collecting.
 const LISTINGS_MAX: usize = 5;
+/// A reader that has a state to show waits for a newer one for two `follow_interval`s, or for this if it is longer.
+const PATIENCE_MIN: Duration = Duration::from_secs(1);
+
+/// What reading the index anew is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Load {
+    /// Where everything is by now.
+    All,
+    /// Whether there is another state or another volume.
+    IfChanged,
+}
 
 impl Shared {
     pub(crate) fn context(&self) -> Context {
@@ -38,7 +51,7 @@ impl Shared {
 
     /// Makes sure that what is read next is not much older than `follow_interval`. Returns at once if
     /// it was looked not long ago; looks in the background if that was a while ago; looks and waits if
-    /// nobody has read for longer.
+    /// nobody has read for longer, though not for a store that does not answer.
     ///
     /// # Errors
     /// Only if nothing was ever read; otherwise an outage leaves readers with what is local.
@@ -62,20 +75,36 @@ impl Shared {
         {
             return Ok(());
         }
-        if ago.is_none_or(|ago| ago > interval * 2) {
-            if let Err(error) = self.config.host.tasks.wait(self.catch_up_now()) {
-                self.out_of_touch(&error);
-            }
-        } else if !self.catching_up.swap(true, Ordering::AcqRel) {
-            let shared = Arc::clone(self);
-            self.config.host.tasks.spawn(Box::pin(async move {
-                if let Err(error) = shared.catch_up_now().await {
-                    shared.out_of_touch(&error);
-                }
-                shared.catching_up.store(false, Ordering::Release);
-            }));
+        let since = self.catch_up_beside(now);
+        let until = since + PATIENCE_MIN.max(interval * 2);
+        if ago.is_none_or(|ago| ago > interval * 2) && now < until {
+            let over = || (self.state().catching_up != Some(since)).then_some(());
+            let clock = &self.config.host.clock;
+            self.config.host.tasks.wait(async {
+                select(pin!(self.caught_up.until(over)), clock.sleep_until(until)).await;
+            });
         }
         Ok(())
+    }
+
+    /// Has a task catch up, unless one does; when that began.
+    fn catch_up_beside(self: &Arc<Self>, now: Mono) -> Mono {
+        let since = {
+            let mut state = self.state();
+            if let Some(since) = state.catching_up {
+                return since;
+            }
+            *state.catching_up.insert(now)
+        };
+        let shared = Arc::clone(self);
+        self.config.host.tasks.spawn(Box::pin(async move {
+            if let Err(error) = shared.catch_up_now().await {
+                shared.out_of_touch(&error);
+            }
+            shared.state().catching_up = None;
+            shared.caught_up.fire();
+        }));
+        since
     }
 
     fn out_of_touch(&self, error: &Error) {
@@ -92,30 +121,36 @@ impl Shared {
     /// As the store says; `Corrupt` for damaged objects or a history that went back.
     pub(crate) async fn catch_up_now(self: &Arc<Self>) -> Result<()> {
         let _following = self.following.lock().await;
-        let (view, looked, ours) = {
+        let (view, looked, listed, ours) = {
             let state = self.state();
-            (Arc::clone(&state.view), state.looked, state.ours)
+            (Arc::clone(&state.view), state.looked, state.listed, state.ours)
         };
         let sent = self.now();
         // After half the retention, the next name may be free because it was merged and collected, or have been
         // taken by a late request since then.
         let fresh_for = self.fresh_for();
-        let near = |now: plimsoll_host::Mono| {
-            looked.is_some_and(|looked| now.since(looked) < fresh_for || !taken(Step::ListAnew))
-        };
+        let near = |now: Mono| looked.is_some_and(|looked| now.since(looked) < fresh_for || !taken(Step::ListAnew));
         if !near(sent) || view.txid.is_zero() {
-            return self.load(sent).await;
+            return self.load(sent, Load::All).await;
+        }
+        if listed.is_none_or(|listed| sent.since(listed) >= fresh_for) && taken(Step::ListAnew) {
+            // That there is no next sync says nothing of a volume that was removed, or made again.
+            return self.load(sent, Load::IfChanged).await;
         }
         let mut newest = view;
         let store = &self.config.store;
         while let Some(index) = next(&self.prover, newest.txid, self.reading(ours)).await? {
             let answered = self.now();
             if !near(answered) {
-                return self.load(answered).await;
+                return self.load(answered, Load::All).await;
+            }
+            if !continues(&newest, &index) {
+                // It was put on something else: what was read until now is not its history.
+                return self.load(answered, Load::All).await;
             }
             newest = Arc::new(after(&newest, &index, store.url())?);
         }
-        self.publish(newest, ours, None, sent)
+        self.publish(newest, ours, None, sent, false)
     }
 
     /// Finds out where the pages of the newest state are by now, also if there is nothing newer: objects that a
@@ -125,7 +160,7 @@ impl Shared {
     /// As [`Shared::catch_up_now`].
     pub(crate) async fn locate_anew(self: &Arc<Self>) -> Result<()> {
         let _following = self.following.lock().await;
-        self.load(self.now()).await
+        self.load(self.now(), Load::All).await
     }
 
     /// The state after an earlier sync, from what is left of it: its own objects are kept for the retention of
@@ -142,8 +177,8 @@ impl Shared {
         load(&self.prover, &View::empty(), plan, Reading { cache: None, ..self.reading(ours) }).await
     }
 
-    /// Reads the whole index anew.
-    async fn load(self: &Arc<Self>, sent: plimsoll_host::Mono) -> Result<()> {
+    /// Reads the whole index anew, unless that is only wanted if something has changed.
+    async fn load(self: &Arc<Self>, sent: Mono, wanted: Load) -> Result<()> {
         let (store, layout) = (&self.config.store, self.config.layout());
         let context = self.context();
         for attempt in 1.. {
@@ -152,7 +187,7 @@ impl Shared {
                 refuse_half(&context, !listing.files.is_empty()).await?;
             }
             let known = self.state().uuid;
-            if volume.as_ref().zip(known).is_some_and(|(volume, known)| volume.uuid != known) {
+            if known.is_some_and(|known| volume.as_ref().is_none_or(|volume| volume.uuid != known)) {
                 return Err(self.another_volume("following"));
             }
             self.state().l0_retention = volume.as_ref().map(VolumeRecord::l0_retention);
@@ -178,17 +213,29 @@ impl Shared {
                 let Some(file) = newest_sync else { return Ok(None) };
                 // All of it if it is small, for its header alone has no check.
                 let reading = Reading { cache: None, ..self.reading(volume.is_some()) };
-                Ok(index(&self.prover, file, reading).await?.lsn)
+                let index = index(&self.prover, file, reading).await?;
+                Ok(Some((index.lsn, index.checksum)))
             };
+            if wanted == Load::IfChanged && attempt == 1 {
+                let view = Arc::clone(&self.state().view);
+                let same = newest_sync.is_some_and(|file| file.id.max == view.txid) && view.checksum != 0;
+                if same && stamped.await.is_ok_and(|found| found.is_some_and(|(_, found)| found == view.checksum)) {
+                    return self.publish(view, volume.is_some(), known, sent, true);
+                }
+                // With a listing of its own, for some time has passed.
+                continue;
+            }
             let base = View::empty();
             let reading = self.reading(volume.is_some());
             let loaded = async { try_join!(load(&self.prover, &base, plan, reading), stamped) };
             match loaded.await {
-                Ok((mut view, stamp)) => {
-                    view.lsn = stamp.unwrap_or(Lsn::ZERO);
+                Ok((mut view, stamped)) => {
+                    let (lsn, checksum) = stamped.unwrap_or_default();
+                    view.lsn = lsn.unwrap_or(Lsn::ZERO);
+                    view.checksum = checksum;
                     let uuid = volume.as_ref().map(|volume| volume.uuid);
                     self.prover.retain(listing.files.iter().map(|file| file.id).collect()).await;
-                    return self.publish(Arc::new(view), volume.is_some(), uuid, sent);
+                    return self.publish(Arc::new(view), volume.is_some(), uuid, sent, true);
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound && attempt < LISTINGS_MAX => {}
                 Err(error) => return Err(error),
@@ -197,12 +244,14 @@ impl Shared {
         Ok(())
     }
 
+    /// Makes a view the newest, if it is. `listed`: it was compared with all that the store holds.
     fn publish(
         self: &Arc<Self>,
         view: Arc<View>,
         ours: bool,
         uuid: Option<[u8; 16]>,
-        sent: plimsoll_host::Mono,
+        sent: Mono,
+        listed: bool,
     ) -> Result<()> {
         self.open_cache(&view, uuid);
         let hydrate = {
@@ -210,6 +259,9 @@ impl Shared {
             // This process may have taken the volume, written and let it go since the listing was asked for.
             let outrun = state.looked.max(state.synced).is_some_and(|at| at > sent);
             state.looked = state.looked.max(Some(sent));
+            if listed {
+                state.listed = state.listed.max(Some(sent));
+            }
             state.failed = None;
             state.all_is_well();
             state.ours |= ours;
@@ -217,7 +269,8 @@ impl Shared {
             if state.writer.is_some() || Arc::ptr_eq(&view, &state.view) {
                 return Ok(());
             }
-            if view.txid == state.view.txid {
+            let known = [view.checksum, state.view.checksum];
+            if view.txid == state.view.txid && (known[0] == known[1] || known.contains(&0)) {
                 // The same state, from where it is now.
                 self.set_view(&mut state, view);
                 return Ok(());

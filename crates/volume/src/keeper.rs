@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -15,11 +15,14 @@ use plimsoll_model::Level;
 use crate::{
     shared::{Shared, Writer},
     syncer::fence,
-    writer::Occasion,
+    writer::{HANDOVER, Occasion},
 };
 
 /// How often it is looked whether another process of this host wants to write.
 const WANTED_EVERY: Duration = Duration::from_millis(50);
+/// First pause after a turn that came to nothing; doubles up to the maximum.
+const TURN_PAUSE: Duration = Duration::from_millis(250);
+const TURN_PAUSE_MAX: Duration = Duration::from_secs(4);
 /// A process that has just taken the volume keeps it this long, so that two of them do not only hand it over.
 const TENURE_MIN: Duration = Duration::from_millis(250);
 
@@ -49,16 +52,19 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
     let clock = Arc::clone(&shared.config.host.clock);
     let began = clock.now();
     let mut beat_at = began + shared.settings().heartbeat;
-    let beating = Arc::new(AtomicBool::new(false));
+    let pulse = Arc::new(Pulse::default());
+    let mut turn = Turn { not_before: began + TENURE_MIN, pause: TURN_PAUSE, asked: None };
     while !writer.stopped() {
         let now = clock.now();
-        if now >= beat_at && !beating.swap(true, Ordering::AcqRel) {
+        if now >= beat_at && !pulse.beating.swap(true, Ordering::AcqRel) {
             beat_at = now + shared.settings().heartbeat;
-            let (of, by, over) = (Arc::clone(&shared), Arc::clone(&writer), Arc::clone(&beating));
-            // A store that does not answer must not keep the host from handing the volume over.
+            let (of, by, pulse) = (Arc::clone(&shared), Arc::clone(&writer), Arc::clone(&pulse));
+            // A store that does not answer must not keep this task from anything else.
             shared.config.host.tasks.spawn(Box::pin(async move {
-                heartbeat(&of, &by).await;
-                over.store(false, Ordering::Release);
+                let holding = heartbeat(&of, &by).await;
+                *pulse.felt.lock().expect("BUG: a panic beside a sign of life") = holding.then_some(now);
+                pulse.beating.store(false, Ordering::Release);
+                by.keeper.ring();
             }));
         }
         writer.keeper.sleep(&*clock, Some(clock.now() + WANTED_EVERY)).await;
@@ -66,14 +72,58 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
             return;
         }
         let now = clock.now();
-        let wanted = now.since(began) >= TENURE_MIN && shared.dir.is_wanted();
-        if wanted || is_idle(&shared, &writer, now) {
-            let of = Arc::clone(&shared);
-            let occasion = if wanted { Occasion::Turn } else { Occasion::Idle };
-            if let Err(error) = of.let_go(&writer, occasion).await {
-                tracing::debug!(%error, "the volume is kept for now");
+        // Whoever is given the volume needs the store to take it. While that does not take the syncs of this process,
+        // the wish is left where it is.
+        if turn.asked.is_none() && now >= turn.not_before && writer.accounts().failures == 0 && shared.dir.is_wanted() {
+            turn.asked = Some(now);
+            beat_at = now;
+        }
+        let occasion = match turn.asked {
+            Some(asked) if pulse.felt_since(asked) => Some(Occasion::Turn),
+            Some(asked) if now.since(asked) >= HANDOVER => {
+                turn.failed(now);
+                None
+            }
+            _ => is_idle(&shared, &writer, now).then_some(Occasion::Idle),
+        };
+        if let Some(occasion) = occasion
+            && let Err(error) = shared.let_go(&writer, occasion).await
+        {
+            tracing::debug!(%error, "the volume is kept for now");
+            if occasion == Occasion::Turn {
+                turn.failed(clock.now());
             }
         }
+    }
+}
+
+/// Another process of this host wants to write.
+struct Turn {
+    /// When it may next be listened to.
+    not_before: Mono,
+    /// How long this process writes on after a turn that came to nothing.
+    pause: Duration,
+    /// When it was heard.
+    asked: Option<Mono>,
+}
+
+impl Turn {
+    fn failed(&mut self, now: Mono) {
+        *self = Turn { not_before: now + self.pause, pause: (self.pause * 2).min(TURN_PAUSE_MAX), asked: None };
+    }
+}
+
+/// Signs of life, of which one at a time is under way.
+#[derive(Default)]
+struct Pulse {
+    beating: AtomicBool,
+    /// When the last one began that the store has taken; `None` if it did not take the last one.
+    felt: Mutex<Option<Mono>>,
+}
+
+impl Pulse {
+    fn felt_since(&self, asked: Mono) -> bool {
+        self.felt.lock().expect("BUG: a panic beside a sign of life").is_some_and(|felt| felt >= asked)
     }
 }
 
@@ -88,11 +138,13 @@ fn is_idle(shared: &Shared, writer: &Writer, now: Mono) -> bool {
     quiet && !shared.state().writing
 }
 
-async fn heartbeat(shared: &Arc<Shared>, writer: &Arc<Writer>) {
+/// Whether the volume is still this writer's, and others know that it lives.
+async fn heartbeat(shared: &Arc<Shared>, writer: &Arc<Writer>) -> bool {
     let report = report(shared, writer);
     match writer.lease.heartbeat(&report).await {
-        Ok(Beat::Holding) => {}
+        Ok(Beat::Holding) => return true,
         Ok(Beat::Fenced(info)) => fence(shared, writer, &info).await,
         Err(error) => tracing::debug!(%error, "no sign of life could be given"),
     }
+    false
 }

@@ -92,7 +92,7 @@ impl Volume {
     /// As [`Volume::begin_write`].
     pub fn take_over(&self) -> Result<Option<LossReport>> {
         let shared = self.shared();
-        shared.config.host.tasks.wait(shared.take_as(true))?;
+        shared.config.host.tasks.wait(shared.take_as(true, true))?;
         Ok(shared.state().loss.clone())
     }
 }

@@ -75,6 +75,10 @@ pub(crate) struct State {
     pub(crate) l0_retention: Option<Duration>,
     /// When the store was last asked for something newer, and answered.
     pub(crate) looked: Option<Mono>,
+    /// When what the store holds was last compared with all that is known of it here.
+    pub(crate) listed: Option<Mono>,
+    /// Since when a catch-up is under way that nobody in particular has asked for.
+    pub(crate) catching_up: Option<Mono>,
     /// When the last sync of this process was answered. A listing that was asked for before may not show it.
     pub(crate) synced: Option<Mono>,
     /// When asking failed last.
@@ -106,7 +110,8 @@ pub(crate) struct Shared {
     pub(crate) turning: tokio::sync::Mutex<()>,
     /// One catch-up at a time.
     pub(crate) following: tokio::sync::Mutex<()>,
-    pub(crate) catching_up: AtomicBool,
+    /// Fires when such a catch-up has ended.
+    pub(crate) caught_up: Event,
     pub(crate) hydrating: AtomicBool,
 }
 

@@ -145,18 +145,26 @@ impl Snapshot {
     async fn fetch(&self, page: PageNo, buf: &mut [u8]) -> Result<()> {
         let fetcher = &self.shared.fetcher;
         match fetcher.fetch(&self.view, page, buf).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                // Merged and collected meanwhile. If the newest state has the same content elsewhere, that will do.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
+                // Merged and collected meanwhile, maybe with something else of that name now, or damaged. If the newest state has the same content elsewhere, that will do.
                 let known = Arc::clone(&self.shared.state().view);
                 if self.same_page(&known, page)
                     && let Ok(()) = fetcher.fetch(&known, page, buf).await
                 {
                     return Ok(());
                 }
-                self.shared.locate_anew().await?;
+                let located = self.shared.locate_anew().await;
+                let damaged = error.kind() == ErrorKind::Corrupt;
+                if let Err(trouble) = located {
+                    // That there is another volume explains it; anything else says less than the damage itself.
+                    return Err(if damaged && trouble.kind() != ErrorKind::NotFound { error } else { trouble });
+                }
                 let newest = Arc::clone(&self.shared.state().view);
                 if self.same_page(&newest, page) {
                     return fetcher.fetch(&newest, page, buf).await;
+                }
+                if damaged {
+                    return Err(error);
                 }
                 let earlier = match self.earlier.get() {
                     Some(earlier) => Arc::clone(earlier),

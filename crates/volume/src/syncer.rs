@@ -184,7 +184,30 @@ fn encode(shared: &Shared, writer: &Writer, cut: Cut) -> Result<Attempt> {
         link: cut.link,
     };
     let expected = cut.places.len() as u64 * u64::from(cut.page_size.get());
-    let sink = Sink::new(host, expected, &shared.dir.scratch(), "sync")?;
+    let built = Sink::new(host, expected, &shared.dir.scratch(), "sync")
+        .and_then(|sink| build(shared, writer, &cut, header, sink));
+    let (finished, pieces) = match built {
+        // What fills the disk may be the very commits that are to be synced. The load line bounds them.
+        Err(error) if error.kind() == ErrorKind::Full => {
+            tracing::warn!(%error, "a sync is built in memory");
+            build(shared, writer, &cut, header, Sink::in_memory())?
+        }
+        other => other?,
+    };
+    let sync = Sync {
+        txid: cut.txid,
+        stamp,
+        checksum: finished.checksum,
+        page_count: cut.count,
+        page_size: cut.page_size,
+        body: Body { pieces, timestamp: Some(timestamp) },
+    };
+    let made = host.clock.now();
+    Ok(Attempt { sync, header, made, index: finished.index, size: finished.size, places: cut.places })
+}
+
+/// The object of a sync, in pieces.
+fn build(shared: &Shared, writer: &Writer, cut: &Cut, header: Header, sink: Sink) -> Result<(Finished, Vec<Bytes>)> {
     let mut encoder = Encoder::new(sink.clone(), header, shared.config.frames())?;
     let mut data = vec![0; cut.page_size.bytes()];
     let zero = vec![0; cut.page_size.bytes()];
@@ -200,17 +223,7 @@ fn encode(shared: &Shared, writer: &Writer, cut: Cut) -> Result<Attempt> {
         encoder.page(*hole, &zero)?;
     }
     let finished = encoder.finish()?;
-    let pieces: Vec<Bytes> = sink.into_pieces()?;
-    let sync = Sync {
-        txid: cut.txid,
-        stamp,
-        checksum: finished.checksum,
-        page_count: cut.count,
-        page_size: cut.page_size,
-        body: Body { pieces, timestamp: Some(timestamp) },
-    };
-    let made = host.clock.now();
-    Ok(Attempt { sync, header, made, index: finished.index, size: finished.size, places: cut.places })
+    Ok((finished, sink.into_pieces()?))
 }
 
 /// The sync is in the history: the view first, since the volume may be let go as soon as nothing is pending, then
@@ -230,10 +243,13 @@ async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>
         let ours = state.writer.as_ref().is_some_and(|current| Arc::ptr_eq(current, writer));
         // Without the writer, what is read is what the store is found to hold.
         ours.then(|| {
-            let view = Arc::new(state.view.after(&object, stamp.lsn, page_count, page_size, &placed));
+            let mut view = state.view.after(&object, stamp.lsn, page_count, page_size, &placed);
+            view.checksum = checksum;
+            let view = Arc::new(view);
             shared.set_view(&mut state, Arc::clone(&view));
             // Not now: whoever took the volume while this host slept may have merged and collected what follows.
             state.looked = state.looked.max(Some(attempt.made));
+            state.listed = state.listed.max(Some(attempt.made));
             state.synced = Some(host.clock.now());
             (view, state.uuid)
         })
@@ -257,9 +273,9 @@ async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>
     })
     .await;
     drop(keeping);
-    if placed.len() <= LEARNED_PAGES_MAX {
-        let (lsn, timestamp) = (Some(stamp.lsn), attempt.header.timestamp);
-        let index = Index { object, count: page_count, page_size, lsn, timestamp, pages: placed };
+    if placed.len() <= LEARNED_PAGES_MAX && !shared.settings().compaction_levels.is_empty() {
+        let (lsn, timestamp, link) = (Some(stamp.lsn), attempt.header.timestamp, Some(attempt.header.link));
+        let index = Index { object, count: page_count, page_size, lsn, checksum, link, timestamp, pages: placed };
         writer.merger.learn(Arc::new(index));
     }
     writer.compactor.ring();
@@ -373,7 +389,7 @@ pub(crate) fn dispossess(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &Fenc
         let Tip { version, .. } = state.tip;
         let view = Arc::clone(&state.view);
         state.tip = Tip { lsn: view.lsn, count: view.count, page_size: view.page_size, version: version + 1 };
-        state.looked = None;
+        (state.looked, state.listed) = (None, None);
     }
     writer.unlock();
     if complete { Ok(()) } else { Err(error) }

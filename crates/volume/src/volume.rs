@@ -18,6 +18,7 @@ use crate::{
     Config, Status,
     checkpoint::checkpoint,
     compactor::{self, Compacted},
+    event::Event,
     local::VolumeDir,
     origins::OriginStore,
     receipt,
@@ -81,6 +82,8 @@ impl Volume {
             uuid: None,
             l0_retention: None,
             looked: None,
+            listed: None,
+            catching_up: None,
             synced: None,
             failed: None,
             trouble: None,
@@ -99,7 +102,7 @@ impl Volume {
             cache: OnceLock::new(),
             turning: tokio::sync::Mutex::new(()),
             following: tokio::sync::Mutex::new(()),
-            catching_up: AtomicBool::new(false),
+            caught_up: Event::default(),
             hydrating: AtomicBool::new(false),
         });
         let weak = Arc::downgrade(&shared);
@@ -130,7 +133,8 @@ impl Volume {
     /// Commits of this host that are not in the store yet are part of what its readers see.
     fn recover(&self) -> Result<()> {
         let shared = &self.shared;
-        match shared.config.host.tasks.wait(shared.take()) {
+        // Whoever only opens the volume does not ask the process that has it to let go.
+        match shared.config.host.tasks.wait(shared.take_as(shared.settings().takeover, false)) {
             Ok(_) => Ok(()),
             // Another process of this host has the journal, or another host the volume: read what is synced.
             Err(error) if error.kind() == ErrorKind::Held => {

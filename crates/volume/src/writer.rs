@@ -1,7 +1,7 @@
 //! Taking the volume for writing, and letting it go.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, RwLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize},
@@ -44,7 +44,7 @@ use crate::{
 pub const LETS_GO: &str = "it lets go once its commits are synced; set a busy timeout to wait for that";
 
 /// How long another process of this host waits for the last sync before the volume is not handed over after all.
-const HANDOVER: Duration = Duration::from_secs(2);
+pub(crate) const HANDOVER: Duration = Duration::from_secs(2);
 /// After handing the volume over, a process leaves the others of this host at least so long to take it.
 const AFTER_YOU: Duration = Duration::from_millis(250);
 /// How long the status is tried to be closed. Without it the next host waits for `holder_ttl`.
@@ -72,11 +72,12 @@ impl Shared {
     /// `Held`: another thread, process or host has it for now. `Fenced`, `Closed`: never again.
     /// `Unsupported`: the store cannot be written to safely. Otherwise as store and disk say.
     pub(crate) async fn take(self: &Arc<Self>) -> Result<Arc<Writer>> {
-        self.take_as(self.settings().takeover).await
+        self.take_as(self.settings().takeover, true).await
     }
 
-    /// As [`Shared::take`]; `takeover`: also from a holder that looks alive.
-    pub(crate) async fn take_as(self: &Arc<Self>, takeover: bool) -> Result<Arc<Writer>> {
+    /// As [`Shared::take`]; `takeover`: also from a holder that looks alive. `asking`: a process of this host that has
+    /// it is asked to let go when it can.
+    pub(crate) async fn take_as(self: &Arc<Self>, takeover: bool, asking: bool) -> Result<Arc<Writer>> {
         let Some(_turning) = self.in_time(self.turning.lock()).await else {
             return Err(Error::new(ErrorKind::Held, "writing to")
                 .object(self.url().to_owned())
@@ -105,7 +106,7 @@ impl Shared {
         if !self.others_have().is_zero() {
             return Err(self.others_turn());
         }
-        let lock = self.local_lock()?;
+        let lock = self.local_lock(asking)?;
         self.config.fencing.ensure().await?;
         let id = self.dir.writer(&self.config.host)?;
         let lease = self.lease(id, takeover).await?;
@@ -149,9 +150,11 @@ impl Shared {
             .hint("set a busy timeout to wait for yours")
     }
 
-    fn local_lock(&self) -> Result<Box<dyn Lock>> {
+    fn local_lock(&self, asking: bool) -> Result<Box<dyn Lock>> {
         let Some(lock) = self.dir.lock()? else {
-            self.dir.ask_for_it();
+            if asking {
+                self.dir.ask_for_it();
+            }
             let why = match self.dir.holder() {
                 Some(holder) => {
                     let since = self.config.host.clock.wall().0.saturating_sub(holder.since_ms) / 1000;
@@ -227,6 +230,18 @@ impl Shared {
     ) -> Result<Arc<Writer>> {
         let host = &self.config.host;
         let view = Arc::clone(&self.state().view);
+        let fence = lease.head().map_or(Txid::ZERO, |head| head.txid);
+        let overtaken = || {
+            Error::new(ErrorKind::Held, "opening for writing")
+                .object(self.url().to_owned())
+                .why("another host took the volume at the same time")
+                .hint("open again")
+        };
+        // A reader of this process may have seen by now what somebody else has put on our fence: then the journal was
+        // judged by another state.
+        if view.txid != fence {
+            return Err(overtaken());
+        }
         let (now, wall) = (host.clock.now(), host.clock.wall());
 
         let mut overlay = Overlay::new(view.count);
@@ -273,7 +288,7 @@ impl Shared {
                 cache: self.cache().cloned(),
                 frames: self.config.frames(),
                 scratch: self.dir.scratch(),
-                known: Mutex::new(HashMap::new()),
+                known: Mutex::default(),
             },
             pins: Pins::default(),
             live: Mutex::new(BTreeMap::new()),
@@ -286,13 +301,9 @@ impl Shared {
         });
         {
             let mut state = self.state();
-            if state.view.txid != view.txid {
-                // A reader of this process has meanwhile seen what somebody else has put on our fence.
+            if state.view.txid != fence {
                 drop(state);
-                return Err(Error::new(ErrorKind::Held, "opening for writing")
-                    .object(self.url().to_owned())
-                    .why("another host took the volume at the same time")
-                    .hint("open again"));
+                return Err(overtaken());
             }
             let changed = !tail.is_empty();
             tip.version = state.tip.version + u64::from(changed);

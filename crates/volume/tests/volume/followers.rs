@@ -1,7 +1,7 @@
 use plimsoll_model::{ErrorKind, Level, PageCount};
 use plimsoll_store::Store;
 
-use crate::world::{World, content, get, marks, page, put};
+use crate::world::{World, content, get, marks, page, put, try_get};
 
 const BUSY: [(&str, &str); 5] = [
     ("sync_interval_ms", "50"),
@@ -150,4 +150,52 @@ fn a_view_inside_the_retention_window_stays_readable_when_a_snapshot_replaces_th
             Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
         }
     }
+}
+
+/// It put the next sync of the new volume on its state of the old one, and took pages of the one for the other's, since
+/// only names were compared.
+#[test]
+fn a_follower_of_a_volume_that_was_removed_and_made_again_shows_nothing_of_the_new_one() {
+    let world = World::new(6);
+    let old = world.machine("a").open(&[]);
+    for mark in 1..=3 {
+        put(&old, &[(1, mark), (2, mark)], 2, Level::Durable).unwrap();
+    }
+    let follower = world.machine("b").open_read_only(&[NO_CACHE]);
+    follower.refresh().unwrap();
+    old.close().unwrap();
+    world.wait(world.shelf().delete(&world.keys(""))).unwrap();
+    let new = world.machine("c").open(&[]);
+    for mark in 11..=16 {
+        put(&new, &[(u32::try_from(mark % 2).unwrap() + 1, mark)], 2, Level::Durable).unwrap();
+    }
+    for _ in 0..100 {
+        world.run_for(2_000);
+        let snapshot = follower.snapshot().unwrap();
+        for number in [1, 2] {
+            match try_get(&snapshot, number) {
+                Ok(mark) => assert_eq!(mark, 3),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
+            }
+        }
+    }
+    assert!(follower.status().trouble.is_some_and(|trouble| trouble.contains("was removed")));
+}
+
+/// No next sync looked like no news.
+#[test]
+fn a_follower_of_a_volume_that_was_removed_finds_that_out() {
+    let world = World::new(7);
+    let volume = world.machine("a").open(&[]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    let follower = world.machine("b").open_read_only(&[]);
+    assert_eq!(marks(&follower), [1]);
+    volume.close().unwrap();
+    world.wait(world.shelf().delete(&world.keys(""))).unwrap();
+    for _ in 0..200 {
+        world.run_for(1_000);
+        assert_eq!(marks(&follower), [1]);
+    }
+    assert!(follower.status().trouble.is_some_and(|trouble| trouble.contains("was removed")));
+    assert!(follower.refresh().is_err());
 }

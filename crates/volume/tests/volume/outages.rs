@@ -181,3 +181,30 @@ fn a_transaction_that_was_open_at_the_close_cannot_commit_after_it() {
     machine.kill();
     assert_eq!(marks(&machine.open(&[])), [1]);
 }
+
+/// They queued behind one request that nobody answered.
+#[test]
+fn a_reader_with_a_state_to_show_does_not_wait_for_a_store_that_never_answers() {
+    let world = World::new(10);
+    let volume = world.machine("a").open(&[]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    let machine = world.machine("b");
+    let follower = machine.open_read_only(&[]);
+    assert_eq!(marks(&follower), [1]);
+    machine.remote.set_latency(40_000);
+    machine.remote.set_down(true);
+    world.run_for(10_000);
+    let mut waited = Duration::ZERO;
+    for _ in 0..20 {
+        let before = world.now();
+        assert_eq!(marks(&follower), [1]);
+        waited += world.now() - before;
+        world.run_for(1_000);
+    }
+    assert!(waited <= Duration::from_secs(2), "{waited:?} in all");
+    machine.remote.set_down(false);
+    machine.remote.set_latency(0);
+    put(&volume, &[(1, 2)], 1, Level::Durable).unwrap();
+    world.run_for(50_000);
+    assert_eq!(marks(&follower), [2]);
+}

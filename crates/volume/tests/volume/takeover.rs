@@ -256,3 +256,84 @@ fn two_writers_that_race_for_a_new_volume_make_one_history() {
         assert_eq!(marks(&world.machine("reader").open_read_only(&[])), marks(&volumes[winner]), "seed {seed}");
     }
 }
+
+/// What a reader of the same process had seen by then was compared with itself, and not with the fence.
+#[test]
+fn a_volume_that_was_taken_while_the_journal_was_judged_is_not_held_on_the_other_writers_state() {
+    let world = World::new(14);
+    let (mut first, second) = (world.machine("first"), world.machine("second"));
+    let volume = first.open(&[LAZY]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    put(&volume, &[(1, 2)], 1, Level::Buffered).unwrap();
+    first.kill();
+    let other = second.open(&[PUSHY]);
+    put(&other, &[(1, 3)], 1, Level::Durable).unwrap();
+    let volume = first.open(&[]);
+    other.close().unwrap();
+    let fences = world.keys("ltx/0/").len() + 1;
+    // Time for another host to come in between.
+    first.remote.set_latency(1_000);
+    let (of, by, clock, remote) = (volume.clone(), world.machine("third"), first.host().clock, first.remote.clone());
+    let place = world.clone();
+    first.host().tasks.spawn(Box::pin(async move {
+        while place.keys("ltx/0/").len() < fences {
+            clock.sleep(Duration::from_millis(100)).await;
+        }
+        // It reads up to its fence; then it asks whose the commits of its journal are.
+        clock.sleep(Duration::from_millis(4_500)).await;
+        remote.set_latency(0);
+        put(&by.open(&[PUSHY]), &[(1, 4)], 1, Level::Durable).unwrap();
+        of.refresh().unwrap();
+    }));
+    let refused = put(&volume, &[(1, 5)], 1, Level::Buffered).err().map(|error| error.kind());
+    assert_eq!(refused, Some(ErrorKind::Held));
+    assert_eq!(marks(&volume), [4]);
+}
+
+#[test]
+fn a_process_that_only_opens_the_volume_does_not_take_it_from_one_that_writes() {
+    let world = World::new(15);
+    let machine = world.machine("a");
+    let volume = machine.open(&[LAZY]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    for _ in 0..5 {
+        assert_eq!(marks(&machine.beside().open(&[])), [1]);
+        world.run_for(1_000);
+        assert_eq!(volume.status().role, Role::Writer);
+    }
+    assert_eq!(world.keys("epoch/").len(), 1);
+}
+
+/// It refused its own commits for two seconds out of two, and gave away what nobody could take.
+#[test]
+fn in_an_outage_a_process_keeps_what_another_one_of_its_host_could_not_take_and_goes_on_writing() {
+    for pending in [true, false] {
+        let world = World::new(16);
+        let machine = world.machine("a");
+        let volume = machine.open(&[]);
+        put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+        let other = machine.beside().open(&[]);
+        world.run_for(1_000);
+        machine.remote.set_down(true);
+        if pending {
+            put(&volume, &[(1, 2)], 1, Level::Buffered).unwrap();
+            world.run_for(3_000);
+        }
+        for round in 0..100 {
+            let refused = put(&other, &[(1, 9)], 1, Level::Buffered).err();
+            assert_eq!(refused.map(|error| error.kind()), Some(ErrorKind::Held));
+            world.run_for(100);
+            assert_eq!(volume.status().role, Role::Writer, "round {round}");
+            if pending {
+                put(&volume, &[(1, 10 + round)], 1, Level::Buffered).unwrap();
+            }
+        }
+        machine.remote.set_down(false);
+        world.run_for(20_000);
+        let _ = put(&other, &[(1, 9)], 1, Level::Buffered);
+        world.run_for(6_000);
+        assert_eq!(volume.status().role, Role::Follower, "the wish is heard once the store is back");
+        let _ = put(&other, &[(1, 9)], 1, Level::Buffered);
+        put(&other, &[(1, 9)], 1, Level::Durable).unwrap();
+    }
+}
