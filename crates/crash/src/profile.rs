@@ -3,11 +3,13 @@
 use crate::random::Random;
 
 /// Everything happens often: syncs, merges, collections, signs of life.
-const HASTE: [(&str, &str); 9] = [
+const HASTE: [(&str, &str); 10] = [
     ("SYNC_INTERVAL_MS", "50"),
     ("COMPACTION_LEVELS_MS", "200,1000,5000"),
     ("SNAPSHOT_INTERVAL_MS", "1500"),
     ("L0_RETENTION_MS", "3000"),
+    // Shorter than a new volume may otherwise be made with.
+    ("TEST_ANY_RETENTION", "1"),
     ("RETENTION_MS", "6000"),
     ("HEARTBEAT_MS", "100"),
     ("FOLLOW_INTERVAL_MS", "100"),
