@@ -13,7 +13,12 @@ fn connect(sandbox: &Sandbox, url: &str) -> Connection {
     let process = Process {
         host: os::host().unwrap(),
         metrics: Metrics::new(),
-        environment: [("PLIMSOLL_STATE_DIR".to_owned(), sandbox.path("state").display().to_string())].into(),
+        environment: [
+            ("PLIMSOLL_STATE_DIR".to_owned(), sandbox.path("state").display().to_string()),
+            ("PLIMSOLL_SYNC_INTERVAL_MS".to_owned(), "600000".to_owned()),
+            ("PLIMSOLL_MAX_LOSS_WINDOW_MS".to_owned(), "600000".to_owned()),
+        ]
+        .into(),
         host_name: os::host_name(),
         pid: std::process::id(),
     };
@@ -80,4 +85,18 @@ fn what_is_there_already_is_neither_imported_nor_restored_again() {
     assert_ne!(sandbox.run(&back).json()["pages"], 0);
     let second = sandbox.run(&back).json();
     assert_eq!((&second["pages"], &second["checkpoint"]), (&0.into(), &serde_json::Value::Null), "{second}");
+}
+
+/// It was once taken for one that is not there, since nothing of it was in the store.
+#[test]
+fn a_volume_of_which_nothing_was_synced_yet_is_released_and_compacted_as_any_other() {
+    let sandbox = Sandbox::new();
+    for command in ["release", "compact"] {
+        let url = sandbox.url(command);
+        let connection = connect(&sandbox, &url);
+        connection.execute_batch("CREATE TABLE t(v); INSERT INTO t VALUES('kept')").unwrap();
+        sandbox.run(&[command, &url]).ok();
+        let found = support::answer(&mut sandbox.on("elsewhere", &["--json", "sql", &url, "SELECT v FROM t"])).ok();
+        assert_eq!(found, "{\"v\":\"kept\"}\n");
+    }
 }

@@ -31,7 +31,7 @@ pub(crate) fn run(setup: &Setup, typed: &str, dry_run: bool) -> Result<()> {
     let bar = progress::waiting(setup, "compacting");
     let volume = setup.open(typed, PATIENCE)?;
     let url = volume.status().url;
-    if volume.page_size().is_none() {
+    if volume.page_size().is_none() && !volume.dir().has_journal() {
         return Err(give_up(volume, no_volume("compacting", url)).into());
     }
     // What is only in the journal belongs into the merges, too.
