@@ -67,7 +67,8 @@ fn run(options: &Run) -> Result<()> {
         fs::create_dir_all(dir)?;
     }
     let data = std::path::absolute(&options.data)?;
-    let mut lab = Lab::new(&data, options.plimsoll.clone())?;
+    let command = options.plimsoll.as_deref().map(std::path::absolute).transpose()?;
+    let mut lab = Lab::new(&data, command)?;
     for bench in all.iter().filter(|bench| options.names.is_empty() || options.names.iter().any(|n| n == bench.name)) {
         let measured = lab.run(bench, options.scale, options.rounds)?;
         let report = Report::new(bench, &measured);

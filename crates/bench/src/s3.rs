@@ -81,6 +81,7 @@ struct State {
     /// Counts by the first component of keys.
     counts: BTreeMap<String, Counts>,
     latency: Duration,
+    read_only: bool,
 }
 
 /// A running server with one bucket. Ends when dropped.
@@ -132,6 +133,26 @@ impl Server {
     /// Delays every answer from now on.
     pub fn set_latency(&self, latency: Duration) {
         lock(&self.state).latency = latency;
+    }
+
+    /// From now on its clients may only read: whatever would change something is denied, and counted.
+    pub fn deny_writes(&self) {
+        lock(&self.state).read_only = true;
+    }
+
+    /// What was asked so far, all together. The trips are those of the prefix with the longest chain.
+    #[must_use]
+    pub fn total(&self) -> Counts {
+        let state = lock(&self.state);
+        state.counts.values().fold(Counts::default(), |sum, counts| Counts {
+            gets: sum.gets + counts.gets,
+            puts: sum.puts + counts.puts,
+            lists: sum.lists + counts.lists,
+            deletes: sum.deletes + counts.deletes,
+            bytes_in: sum.bytes_in + counts.bytes_in,
+            bytes_out: sum.bytes_out + counts.bytes_out,
+            trips: sum.trips.max(counts.trips),
+        })
     }
 
     /// What was asked so far of keys that begin with `prefix/`.
@@ -205,6 +226,10 @@ impl State {
 
     fn answer(&mut self, call: &Call, body: Bytes) -> Response<Full<Bytes>> {
         let key = &call.key;
+        if self.read_only && call.op.writes() {
+            self.count(&call.subject(&body)).puts += 1;
+            return answers::denied();
+        }
         match &call.op {
             Op::Counts => {
                 let counts = *self.count(key);
@@ -251,10 +276,11 @@ impl State {
             }
             Op::DeleteMany => {
                 self.count(&call.subject(&body)).deletes += 1;
-                for key in keys_of(&body) {
-                    self.objects.remove(&key);
+                let keys = keys_of(&body);
+                for key in &keys {
+                    self.objects.remove(key);
                 }
-                answers::text("<DeleteResult/>".to_owned())
+                answers::deleted(&keys)
             }
             Op::StartUpload => {
                 self.uploads += 1;

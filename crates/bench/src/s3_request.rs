@@ -56,6 +56,17 @@ pub(crate) enum Span {
     Between(u64, Option<u64>),
 }
 
+impl Op {
+    /// Whether it changes something in the store.
+    pub(crate) fn writes(&self) -> bool {
+        match self {
+            Op::MakeBucket | Op::Put { .. } | Op::Delete | Op::DeleteMany => true,
+            Op::StartUpload | Op::Part { .. } | Op::EndUpload { .. } => true,
+            Op::List(_) | Op::Get { .. } | Op::Counts | Op::Latency(_) => false,
+        }
+    }
+}
+
 impl Call {
     /// The key that it is about, or one of them.
     pub(crate) fn subject(&self, body: &[u8]) -> String {

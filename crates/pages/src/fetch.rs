@@ -16,7 +16,7 @@ use futures::{
 use plimsoll_cache::{Cache, Want};
 use plimsoll_host::Host;
 use plimsoll_ltx::{
-    Layout,
+    FileId, Layout,
     decode::{decode_frame, verify_whole},
     page_hash,
 };
@@ -30,7 +30,7 @@ use plimsoll_store::Store;
 use crate::{Object, Slot, View, load::frame, readahead::ReadAhead};
 
 /// Bytes between two wanted frames that are fetched rather than skipped by a second request.
-const GAP_BYTES_MAX: u64 = 64 << 10;
+pub(crate) const GAP_BYTES_MAX: u64 = 64 << 10;
 /// Hydration fetches this much at a time, so that a foreground read never waits long behind it.
 const HYDRATE_BYTES: u64 = 2 << 20;
 /// How often hydration looks whether foreground reads have ended.
@@ -191,7 +191,15 @@ impl Fetcher {
         Ok(())
     }
 
-    fn cached(&self, view: &View, page: PageNo, slot: &Slot, out: &mut [u8]) -> bool {
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.config.store
+    }
+
+    pub(crate) fn key(&self, id: &FileId) -> String {
+        self.config.layout.key(id)
+    }
+
+    pub(crate) fn cached(&self, view: &View, page: PageNo, slot: &Slot, out: &mut [u8]) -> bool {
         let cache = lock(&self.cache).clone();
         cache.is_some_and(|cache| cache.get(page, &want(view, slot), out).is_some())
     }
@@ -357,7 +365,7 @@ pub(crate) fn want(view: &View, slot: &Slot) -> Want {
     Want { hash: slot.hash(), changed: slot.object().id.max, view: view.txid }
 }
 
-fn gone(key: &str) -> Error {
+pub(crate) fn gone(key: &str) -> Error {
     Error::new(ErrorKind::NotFound, "reading a page of")
         .object(key.to_owned())
         .why("the object is gone")

@@ -6,6 +6,7 @@
 //!
 //! Not here: who may write, when anything is synced, what was acknowledged.
 
+mod bulk;
 pub mod compact;
 mod fetch;
 mod load;
@@ -14,6 +15,7 @@ mod readahead;
 mod sink;
 mod view;
 
+pub use bulk::Pages;
 pub use fetch::{Fetcher, FetcherConfig};
 pub use load::{Index, Listed, Listing, Reading, after, continues, index, list, list_level, load, next};
 pub use overlay::{Found, Overlay};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use futures::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
 use plimsoll_commitlog::{
     Context, Standing, VolumeRecord, announce_removal, call_off_removal, decide_removal, decided_removal,
     delete_volume, detached_key, end_removal, held_for, lives, look_anyway, opened_since, pins, record_folders,
@@ -12,7 +12,7 @@ use plimsoll_host::crash::{self, Point};
 use plimsoll_ltx::{FileId, SIDECAR_FOLDER, SNAPSHOT_LEVEL};
 use plimsoll_model::{Epoch, Error, ErrorKind, Result};
 
-use crate::{Elsewhere, checkpoint::is_alive, fork::unpin_all};
+use crate::{Elsewhere, checkpoint::is_alive, fork::unpin_all, usage::PARALLEL};
 
 const REMOVING: &str = "removing";
 
@@ -166,13 +166,12 @@ fn refuse_while_held(context: &Context, standing: &Standing, holder_ttl: Duratio
 /// # Errors
 /// `Held`, naming them, while forks read from the volume; when a fork cannot be asked for, as its store says.
 async fn refuse_with_forks(context: &Context, elsewhere: &dyn Elsewhere) -> Result<()> {
-    let mut forks = Vec::new();
-    for (_, record) in pins(context).await? {
+    let asked = pins(context).await?.into_iter().map(|(_, record)| async move {
         let record = record?;
-        if is_alive(&record, elsewhere).await? {
-            forks.extend(record.fork.map(|fork| fork.url));
-        }
-    }
+        Ok::<_, Error>(if is_alive(&record, elsewhere).await? { record.fork.map(|fork| fork.url) } else { None })
+    });
+    let asked: Vec<Option<String>> = stream::iter(asked).buffered(PARALLEL).try_collect().await?;
+    let forks: Vec<String> = asked.into_iter().flatten().collect();
     if forks.is_empty() {
         return Ok(());
     }

@@ -2,20 +2,17 @@
 
 use std::sync::Arc;
 
-use futures::{StreamExt as _, stream};
 use plimsoll_host::crash::{self, Point};
 use plimsoll_model::{Error, ErrorKind, Level, PageNo, PageSize, Result};
-use plimsoll_pages::View;
+use plimsoll_pages::{Pages, Slot, View};
 use serde::Serialize;
 
 use crate::{Snapshot, Volume, WriteTxn};
 
 /// States in a row that may change under a transaction that is just being started.
 const STARTS_MAX: usize = 8;
-/// Pages further apart than this are fetched by requests of their own.
-const NEAR_PAGES: u32 = 64;
-/// Requests for pages at once.
-const PARALLEL: usize = 16;
+/// Bytes of the earlier state that are in memory at a time.
+const BATCH_BYTES: usize = 8 << 20;
 const RESTORING: &str = "restoring an earlier state of";
 
 /// What a restore has done.
@@ -36,9 +33,9 @@ impl Volume {
     ///
     /// What has been committed before is made durable first, so that the state before can be restored just as well.
     /// Only pages that differ are read and written; which these are is known without reading them, but for pages of
-    /// large objects that something else wrote. `renew` gets page 1 of the earlier state and that of the newest, and
-    /// makes of the first what whoever reads the volume recognises as newer than the second. What it makes the same of
-    /// both is no difference.
+    /// large objects that something else wrote. What is not local of them takes a few round trips, wherever it is.
+    /// `renew` gets page 1 of the earlier state and that of the newest, and makes of the first what whoever reads the
+    /// volume recognises as newer than the second. What it makes the same of both is no difference.
     ///
     /// # Errors
     /// As [`Volume::begin_write`], [`Snapshot::read`] and [`WriteTxn::commit`]; then nothing has changed, unless
@@ -59,23 +56,36 @@ impl Volume {
         }
         let newest = Arc::clone(&self.shared().state().view);
         let from_txid = newest.txid.0;
-        let differing = to_restore(target.view(), &newest, size);
-        target.fetch_ahead(&differing);
-        let (mut now, mut then) = (vec![0; size.bytes()], vec![0; size.bytes()]);
-        let mut pages = 0;
-        for page in differing {
-            target.read(page, &mut then)?;
-            before.read(page, &mut now)?;
-            if now != then || !before.page_count().contains(page) {
-                txn.write(page, &then)?;
-                pages += 1;
+        let pages: Vec<PageNo> = [PageNo::FIRST].into_iter().chain(to_restore(target.view(), &newest, size)).collect();
+        let hash = |view: &View, page| view.slot(page).and_then(Slot::hash);
+        let (mut now, mut then, mut first) = (vec![0; size.bytes()], vec![0; size.bytes()], vec![0; size.bytes()]);
+        let mut written = 0;
+        for batch in pages.chunks((BATCH_BYTES / size.bytes()).max(1)) {
+            let fetched = target.fetch_ahead(batch);
+            for page in batch.iter().copied() {
+                match fetched.get(&page) {
+                    Some(bytes) => then.copy_from_slice(bytes),
+                    None => target.read(page, &mut then)?,
+                }
+                if page == PageNo::FIRST {
+                    first.copy_from_slice(&then);
+                    continue;
+                }
+                let differs = hash(target.view(), page).is_some() && hash(&newest, page).is_some();
+                if !differs {
+                    before.read(page, &mut now)?;
+                }
+                if differs || now != then || !before.page_count().contains(page) {
+                    txn.write(page, &then)?;
+                    written += 1;
+                }
             }
         }
-        target.read(PageNo::FIRST, &mut then)?;
+        then.copy_from_slice(&first);
         before.read(PageNo::FIRST, &mut now)?;
         let done =
             |lsn: plimsoll_model::Lsn, pages| Restored { to_txid: target.view().txid.0, from_txid, lsn: lsn.0, pages };
-        let same = pages == 0 && before.page_count() == target.page_count();
+        let same = written == 0 && before.page_count() == target.page_count();
         if same && now == then {
             return Ok(done(before.lsn(), 0));
         }
@@ -91,7 +101,7 @@ impl Volume {
         let receipt = txn.commit(target.page_count(), Level::Durable)?;
         crash::here(Point::RestoreCommitted);
         receipt.wait(Level::Durable)?;
-        Ok(done(receipt.lsn(), pages + 1))
+        Ok(done(receipt.lsn(), written + 1))
     }
 
     /// Starts a write transaction on whatever is the newest state.
@@ -116,23 +126,14 @@ fn to_restore(target: &View, newest: &View, size: PageSize) -> Vec<PageNo> {
 }
 
 impl Snapshot {
-    /// Brings pages here, several at once. What fails is asked for again by whoever reads it.
-    fn fetch_ahead(&self, pages: &[PageNo]) {
-        let mut starts: Vec<PageNo> = Vec::new();
-        for page in pages {
-            if starts.last().is_none_or(|start| page.get() - start.get() >= NEAR_PAGES) {
-                starts.push(*page);
-            }
-        }
-        let Some(size) = self.page_size() else { return };
-        let fetches = starts.into_iter().map(|page| async move {
-            let mut bytes = vec![0; size.bytes()];
-            if let Err(error) = self.bring(page, &mut bytes).await {
-                tracing::debug!(%error, "a page could not be fetched ahead");
-            }
-        });
-        let all = stream::iter(fetches).buffer_unordered(PARALLEL).collect::<Vec<()>>();
-        self.shared().config.host.tasks.wait(async { drop(all.await) });
+    /// Brings pages here, all at once. What fails is asked for again by whoever reads it.
+    fn fetch_ahead(&self, pages: &[PageNo]) -> Pages {
+        let shared = self.shared();
+        let fetched = shared.config.host.tasks.wait(shared.fetcher.fetch_many(self.view(), pages));
+        fetched.unwrap_or_else(|error| {
+            tracing::debug!(%error, "pages could not be fetched ahead");
+            Pages::new()
+        })
     }
 }
 

@@ -137,11 +137,6 @@ impl Snapshot {
         cache.get(page, &want, buf).is_some()
     }
 
-    /// Brings a page that the store has, and its neighbours into the cache.
-    pub(crate) async fn bring(&self, page: PageNo, buf: &mut [u8]) -> Result<()> {
-        if self.read_cached(page, buf) { Ok(()) } else { self.fetch(page, buf).await }
-    }
-
     async fn fetch(&self, page: PageNo, buf: &mut [u8]) -> Result<()> {
         let fetcher = &self.shared.fetcher;
         match fetcher.fetch(&self.view, page, buf).await {

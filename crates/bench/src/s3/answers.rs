@@ -30,10 +30,21 @@ pub(super) fn missing() -> Response<Full<Bytes>> {
     response
 }
 
+pub(super) fn denied() -> Response<Full<Bytes>> {
+    let mut response = text("<Error><Code>AccessDenied</Code></Error>".to_owned());
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response
+}
+
 pub(super) fn stored() -> Response<Full<Bytes>> {
     let mut response = status(StatusCode::OK);
     set(&mut response, "etag", TAG);
     response
+}
+
+pub(super) fn deleted(keys: &[String]) -> Response<Full<Bytes>> {
+    let each: String = keys.iter().map(|key| format!("<Deleted><Key>{key}</Key></Deleted>")).collect();
+    text(format!("<DeleteResult>{each}</DeleteResult>"))
 }
 
 pub(super) fn upload(key: &str, number: u64) -> Response<Full<Bytes>> {

@@ -9,11 +9,12 @@ use plimsoll_commitlog::{
     Context, announce_removal, decide_removal, epoch_key, identity, look, mark_detached, pins, read_pin,
 };
 use plimsoll_model::{Epoch, ErrorKind, Level, Result};
+use plimsoll_pages::compact::Retention;
 use plimsoll_store::{
     Body, Created, Entry, Object, Store, Tail,
     fault::{Fault, Op, Rule},
 };
-use plimsoll_volume::{Elsewhere, Reference, Volume, checkpoint, fork, remove, remove_checkpoint};
+use plimsoll_volume::{Elsewhere, Reference, Volume, checkpoint, fork, remove, remove_checkpoint, usage};
 
 use crate::{
     forks::{Places, R, busy, setup},
@@ -336,4 +337,54 @@ fn a_detach_that_died_before_it_looked_at_checkpoints_loses_none_when_it_is_repe
     let at = child.at(&Reference::Checkpoint("early".into())).unwrap();
     let found: Vec<u64> = at.page_count().pages().map(|page| crate::world::get(&at, page.get())).collect();
     assert_eq!(found, early);
+}
+
+#[test]
+fn a_thousand_forks_of_one_volume_cost_each_the_same_and_their_parent_asks_for_each_once() {
+    const FORKS: usize = 1000;
+    let (world, machine, places) = setup(13);
+    let parent = places.open(&machine, "parent");
+    busy(&world, &parent, 1..10);
+    let (from, to) = (places.remote("parent"), |number: usize| format!("child-{number}"));
+    let mut costs = Vec::new();
+    for number in 0..FORKS {
+        from.asked();
+        places.fork(&world, "parent", None, &to(number)).unwrap();
+        let child = places.remote(&to(number));
+        costs.push((from.asked().len(), child.asked().len()));
+        let keys = world.wait(child.list("", None)).unwrap();
+        let bytes: u64 = keys.iter().map(|entry| entry.size).sum();
+        assert!(keys.len() <= 3 && bytes < 4000, "a fork is very little: {keys:?}");
+    }
+    assert_eq!(costs[0], costs[FORKS - 1]);
+    assert_eq!(places.pins(&world, "parent"), FORKS);
+
+    // What everything is kept for.
+    let own = places.own("parent");
+    let all = || (0..FORKS).map(|number| places.remote(&to(number)).asked().len()).sum::<usize>();
+    all();
+    from.asked();
+    let keep = Retention { level0: R, snapshots: R };
+    let used = world.wait(usage(&own, keep, &places)).unwrap();
+    assert!(used.pins.len() == FORKS && used.pins.iter().all(|pin| pin.alive == Some(true)));
+    let (asked, of_forks) = (from.asked().len(), all());
+    assert!(asked <= FORKS + 20 && of_forks == FORKS, "{asked} requests to the parent, {of_forks} to its forks");
+    // Many at a time.
+    from.set_latency(20);
+    (0..FORKS).for_each(|number| places.remote(&to(number)).set_latency(20));
+    let before = world.now();
+    let refused = world.wait(remove(&own, Duration::ZERO, false, &places)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Held);
+    assert!((world.now() - before).as_millis() < 20 * FORKS as u128 / 5, "{:?}", world.now() - before);
+    from.set_latency(0);
+
+    // Its collector reads each pin until it can tell that nothing took its place, then no more, and no fork ever.
+    all();
+    from.asked();
+    let read = || from.asked().into_iter().filter(|(op, key)| *op == Op::Get && key.starts_with("pins/")).count();
+    busy(&world, &parent, 10..30);
+    let first = read();
+    assert!((FORKS..=3 * FORKS).contains(&first), "{first} pins were read");
+    busy(&world, &parent, 30..50);
+    assert_eq!((read(), all()), (0, 0));
 }
