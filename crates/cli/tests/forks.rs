@@ -45,6 +45,8 @@ fn a_fork_is_made_written_exported_verified_and_detached() {
     assert!(there(&["detach", &child]).ok().contains("reads from no other volume"));
     sandbox.run(&["rm", &parent]).ok();
     assert!(!sandbox.path("parent/volume.json").exists());
+    sandbox.run(&["status", &parent]).fails(7);
+    sandbox.run(&["rm", &parent]).fails(7);
     assert_eq!(count(&sandbox, &child), "{\"n\":101}\n");
     there(&["verify", &child]).ok();
 }

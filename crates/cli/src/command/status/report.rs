@@ -121,7 +121,9 @@ impl Report {
             }
         })?;
         let url = located.store.url().to_owned();
-        if standing.volume.is_none() && standing.epoch.is_zero() && tail.files.is_empty() {
+        // Of a volume that was removed the epoch of that stays.
+        let removed = standing.holder.as_ref().is_some_and(|holder| holder.removal);
+        if standing.volume.is_none() && (standing.epoch.is_zero() || removed) && tail.files.is_empty() {
             return Err(no_volume("looking at", url));
         }
         let now_ms = setup.process.host.clock.wall().0;
