@@ -105,15 +105,57 @@ pub async fn aftermath(context: &Context, epoch: Epoch, floor: Lsn, in_history: 
 
 /// What the first writer after an epoch found that has said so.
 async fn inherited_after(context: &Context, epoch: Epoch) -> Result<Option<Inherited>> {
+    Ok(status_after(context, epoch).await?.and_then(|status| status.inherited))
+}
+
+/// The first status after an epoch that says what its writer found.
+async fn status_after(context: &Context, epoch: Epoch) -> Result<Option<StatusRecord>> {
     let entries = context.store.list(STATUSES, Some(&status_key(epoch))).await?;
     for later in entries.iter().filter_map(|entry| parse_status_key(&entry.key)) {
         // What later writers found is of this one's making, if it is not known what it found itself.
         let Some(status) = lenient(read_status(context, later).await)? else { return Ok(None) };
-        if let Some(inherited) = status.record.inherited {
-            return Ok(Some(inherited));
+        if status.record.inherited.is_some() {
+            return Ok(Some(status.record));
         }
     }
     Ok(None)
+}
+
+/// What became of a commit that the first later writer did not find in the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sequel {
+    /// The next process of the same journal replayed it: it is a commit of that epoch now, with the same number.
+    Goes(Epoch),
+    /// That process has not said yet what it replayed.
+    NotYet,
+    /// Nobody replayed it: it is lost to the history.
+    Lost,
+}
+
+/// What became of commit `lsn` of an epoch that the first later writer did not find in the history. Three requests in
+/// two round trips, or more where writers have left no status.
+///
+/// # Errors
+/// Those of the store.
+pub async fn sequel(context: &Context, epoch: Epoch, lsn: Lsn) -> Result<Sequel> {
+    let made = lenient(record::read::<EpochRecord>(context, &epoch_key(epoch)).await);
+    let (made, later) = try_join(async { made }, status_after(context, epoch)).await?;
+    Ok(match (made, later) {
+        (_, None) => Sequel::NotYet,
+        (Some(made), Some(later)) => went_on(made.writer, lsn, &later),
+        // Whose journal it was is not known any more.
+        (None, Some(_)) => Sequel::Lost,
+    })
+}
+
+/// Pure: the same, by what the first later writer says.
+fn went_on(writer: WriterId, lsn: Lsn, later: &StatusRecord) -> Sequel {
+    match later.replayed {
+        _ if later.writer != writer => Sequel::Lost,
+        None => Sequel::NotYet,
+        Some(replayed) if replayed >= lsn => Sequel::Goes(later.epoch),
+        Some(_) => Sequel::Lost,
+    }
 }
 
 /// What a dead writer took with it.
@@ -188,8 +230,12 @@ pub async fn losses(context: &Context, statuses_max: usize) -> Result<Vec<Loss>>
 /// Pure: the losses that statuses show, in ascending order of epoch.
 fn losses_among(records: &[StatusRecord]) -> Vec<Loss> {
     let judged = |(at, dead): (usize, &StatusRecord)| {
-        let next = records[at + 1..].iter().find_map(|later| later.inherited.as_ref())?;
-        let loss = judge(dead, Some(next));
+        let next = records[at + 1..].iter().find(|later| later.inherited.is_some())?;
+        if went_on(dead.writer, dead.watermarks.appended.lsn, next) != Sequel::Lost {
+            // Its own journal has them, or had.
+            return None;
+        }
+        let loss = judge(dead, next.inherited.as_ref());
         (loss.commits() > 0).then_some(loss)
     };
     records.iter().enumerate().filter_map(judged).collect()
@@ -256,6 +302,7 @@ mod tests {
             },
             load: LoadRecord::default(),
             inherited,
+            replayed: None,
             closed: false,
         };
         let records = [
@@ -266,6 +313,12 @@ mod tests {
         let losses = losses_among(&records);
         assert_eq!(losses.len(), 1, "the second lost nothing, the third may live");
         assert_eq!((losses[0].epoch, losses[0].held, losses[0].commits()), (Epoch(1), Lsn(12), 8));
+        // The next process of the same host went on from the journal.
+        let mut again = StatusRecord { writer: WriterId(1), ..records[1].clone() };
+        for (replayed, lost) in [(None, 0), (Some(20), 0), (Some(19), 1)] {
+            again.replayed = replayed.map(Lsn);
+            assert_eq!(losses_among(&[records[0].clone(), again.clone()]).len(), lost, "{replayed:?}");
+        }
     }
 
     #[test]
@@ -279,6 +332,7 @@ mod tests {
             watermarks: Watermarks { appended: mark(20, 9_500), journaled: mark(20, 9_500), durable: mark(8, 7_000) },
             load: LoadRecord { commits: 12, bytes: 4096, age_ms: 1_500 },
             inherited: Some(inherited(0, None)),
+            replayed: None,
             closed: false,
         };
         let lost = judge(&dead, Some(&inherited(3, Some((1, 12)))));

@@ -109,6 +109,7 @@ mod tests {
                 watermarks: Watermarks::default(),
                 load: LoadRecord::default(),
                 inherited: None,
+                replayed: None,
                 closed,
             },
             modified: WallMs(modified),

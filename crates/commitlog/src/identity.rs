@@ -6,7 +6,7 @@ use plimsoll_model::{Epoch, Result};
 use crate::{
     Context, VolumeRecord,
     create::{create_record, insist},
-    key::{detached_key, volume_key},
+    key::{detached_key, detaching_key, volume_key},
     record,
 };
 
@@ -28,14 +28,25 @@ pub async fn create_volume(context: &Context, volume: &VolumeRecord) -> Result<b
     insist(context, || create_record(context, volume_key(), &bytes).boxed()).await
 }
 
+/// Says that a fork is about to give up what it reads from other volumes: whoever names a state that is made of that
+/// looks for this afterwards. One request.
+///
+/// # Errors
+/// Those of the store.
+pub async fn mark_detaching(context: &Context, by: Epoch) -> Result<()> {
+    context.store.put(detaching_key(), record::encode(&Detached { epoch: by.0 }).into()).await
+}
+
+/// What both marks say.
+#[derive(serde::Serialize)]
+struct Detached {
+    epoch: u32,
+}
+
 /// Says that a fork has everything itself from now on. One request.
 ///
 /// # Errors
 /// Those of the store.
 pub async fn mark_detached(context: &Context, by: Epoch) -> Result<()> {
-    #[derive(serde::Serialize)]
-    struct Detached {
-        epoch: u32,
-    }
     context.store.put(detached_key(), record::encode(&Detached { epoch: by.0 }).into()).await
 }

@@ -27,6 +27,12 @@ pub fn record_folders() -> impl Iterator<Item = &'static str> {
     [EPOCHS, STATUSES, PINS, SWEEPS].into_iter()
 }
 
+/// There in a fork that is about to give up what it reads from other volumes. It still reads that.
+#[must_use]
+pub fn detaching_key() -> &'static str {
+    "detaching.json"
+}
+
 /// One writable open. Keys sort like epochs.
 #[must_use]
 pub fn epoch_key(epoch: Epoch) -> String {

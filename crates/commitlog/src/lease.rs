@@ -60,6 +60,8 @@ struct State {
     /// The newest sync: our fence or what we put on it.
     head: Option<Head>,
     inherited: Option<Inherited>,
+    /// See [`Lease::went_on_from`].
+    replayed: Option<Lsn>,
     /// When the last request that showed no higher epoch was sent.
     looked: Mono,
     /// When the record of the epoch was written, by the store's clock.
@@ -145,6 +147,7 @@ impl Lease {
             state: Mutex::new(State {
                 head,
                 inherited,
+                replayed: None,
                 looked,
                 recorded: None,
                 gone: false,
@@ -303,6 +306,12 @@ impl Lease {
         Ok(found)
     }
 
+    /// From now on signs of life say what was replayed: everything up to this commit. A token of a commit that was not
+    /// synced yet, and a list of what was lost, rest on that.
+    pub fn went_on_from(&self, lsn: Lsn) {
+        self.state().replayed = Some(lsn);
+    }
+
     /// The first sign of life, which also says what was inherited.
     pub(crate) async fn introduce(&self) -> Result<()> {
         let lsn = self.inherited().and_then(|inherited| inherited.stamp).map(|stamp| stamp.lsn).unwrap_or_default();
@@ -321,6 +330,7 @@ impl Lease {
             watermarks: report.watermarks,
             load: report.load,
             inherited: self.inherited(),
+            replayed: self.state().replayed,
             closed,
         };
         self.context.store.put(&status_key(self.holder.epoch), record::encode(&record).into()).await

@@ -16,7 +16,10 @@ use plimsoll_host::{
     crash::{self, Point},
 };
 use plimsoll_ltx::FileId;
-use plimsoll_model::{Error, ErrorKind, Result};
+use plimsoll_model::{
+    Error, ErrorKind, Result,
+    step::{Step, taken},
+};
 use plimsoll_store::{Entry, Store};
 
 use crate::{
@@ -82,7 +85,8 @@ pub async fn pin(
     }
     crash::here(Point::PinCreated);
     // In this order: what was announced and carried out before is found missing.
-    let holds = !is_announced(context, record).await? && is_there(context, record, listed).await?;
+    let announced = is_announced(context, record).await? && taken(Step::HeedAnnouncements);
+    let holds = !announced && (is_there(context, record, listed).await? || !taken(Step::PinnedIsThere));
     if holds {
         crash::here(Point::PinKept);
         return Ok(Pinned::Kept);

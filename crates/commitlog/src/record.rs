@@ -27,7 +27,7 @@ pub(crate) use self::{
 };
 use crate::{
     Context,
-    key::{EPOCHS, SWEEPS, detached_key, parse_epoch_key, parse_pin_key, parse_status_key, volume_key},
+    key::{EPOCHS, SWEEPS, detached_key, detaching_key, parse_epoch_key, parse_pin_key, parse_status_key, volume_key},
     removal::being_removed,
 };
 
@@ -90,7 +90,7 @@ pub fn check_record(key: &str, bytes: &[u8]) -> Option<Result<()>> {
     };
     if key == volume_key() {
         Some(decode::<VolumeRecord>(bytes).map(drop))
-    } else if key == detached_key() {
+    } else if key == detached_key() || key == detaching_key() {
         Some(decode::<serde::de::IgnoredAny>(bytes).map(drop))
     } else if key.starts_with(SWEEPS) {
         let decided = key.ends_with(".go");

@@ -19,10 +19,13 @@ use std::collections::HashSet;
 use futures::FutureExt as _;
 use plimsoll_host::crash::{self, Point};
 use plimsoll_ltx::FileId;
-use plimsoll_model::{Epoch, Error, ErrorKind, Result};
+use plimsoll_model::{
+    Epoch, Error, ErrorKind, Result,
+    step::{Step, taken},
+};
 
 use crate::{
-    Context, Pins,
+    Context, Pin, Pins,
     create::{create_record, insist},
     key::{SWEEPS, decision_key, sweep_key},
     record::{self, DecisionRecord, PinnedObject, SweepRecord},
@@ -57,12 +60,15 @@ pub async fn sweep(context: &Context, epoch: Epoch, pins: &Pins, garbage: Vec<Pi
         let announced = SweepRecord { epoch, objects: rest };
         let key = sweep_key(epoch, context.host.chance.bits());
         let bytes = record::encode(&announced);
-        if !insist(context, || create_record(context, &key, &bytes).boxed()).await? {
+        if taken(Step::Announce) && !insist(context, || create_record(context, &key, &bytes).boxed()).await? {
             return Err(Error::new(ErrorKind::Conflict, "announcing a collection").object(context.object(&key)));
         }
         crash::here(Point::CollectAnnounced);
         let count = announced.objects.len();
-        rest = unpinned(context, pins, announced.objects.clone()).await?;
+        rest = announced.objects.clone();
+        if taken(Step::LookAtPins) {
+            rest = unpinned(context, pins, rest).await?;
+        }
         if rest.len() < count {
             context.store.delete(&[key]).await?;
         } else {
@@ -77,7 +83,9 @@ pub async fn sweep(context: &Context, epoch: Epoch, pins: &Pins, garbage: Vec<Pi
 
 async fn unpinned(context: &Context, pins: &Pins, garbage: Vec<PinnedObject>) -> Result<Vec<PinnedObject>> {
     let pins = pins.all(context).await?;
-    let named: HashSet<FileId> = pins.iter().flat_map(|pin| &pin.record.objects).map(|object| object.id).collect();
+    let spared = |pin: &&Pin| taken(if pin.record.fork.is_some() { Step::SpareForks } else { Step::SpareCheckpoints });
+    let named = pins.iter().filter(spared).flat_map(|pin| &pin.record.objects);
+    let named: HashSet<FileId> = named.map(|object| object.id).collect();
     Ok(garbage.into_iter().filter(|object| !named.contains(&object.id)).collect())
 }
 
@@ -128,7 +136,7 @@ async fn settle(context: &Context, epoch: Epoch) -> Result<()> {
         let decided = if ours { None } else { record::read::<DecisionRecord>(context, &decision).await? };
         // Somebody else may have taken the announcement back since it was read, and then its name was free for a decision
         // that means nothing. One that is there after the decision was never taken back.
-        let goes = decided.is_some_and(|decided| decided.go);
+        let goes = decided.is_some_and(|decided| decided.go) || !taken(Step::AskDecision);
         if goes && record::read::<SweepRecord>(context, key).await?.is_none() {
             continue;
         }

@@ -121,7 +121,7 @@ points! {
     ForkMade = "fork-made",
     /// A detaching fork has copied everything, and nothing says so.
     DetachCopied = "detach-copied",
-    /// A fork says that it has everything, before it was looked whether its checkpoints have: repeating it finds out.
+    /// A fork says that it has everything, and its parent has not been told: repeating it does that.
     DetachMarked = "detach-marked",
     /// The parent keeps nothing for a fork any more, and whoever detached it has not been told.
     DetachTold = "detach-told",

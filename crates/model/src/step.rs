@@ -91,6 +91,30 @@ steps! {
     CacheWant = "serve a cached page only if it is current",
     /// An object counts only with its checksum.
     ObjectChecksum = "check the checksums of objects",
+    /// A collector spares what a checkpoint is made of.
+    SpareCheckpoints = "spare what checkpoints name",
+    /// A collector spares what a fork reads.
+    SpareForks = "spare what forks read",
+    /// A collector announces what it is about to remove.
+    Announce = "announce a collection",
+    /// A collector looks for pins once it has announced.
+    LookAtPins = "look at pins after announcing",
+    /// Whether a dead collector had decided is asked before what it announced is removed.
+    AskDecision = "ask whether a dead collector had decided",
+    /// A pin of what is announced is given up.
+    HeedAnnouncements = "give up a pin of what is announced",
+    /// A pin of what is gone is given up.
+    PinnedIsThere = "give up a pin of what is gone",
+    /// A volume that forks read from is not removed.
+    LookForForks = "look for forks before a removal",
+    /// A fork copies what it reads from elsewhere before it gives that up.
+    DetachCopies = "copy before detaching",
+    /// A fork gives up nothing that its checkpoints are made of.
+    DetachChecks = "look at checkpoints before detaching",
+    /// A restore writes every page that differs.
+    RestoreAll = "restore every page that differs",
+    /// Whether a writer was taken over from is asked before its commit numbers count.
+    TokenAftermath = "ask what became of a token's writer",
 }
 
 /// Whether a step is taken: always, except in a test of the tests.

@@ -7,6 +7,7 @@ use plimsoll_model::PageSize;
 use plimsoll_settings::JournalSyncPolicy;
 
 use crate::{
+    deed::{Deed, Deeds},
     dice::Dice,
     fate::{Blow, Blows},
     network::Weather,
@@ -45,6 +46,12 @@ pub enum Aim {
     Turns,
     /// What is left on a host that another one has gone past.
     Aside,
+    /// Checkpoints, restores and forks beside merging and collecting.
+    Family,
+    /// Checkpoints of what is being collected.
+    Collect,
+    /// Tokens that are carried from host to host, and volumes that are let go.
+    Session,
 }
 
 impl Aim {
@@ -63,6 +70,9 @@ impl Aim {
         Aim::Parts,
         Aim::Turns,
         Aim::Aside,
+        Aim::Family,
+        Aim::Collect,
+        Aim::Session,
     ];
 
     /// For people.
@@ -82,6 +92,9 @@ impl Aim {
             Aim::Parts => "parts",
             Aim::Turns => "turns",
             Aim::Aside => "aside",
+            Aim::Family => "family",
+            Aim::Collect => "collect",
+            Aim::Session => "session",
         }
     }
 
@@ -207,6 +220,60 @@ impl Aim {
                 settings.cache_bytes_max = 4 * 512;
                 settings.hydrate = false;
             }
+            Aim::Family => {
+                (profile.hosts, profile.applications, profile.workers) = (2, 2, 1);
+                (profile.pointers, profile.volumes_max, profile.deeds) = (60, 16, BREEDING);
+                profile.takeover = 3;
+                profile.rest_max = SECOND;
+                profile.pause_max = 400 * MILLI;
+                profile.length = 25 * SECOND;
+                profile.blows = COLLECTORS;
+                profile.blow_every = 5 * SECOND;
+                profile.back_max = SECOND;
+                profile.patience = 8;
+                profile.sleep = (SECOND, 4 * SECOND);
+                profile.levels = (20, 20);
+                weather.latency = 60 * MILLI;
+                settings.sync_interval = 100 * MILLI;
+                settings.follow_interval = 100 * MILLI;
+                settings.l0_retention = 2 * SECOND;
+                settings.compaction_levels = vec![500 * MILLI, 2 * SECOND];
+                settings.snapshot_interval = 3 * SECOND;
+                settings.retention = 2 * SECOND;
+                settings.idle_release = 2 * SECOND;
+                settings.holder_ttl = 2 * SECOND;
+            }
+            Aim::Collect => {
+                (profile.hosts, profile.applications, profile.workers) = (2, 1, 2);
+                (profile.pointers, profile.deeds, profile.takeover) = (70, NAMING, 1);
+                profile.pause_max = 100 * MILLI;
+                profile.rest_max = SECOND;
+                profile.length = 20 * SECOND;
+                profile.blows = &[(1, Blow::KillAtAnnouncement), (2, Blow::SleepAtPins)];
+                profile.blow_every = SECOND;
+                profile.back_max = SECOND;
+                profile.sleep = (300 * MILLI, 3 * SECOND);
+                profile.levels = (20, 20);
+                weather.latency = 60 * MILLI;
+                settings.sync_interval = 100 * MILLI;
+                settings.follow_interval = 100 * MILLI;
+                settings.l0_retention = SECOND;
+                settings.compaction_levels = vec![500 * MILLI, 2 * SECOND];
+                settings.snapshot_interval = SECOND;
+                settings.retention = SECOND;
+            }
+            Aim::Session => {
+                (profile.hosts, profile.applications, profile.workers) = (3, 1, 1);
+                (profile.pointers, profile.deeds) = (50, MOVING);
+                (profile.takeover, profile.volumes_max) = (1, 1);
+                profile.blows = RIVALS;
+                profile.patience = 15;
+                profile.levels = (60, 30);
+                profile.length = 20 * SECOND;
+                settings.sync_interval = SECOND;
+                settings.follow_interval = 100 * MILLI;
+                settings.idle_release = 2 * SECOND;
+            }
             Aim::Flips => {
                 profile.rough = true;
                 profile.hosts = 2;
@@ -230,6 +297,20 @@ const POWER: Blows = &[
 ];
 const RIVALS: Blows =
     &[(3, Blow::Partition), (3, Blow::Kill), (3, Blow::KillAtStore), (1, Blow::Sleep), (1, Blow::PowerLoss)];
+const COLLECTORS: Blows = &[(4, Blow::Kill), (4, Blow::KillAtStore), (6, Blow::SleepAtStore), (2, Blow::HostLoss)];
+const BREEDING: Deeds = &[
+    (22, Deed::Checkpoint),
+    (12, Deed::Forget),
+    (10, Deed::LookBack),
+    (6, Deed::Restore),
+    (24, Deed::Fork),
+    (5, Deed::Detach),
+    (3, Deed::Remove),
+    (2, Deed::Release),
+    (14, Deed::Compact),
+];
+const NAMING: Deeds = &[(50, Deed::Checkpoint), (25, Deed::Forget), (10, Deed::Compact)];
+const MOVING: Deeds = &[(20, Deed::Token), (40, Deed::Carry), (20, Deed::Release), (10, Deed::TakeOver)];
 const SLEEPERS: Blows = &[(6, Blow::SleepAtStore), (4, Blow::Sleep), (1, Blow::Kill), (1, Blow::Partition)];
 
 /// A short run in which nothing goes wrong.
@@ -256,4 +337,5 @@ fn shorten(profile: &mut Profile) {
     settings.close_timeout = SECOND;
     settings.heartbeat = SECOND;
     settings.holder_ttl = 5 * SECOND;
+    (profile.pointers, profile.volumes_max) = (0, 1);
 }

@@ -61,6 +61,11 @@ impl Bucket {
         keys.iter().filter(|key| self.objects.remove(*key).is_some()).filter_map(|key| self.layout.parse(key)).collect()
     }
 
+    /// Whether there is a sync or merge.
+    pub(crate) fn has(&self, id: FileId) -> bool {
+        self.objects.contains_key(&self.layout.key(&id))
+    }
+
     /// Every sync and merge.
     pub(crate) fn files(&self) -> Vec<FileId> {
         self.objects.keys().filter_map(|key| self.layout.parse(key)).collect()

@@ -148,6 +148,72 @@ events! {
     JournalCorruption = "corrupt journals",
     /// A wall clock jumped.
     ClockJump = "jumps of the wall clock",
+    /// A checkpoint was made.
+    Checkpoint = "checkpoints",
+    /// A checkpoint of an earlier state was made.
+    CheckpointOfPast = "checkpoints of earlier states",
+    /// A checkpoint could not be made, or nobody knows.
+    CheckpointRefused = "checkpoints refused",
+    /// A checkpoint was removed.
+    CheckpointRemoved = "checkpoints removed",
+    /// A state was read by its checkpoint.
+    CheckpointRead = "checkpoints read",
+    /// Whoever pinned a state for a checkpoint or a fork met a collector, and removed the pin again.
+    PinGivenUp = "pins that met a collector",
+    /// A collector announced what it is about to remove.
+    SweepAnnounced = "collections announced",
+    /// A collector met a pin, and took its announcement back.
+    SweepTakenBack = "collections that met a pin",
+    /// A collector ended what a dead one had decided.
+    SweepResumed = "collections of the dead carried out",
+    /// A collector called off what a dead one had not decided.
+    SweepCancelled = "collections of the dead called off",
+    /// An earlier state was read by its number.
+    Past = "earlier states read",
+    /// An earlier state was gone.
+    PastGone = "earlier states gone",
+    /// An earlier state was made the newest again.
+    Restore = "restores",
+    /// A restore ended with an error.
+    RestoreRefused = "restores refused",
+    /// A fork was made.
+    Fork = "forks",
+    /// A fork of a checkpoint was made.
+    ForkOfCheckpoint = "forks of checkpoints",
+    /// A fork of an earlier state was made.
+    ForkOfPast = "forks of earlier states",
+    /// A fork of a fork was made.
+    ForkOfFork = "forks of forks",
+    /// A fork was not made, or nobody knows.
+    ForkRefused = "forks refused",
+    /// A fork was detached.
+    Detach = "detached forks",
+    /// Detaching was refused because of checkpoints.
+    DetachHeld = "forks held by checkpoints",
+    /// A fork took back that it was detached.
+    DetachTakenBack = "marks of detached forks taken back",
+    /// Detaching was interrupted by an error.
+    DetachInterrupted = "interrupted detachments",
+    /// A volume was removed.
+    Removal = "removed volumes",
+    /// A volume was not removed, since forks or a holder are there.
+    RemovalRefused = "removals refused",
+    /// Somebody came in between, and a removal was called off.
+    RemovalCalledOff = "removals called off",
+    /// A process gave out a token.
+    Token = "tokens",
+    /// Whoever waited for a token has what it stands for.
+    TokenReached = "tokens reached",
+    /// A token was not reached in time.
+    TokenLate = "tokens not reached in time",
+    /// A token stands for what was lost.
+    TokenLost = "tokens of what was lost",
+    /// A host let a volume go.
+    Release = "releases",
+    /// A host could not let a volume go.
+    ReleaseRefused = "releases refused",
+    /// Whoever took a volume over said what was lost.
+    LossReport = "loss reports",
     /// A volume was read by a host that had never seen it.
     Audit = "audits",
 }

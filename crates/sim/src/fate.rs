@@ -16,6 +16,10 @@ pub(crate) enum Blow {
     KillAtDisk,
     KillAtStore,
     SleepAtStore,
+    /// Right after it has announced what it is about to remove.
+    KillAtAnnouncement,
+    /// Right after it has looked at the pins.
+    SleepAtPins,
     Sleep,
     Partition,
     Storm,
@@ -70,18 +74,10 @@ impl Run {
                 self.say(at, "dies at a change of its disk soon");
                 self.machines[at].disk.die_after(dice.below(60));
             }
-            Blow::KillAtStore => {
-                if let Some(life) = &self.machines[at].life {
-                    self.world.doom(life.group, Doom::Dies);
-                    self.say(at, "dies at a request soon");
-                }
-            }
-            Blow::SleepAtStore => {
-                if let Some(life) = &self.machines[at].life {
-                    self.world.doom(life.group, Doom::Sleeps);
-                    self.say(at, "falls asleep at a request soon");
-                }
-            }
+            Blow::KillAtStore => self.doom(at, Doom::Dies, ""),
+            Blow::KillAtAnnouncement => self.doom(at, Doom::Dies, "create gc/"),
+            Blow::SleepAtStore => self.doom(at, Doom::Sleeps, ""),
+            Blow::SleepAtPins => self.doom(at, Doom::Sleeps, "list pins/"),
             Blow::Sleep if alive => self.sleep(at),
             Blow::Partition => {
                 let until = now + dice.time(120 * SECOND);
@@ -133,6 +129,14 @@ impl Run {
         }
     }
 
+    fn doom(&self, at: usize, doom: Doom, request: &'static str) {
+        let Some(life) = &self.machines[at].life else { return };
+        self.world.doom(life.group, doom, request);
+        let what = if doom == Doom::Dies { "dies" } else { "falls asleep" };
+        let request = if request.is_empty() { "a request" } else { request };
+        self.say(at, &format!("{what} at {request} soon"));
+    }
+
     fn say(&self, at: usize, what: &str) {
         self.world.trace.line(&self.machines[at].name(), format_args!("{what}"));
     }
@@ -155,7 +159,7 @@ impl Run {
         if self.machines[at].rot("/journal/", &self.dice) {
             // The very last sync has no witness, so nothing is promised of this journal any more.
             self.machines[at].damaged = true;
-            self.world.judge().host_lost(at);
+            self.world.everywhere(|judge| judge.host_lost(at));
             self.world.count(Event::JournalCorruption);
             self.say(at, "its journal rots");
         }
@@ -177,7 +181,7 @@ impl Run {
         let now = self.world.time.now();
         self.machines[at].disk.power_loss(&self.dice);
         self.machines[at].reboot(now, &self.dice);
-        self.world.judge().power_lost(at);
+        self.world.everywhere(|judge| judge.power_lost(at));
     }
 
     fn host_loss(&mut self, at: usize) {
@@ -185,7 +189,7 @@ impl Run {
         let now = self.world.time.now();
         self.machines[at].lose();
         self.machines[at].reboot(now, &self.dice);
-        self.world.judge().host_lost(at);
+        self.world.everywhere(|judge| judge.host_lost(at));
     }
 
     pub(crate) fn sleep(&mut self, at: usize) {

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use plimsoll_model::{ErrorKind, Level, PageCount, PageNo};
 use plimsoll_settings::Settings;
+use plimsoll_volume::Reference;
 
 use crate::{
     handle::Handle,
@@ -35,6 +36,7 @@ pub(crate) fn audit(world: &World, profile: &Profile, machine: &Machine, group: 
                 .object(Promise::NothingReachableIsDeleted, format!("a new reader cannot open the volume: {error}"));
         }
     };
+    let names: Vec<String> = world.judge().pointers.checkpoints.keys().cloned().collect();
     let handle = Handle::new(world.clone(), machine.number, "audit".into(), host.files, false, volume);
     match handle.pin(true) {
         Ok(pinned) => {
@@ -47,6 +49,13 @@ pub(crate) fn audit(world: &World, profile: &Profile, machine: &Machine, group: 
             Promise::NothingReachableIsDeleted,
             &format!("a new reader cannot read the volume: {:?}", stopped.0),
         ),
+    }
+    for name in names {
+        let reference = Reference::Checkpoint(name);
+        // Whatever is wrong is said there.
+        if let Ok(found) = handle.look_back(&reference) {
+            drop(handle.check_past(&reference, &found));
+        }
     }
     if let Err(error) = handle.volume.clone().close() {
         handle.object(Promise::SoundAnswers, &format!("a reader cannot close: {error}"));

@@ -231,8 +231,9 @@ impl Handle {
                 && !self.world.judge().history.passed(epoch)
                 && self.volume.status().epoch == Some(epoch)
         });
+        let given_up = pinned.txid < self.world.judge().history.floor;
         let kept = pinned.tag != 0 && self.world.judge().history.is_kept(pinned.txid, self.world.time.now());
-        if holds || kept {
+        if (holds && !given_up) || kept {
             let tag = pinned.tag;
             self.object(Promise::NothingReachableIsDeleted, &format!("page {page} of commit {tag} is gone: {error}"));
         }
@@ -278,6 +279,19 @@ impl Handle {
         self.world.judge().resumed(self.host, tag, &missing, &found);
     }
 
+    /// This host let the volume go: of what it had acknowledged nothing may be left in its journal alone.
+    pub(crate) fn left_behind(&self, owed: &[Tag]) {
+        let now = self.world.judge().owed(self.host);
+        let left: Vec<Tag> = owed.iter().copied().filter(|tag| now.contains(tag)).collect();
+        if left.is_empty() {
+            return;
+        }
+        let (found, unread) = self.look_aside();
+        if !unread && left.iter().any(|tag| !found.contains(tag)) {
+            self.object(Promise::NoSilentLoss, &format!("it let the volume go, and {left:?} are not durable"));
+        }
+    }
+
     /// Commits in the journals that were kept aside.
     pub(crate) fn stranded(&self) -> BTreeSet<Tag> {
         self.look_aside().0
@@ -312,7 +326,14 @@ impl Handle {
 
     /// A commit got its receipt at this instant.
     pub(crate) fn appended(&self, tag: Tag, lsn: u64, fenced_before: bool) {
-        self.said().appended.push(tag);
+        {
+            let mut said = self.said();
+            let judge = self.world.judge();
+            // Whoever waited before saying so may have been overtaken.
+            if said.appended.last().is_none_or(|last| !judge.commits.contains(*last, tag)) {
+                said.appended.push(tag);
+            }
+        }
         let status = self.volume.status();
         if let Some(epoch) = status.epoch.filter(|_| status.txid > 0) {
             self.said().epoch = Some(epoch);

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use plimsoll_commitlog::Origin;
 use plimsoll_ltx::{
     FileId, Layout, SNAPSHOT_LEVEL,
     decode::{Summary, stream},
@@ -26,10 +27,13 @@ use crate::{
 #[derive(Clone, Debug)]
 struct Sync {
     made: Duration,
-    checksum: u64,
+    /// `None` for what exists only in a fork.
+    checksum: Option<u64>,
     stamp: Option<Stamp>,
     pages: Vec<(u32, Tag)>,
     count: u32,
+    /// The newest commit up to here.
+    tag: Tag,
 }
 
 /// The one history, as far as it goes.
@@ -40,6 +44,13 @@ pub(crate) struct History {
     /// The newest epoch that has acknowledged something on top of the history.
     holder: u32,
     syncs: Vec<Sync>,
+    /// Syncs that a fork started with, and the objects of other volumes by which they are read.
+    born: usize,
+    inherited: Vec<FileId>,
+    /// A fork has everything itself.
+    pub(crate) detached: bool,
+    /// Of states before this sync none is kept for being new: a fork has them from elsewhere, or gave them up.
+    pub(crate) floor: u64,
     /// What the volume holds at its head.
     state: State,
     /// The newest commit in it.
@@ -50,6 +61,54 @@ impl History {
     /// `window`: for how long a state can be had after it was the newest one.
     pub(crate) fn new(window: Duration) -> Self {
         History { window, ..History::default() }
+    }
+
+    /// That of a fork of the state after sync `txid`.
+    pub(crate) fn fork(&self, txid: u64, origins: &[Origin], now: Duration) -> Self {
+        let syncs = usize::try_from(txid).ok().and_then(|txid| self.syncs.get(..txid));
+        let mut syncs = syncs.expect("BUG: a fork of a state that is not there yet").to_vec();
+        let (tag, count) = syncs.last().map_or((0, 0), |sync| (sync.tag, sync.count));
+        let birth = |origin: &Origin| FileId::sync(origin.txid.next());
+        if origins.last().is_some_and(|origin| birth(origin).max.0 > txid) {
+            syncs.push(Sync { made: now, checksum: None, stamp: None, pages: Vec::new(), count, tag });
+        }
+        let objects = |origin: &Origin| origin.objects.iter().map(|object| object.id).chain([birth(origin)]).collect();
+        let inherited = origins.iter().flat_map(|origin| -> Vec<FileId> { objects(origin) }).collect();
+        let state = replay(&syncs);
+        let (born, floor) = (syncs.len(), syncs.len() as u64);
+        History { window: self.window, syncs, born, inherited, floor, state, tag, ..History::default() }
+    }
+
+    /// Whether a fork has an object from another volume.
+    pub(crate) fn is_inherited(&self, id: FileId) -> bool {
+        self.inherited.contains(&id)
+    }
+
+    /// What the volume held after a sync; `None` if there was none.
+    pub(crate) fn state_at(&self, txid: u64) -> Option<State> {
+        usize::try_from(txid).ok().and_then(|txid| self.syncs.get(..txid)).map(replay)
+    }
+
+    /// The newest commit up to a sync.
+    pub(crate) fn tag_at(&self, txid: u64) -> Option<Tag> {
+        let at = usize::try_from(txid.checked_sub(1)?).ok()?;
+        self.syncs.get(at).map(|sync| sync.tag)
+    }
+
+    /// The newest commit that the history holds of the writers up to an epoch.
+    pub(crate) fn held_of(&self, epoch: u32) -> u64 {
+        let stamps = self.syncs[self.born..].iter().filter_map(|sync| sync.stamp);
+        stamps.filter(|stamp| stamp.epoch.0 <= epoch).map(|stamp| stamp.lsn.0).max().unwrap_or(0)
+    }
+
+    /// A fork says that it has everything itself; these are its own objects.
+    ///
+    /// # Errors
+    /// It has not.
+    pub(crate) fn detach(&mut self, own: &[FileId]) -> Result<(), Broken> {
+        self.detached = true;
+        self.floor = self.head();
+        self.reach(own).map_err(|why| Promise::NothingReachableIsDeleted.broken(format!("detached, and {why}")))
     }
 
     /// The number of the newest sync.
@@ -75,7 +134,8 @@ impl History {
     /// Whether the state after a sync has to be there for readers: until it has not been the newest for the window.
     pub(crate) fn is_kept(&self, txid: u64, now: Duration) -> bool {
         let next = usize::try_from(txid).unwrap_or(usize::MAX);
-        txid <= self.head() && self.syncs.get(next).is_none_or(|next| now < next.made + self.window)
+        (self.floor..=self.head()).contains(&txid)
+            && self.syncs.get(next).is_none_or(|next| now < next.made + self.window)
     }
 
     /// An object was made.
@@ -115,9 +175,10 @@ impl History {
             );
         }
         if let Some(last) = self.syncs.last() {
-            if last.checksum != header.link {
-                return Err(Promise::OneHistory
-                    .broken(format!("its link is {:x}, its predecessor {:x}", header.link, last.checksum)));
+            if let Some(before) = last.checksum.filter(|before| *before != header.link) {
+                return Err(
+                    Promise::OneHistory.broken(format!("its link is {:x}, its predecessor {before:x}", header.link))
+                );
             }
             if let (Some(before), Some(now)) = (last.stamp, header.stamp)
                 && now.epoch < before.epoch
@@ -126,15 +187,13 @@ impl History {
             }
         }
         let writer = |stamp: Option<Stamp>| stamp.map(|stamp| stamp.writer);
-        if self.head() > 0 && writer(self.stamp()) != writer(header.stamp) {
+        if self.syncs.len() > self.born && writer(self.stamp()) != writer(header.stamp) {
             coverage.count(Event::Takeover);
         }
         coverage.count(if pages.is_empty() { Event::Fence } else { Event::Sync });
         let made = now;
-        self.append(
-            Sync { made, checksum: summary.checksum, stamp: header.stamp, pages, count: header.commit.0 },
-            commits,
-        )
+        let checksum = Some(summary.checksum);
+        self.append(Sync { made, checksum, stamp: header.stamp, pages, count: header.commit.0, tag: 0 }, commits)
     }
 
     fn append(&mut self, sync: Sync, commits: &Commits) -> Result<(), Broken> {
@@ -162,7 +221,7 @@ impl History {
             );
         }
         self.tag = tag;
-        self.syncs.push(sync);
+        self.syncs.push(Sync { tag, ..sync });
         Ok(())
     }
 
@@ -180,10 +239,24 @@ impl History {
         if syncs.last().map(|sync| sync.count) != Some(count) {
             return Err(Promise::Prefix.broken(format!("it says {count} pages")));
         }
-        if !expected.iter().map(|(page, tag)| (*page, *tag)).eq(pages.iter().copied()) {
-            return Err(Promise::Prefix.broken(format!("it holds {pages:?}, expected {expected:?}")));
+        if expected.iter().map(|(page, tag)| (*page, *tag)).eq(pages.iter().copied()) {
+            return Ok(());
         }
-        Ok(())
+        // One that was made of merges that overlap repeats pages from before, as they are at its end.
+        let held: BTreeMap<u32, Tag> = pages.iter().copied().collect();
+        let state = self.state_at(id.max.0).unwrap_or_default();
+        let complete = expected.keys().all(|page| held.contains_key(page));
+        if complete && held.iter().all(|(page, tag)| *page <= count && state.tag(*page) == *tag) {
+            return Ok(());
+        }
+        Err(Promise::Prefix.broken(format!("it holds {pages:?}, expected {expected:?}")))
+    }
+
+    /// Whether objects make up the newest state.
+    fn reach(&self, files: &[FileId]) -> Result<(), String> {
+        let plan = plan(files, Target::Latest).map_err(|error| error.to_string())?;
+        let max = plan.last().map_or(Txid::ZERO, |last| last.max);
+        if max.0 == self.head() { Ok(()) } else { Err(format!("only {max} of {} can be reached", self.head())) }
     }
 
     /// Objects were removed; these are left.
@@ -200,12 +273,12 @@ impl History {
         if gone.is_empty() || self.head() == 0 {
             return Ok(());
         }
-        let reach = |files: &[FileId]| {
-            let plan = plan(files, Target::Latest).map_err(|error| error.to_string())?;
-            let max = plan.last().map_or(Txid::ZERO, |last| last.max);
-            if max.0 == self.head() { Ok(()) } else { Err(format!("only {max} of {} can be reached", self.head())) }
-        };
-        reach(left).map_err(|why| {
+        let mut left = left.to_vec();
+        if !self.detached {
+            left.extend(&self.inherited);
+        }
+        let left = &left[..];
+        self.reach(left).map_err(|why| {
             let gone: Vec<String> = gone.iter().map(|id| layout.key(id)).collect();
             Promise::NothingReachableIsDeleted.broken(format!("{why} after removing {}", gone.join(", ")))
         })?;
@@ -225,6 +298,10 @@ impl History {
         }
         Ok(())
     }
+}
+
+fn replay(syncs: &[Sync]) -> State {
+    syncs.iter().fold(State::default(), |state, sync| state.after(sync.pages.iter().copied(), sync.count))
 }
 
 fn decode(bytes: &[u8]) -> Result<(Summary, Vec<(u32, Tag)>), String> {

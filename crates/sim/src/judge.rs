@@ -6,10 +6,13 @@ use std::{
     time::Duration,
 };
 
+use plimsoll_commitlog::Origin;
+
 use crate::{
     commits::Commits,
     coverage::{Coverage, Event},
     history::History,
+    pointers::Pointers,
     promise::{Broken, Promise},
     state::{State, Tag},
 };
@@ -31,6 +34,8 @@ pub(crate) struct Judge {
     pub(crate) coverage: Coverage,
     /// The newest epoch that anybody has taken.
     pub(crate) epoch: u32,
+    /// What was named, carried away or forked of it.
+    pub(crate) pointers: Pointers,
     owed: Vec<Owed>,
     /// The first promise that was broken.
     pub(crate) verdict: Option<Broken>,
@@ -43,13 +48,37 @@ impl Judge {
             history: History::new(window),
             coverage: Coverage::default(),
             epoch: 0,
+            pointers: Pointers::default(),
             owed: (0..hosts).map(|_| Owed::default()).collect(),
             verdict: None,
         }
     }
 
-    /// A promise is broken. The first one counts.
+    /// That of a volume of which nothing is known yet.
+    pub(crate) fn unborn(&self) -> Self {
+        Judge::new(self.owed.len(), Duration::ZERO)
+    }
+
+    /// That of a fork which began as the state after sync `txid` of this volume.
+    pub(crate) fn fork(&self, number: usize, txid: u64, origins: Vec<Origin>, now: Duration) -> Self {
+        let tag = self.history.tag_at(txid).unwrap_or(0);
+        let state = self.history.state_at(txid).unwrap_or_default();
+        Judge {
+            commits: Commits::born(number, tag, Arc::new(state)),
+            history: self.history.fork(txid, &origins, now),
+            coverage: Coverage::default(),
+            epoch: 0,
+            pointers: Pointers::fork(origins),
+            owed: self.owed.iter().map(|_| Owed::default()).collect(),
+            verdict: None,
+        }
+    }
+
+    /// A promise is broken. The first one counts. Nothing is promised of a volume that somebody removes.
     pub(crate) fn object(&mut self, promise: Promise, why: impl Into<String>) {
+        if self.pointers.leaving.is_some() {
+            return;
+        }
         self.verdict.get_or_insert_with(|| promise.broken(why));
     }
 
@@ -102,6 +131,12 @@ impl Judge {
     /// A host and its disk are gone.
     pub(crate) fn host_lost(&mut self, host: usize) {
         self.owed[host] = Owed::default();
+    }
+
+    /// Acknowledged commits of a host that the history does not hold.
+    pub(crate) fn owed(&self, host: usize) -> Vec<Tag> {
+        let (commits, head) = (&self.commits, self.history.tag);
+        self.owed[host].commits.keys().copied().filter(|owed| !commits.contains(head, *owed)).collect()
     }
 
     /// Acknowledged commits of a host that are neither in the history nor in the state of `tag`.

@@ -18,8 +18,11 @@ use crate::{
     network::{Connection, World},
     profile::Profile,
     time::{Group, HostClock, HostTasks, Work},
-    worker::{Application, DIR, Doing},
+    worker::{Application, Doing},
 };
+
+/// Where a host keeps the local parts of its volumes.
+const STATE: &str = "/state";
 
 /// From boot to the end of its processes.
 pub(crate) struct Life {
@@ -109,10 +112,12 @@ impl Machine {
     }
 
     fn look_at_journal(&self, world: &World) {
-        if let Ok((_, replay)) = Journal::inspect(&self.disk, &Path::new(DIR).join("journal"))
-            && replay.cut.is_some()
-        {
-            world.count(Event::TornTail);
+        for shelf in world.shelves() {
+            if let Ok((_, replay)) = Journal::inspect(&self.disk, &shelf.dir().join("journal"))
+                && replay.cut.is_some()
+            {
+                world.count(Event::TornTail);
+            }
         }
     }
 
@@ -155,7 +160,7 @@ impl Machine {
     /// Turns bits over in a file whose path contains `what`. Returns whether there was one.
     pub(crate) fn rot(&self, what: &str, dice: &Dice) -> bool {
         let files: Vec<PathBuf> =
-            self.files(Path::new(DIR)).into_iter().filter(|path| path.to_string_lossy().contains(what)).collect();
+            self.files(Path::new(STATE)).into_iter().filter(|path| path.to_string_lossy().contains(what)).collect();
         if files.is_empty() {
             return false;
         }
@@ -171,9 +176,13 @@ impl Machine {
 
     /// Removes its caches.
     pub(crate) fn forget_caches(&self) -> bool {
-        let dir = Path::new(DIR);
-        let names = self.disk.list(dir).unwrap_or_default();
-        let caches = names.iter().filter(|name| name.starts_with("cache-"));
-        caches.filter(|name| self.disk.remove_dir_all(&dir.join(name)).is_ok()).count() > 0
+        let state = Path::new(STATE);
+        let volumes = self.disk.list(state).unwrap_or_default();
+        let caches = volumes.iter().flat_map(|volume| {
+            let dir = state.join(volume);
+            let names = self.disk.list(&dir).unwrap_or_default();
+            names.into_iter().filter(|name| name.starts_with("cache-")).map(move |name| dir.join(name))
+        });
+        caches.filter(|cache| self.disk.remove_dir_all(cache).is_ok()).count() > 0
     }
 }

@@ -40,6 +40,16 @@ pub fn aim(step: Step) -> Aim {
         Step::CacheHash | Step::CacheWant => Aim::Rot,
         Step::ObjectChecksum => Aim::Flips,
         Step::PageHash => Aim::Parts,
+        Step::SpareCheckpoints
+        | Step::Announce
+        | Step::LookAtPins
+        | Step::AskDecision
+        | Step::HeedAnnouncements
+        | Step::PinnedIsThere => Aim::Collect,
+        Step::SpareForks | Step::LookForForks | Step::DetachCopies | Step::DetachChecks | Step::RestoreAll => {
+            Aim::Family
+        }
+        Step::TokenAftermath => Aim::Session,
     }
 }
 

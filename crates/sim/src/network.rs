@@ -20,6 +20,7 @@ use crate::{
     bucket::Bucket,
     coverage::Event,
     dice::Dice,
+    family::Shelf,
     judge::Judge,
     time::{Group, HostClock, Time, WORLD, Work},
     trace::Trace,
@@ -53,19 +54,23 @@ pub(crate) enum Doom {
     Sleeps,
 }
 
+/// Whom something befalls, what, and at which request: one whose name contains this.
+type Doomed = (Group, Doom, &'static str);
+
 /// What every host shares. A clone is another handle to it.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) time: Time,
     pub(crate) dice: Dice,
     pub(crate) trace: Trace,
-    judge: Arc<Mutex<Judge>>,
-    bucket: Arc<Mutex<Bucket>>,
+    /// The volume that is meant where only one is.
+    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) family: Arc<Mutex<Vec<Arc<Shelf>>>>,
     weather: Arc<Mutex<Weather>>,
     /// Creates without answer, by who sent them.
     unanswered: Arc<Mutex<BTreeMap<(Group, String), Bytes>>>,
-    /// Whom something befalls at the next request that takes effect.
-    doomed: Arc<Mutex<Vec<(Group, Doom)>>>,
+    /// Whom something befalls at the next request that takes effect and is named so.
+    doomed: Arc<Mutex<Vec<Doomed>>>,
     /// Whom it befalls now.
     struck: Arc<Mutex<Vec<(Group, Doom)>>>,
     /// Lives that have ended.
@@ -73,18 +78,20 @@ pub(crate) struct World {
 }
 
 /// No task is ever stopped while it holds one of these.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl World {
     pub(crate) fn new(time: Time, dice: Dice, trace: Trace, judge: Judge, layout: Layout, weather: Weather) -> Self {
+        let shelf = Arc::new(Shelf::new(0, layout, judge));
+        lock(&shelf.judge).pointers.promised = true;
         World {
             time,
             dice,
             trace,
-            judge: Arc::new(Mutex::new(judge)),
-            bucket: Arc::new(Mutex::new(Bucket::new(layout))),
+            family: Arc::new(Mutex::new(vec![Arc::clone(&shelf)])),
+            shelf,
             weather: Arc::new(Mutex::new(weather)),
             unanswered: Arc::default(),
             doomed: Arc::default(),
@@ -93,12 +100,17 @@ impl World {
         }
     }
 
+    /// The world as whoever works on another volume sees it.
+    pub(crate) fn on(&self, shelf: &Arc<Shelf>) -> World {
+        World { shelf: Arc::clone(shelf), ..self.clone() }
+    }
+
     pub(crate) fn judge(&self) -> MutexGuard<'_, Judge> {
-        lock(&self.judge)
+        lock(&self.shelf.judge)
     }
 
     pub(crate) fn bucket(&self) -> MutexGuard<'_, Bucket> {
-        lock(&self.bucket)
+        lock(&self.shelf.bucket)
     }
 
     pub(crate) fn weather(&self) -> MutexGuard<'_, Weather> {
@@ -109,9 +121,9 @@ impl World {
         self.judge().coverage.count(event);
     }
 
-    /// Lets something befall a life when one of its requests takes effect.
-    pub(crate) fn doom(&self, group: Group, doom: Doom) {
-        lock(&self.doomed).push((group, doom));
+    /// Lets something befall a life when one of its requests takes effect whose name contains `at`.
+    pub(crate) fn doom(&self, group: Group, doom: Doom, at: &'static str) {
+        lock(&self.doomed).push((group, doom, at));
     }
 
     /// Whom something befalls now.
@@ -124,7 +136,7 @@ impl World {
         lock(&self.ended).push(group);
     }
 
-    fn has_ended(&self, group: Group) -> bool {
+    pub(crate) fn has_ended(&self, group: Group) -> bool {
         lock(&self.ended).contains(&group)
     }
 }
@@ -176,6 +188,11 @@ impl Connection {
             fate.there = weather.late_max.mul_f64(dice.below(1000) as f64 / 1000.0);
         }
         fate
+    }
+
+    /// The same to another volume.
+    pub(crate) fn on(&self, shelf: &Arc<Shelf>) -> Self {
+        Connection { world: self.world.on(shelf), ..self.clone() }
     }
 
     fn is_cut_off(&self) -> bool {
@@ -255,10 +272,11 @@ impl Connection {
         if late {
             world.trace.line(&who, format_args!("{what}: took effect late"));
         }
-        let (now, later) = std::mem::take(&mut *lock(&world.doomed)).into_iter().partition(|doom| doom.0 == self.group);
+        let meant = |doom: &Doomed| doom.0 == self.group && what.contains(doom.2);
+        let (now, later) = std::mem::take(&mut *lock(&world.doomed)).into_iter().partition(meant);
         *lock(&world.doomed) = later;
-        let now: Vec<(Group, Doom)> = now;
-        lock(&world.struck).extend(now);
+        let now: Vec<Doomed> = now;
+        lock(&world.struck).extend(now.into_iter().map(|(group, doom, _)| (group, doom)));
         world.time.sleep(fate.back).await;
         if fate.answer_lost || self.is_cut_off() {
             world.count(Event::LostAnswer);
@@ -282,12 +300,14 @@ impl Connection {
 
     /// A create was sent and its answer did not come.
     pub(crate) fn unanswered(&self, key: &str, bytes: &Bytes) {
-        lock(&self.world.unanswered).insert((self.group, key.to_owned()), bytes.clone());
+        lock(&self.world.unanswered).insert((self.group, self.world.shelf.label(key)), bytes.clone());
     }
 
     /// A create was answered: what that says about one before that was not.
     pub(crate) fn answered(&self, key: &str, created: Created) {
-        let Some(sent) = lock(&self.world.unanswered).remove(&(self.group, key.to_owned())) else { return };
+        let Some(sent) = lock(&self.world.unanswered).remove(&(self.group, self.world.shelf.label(key))) else {
+            return;
+        };
         if created == Created::Exists {
             let there = self.world.bucket().get(key).is_some_and(|object| object.bytes == sent);
             self.world.count(if there { Event::ResolvedOurs } else { Event::ResolvedTheirs });

@@ -9,6 +9,7 @@ use plimsoll_settings::{Input, JournalSyncPolicy, Settings, Sourced};
 
 use crate::{
     aim::Aim,
+    deed::{self, Deeds},
     dice::Dice,
     fate::{Blows, EVERYTHING},
     network::Weather,
@@ -54,12 +55,19 @@ pub(crate) struct Profile {
     pub(crate) takeover: u64,
     /// How many in a hundred commits are asked for at each level: `buffered`, `journaled`; the rest `durable`.
     pub(crate) levels: (u64, u64),
+    /// How many in a hundred actions are something with a pointer to a state.
+    pub(crate) pointers: u64,
+    /// How likely each of these is.
+    pub(crate) deeds: Deeds,
+    /// Volumes of one world, with those that were removed.
+    pub(crate) volumes_max: usize,
     /// How long fate strikes. Then everything gets well.
     pub(crate) length: Duration,
 }
 
 impl Profile {
-    pub(crate) fn draw(dice: &Dice, aim: Aim) -> Profile {
+    /// `further` decides whether there are forks, and all that comes with them.
+    pub(crate) fn draw(dice: &Dice, further: &Dice, aim: Aim) -> Profile {
         let hosts = usize::try_from(dice.between(1, 3)).unwrap_or(1);
         let calm = dice.once_in(6);
         let rate = |usual: u64| if calm { 0 } else { usual };
@@ -98,6 +106,9 @@ impl Profile {
             back_max: MINUTE,
             takeover: 4,
             levels: (40, 40),
+            pointers: 0,
+            deeds: deed::ALL,
+            volumes_max: 1,
             length: *dice.pick(&[MINUTE, 2 * MINUTE, 5 * MINUTE, 12 * MINUTE]),
         };
         if large {
@@ -111,6 +122,10 @@ impl Profile {
             profile.settings.compaction_levels = vec![3 * SECOND, 12 * SECOND, 36 * SECOND];
             profile.weather.late_max = 5 * MINUTE;
             profile.weather.late_create = 8;
+        }
+        if further.once_in(3) {
+            profile.pointers = *further.pick(&[10, 30]);
+            profile.volumes_max = usize::try_from(further.between(1, 6)).unwrap_or(1);
         }
         aim.bend(&mut profile, dice);
         profile

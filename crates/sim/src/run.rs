@@ -81,7 +81,7 @@ pub fn run(seed: u64, aim: Aim, log: bool) -> Report {
 }
 
 fn run_with(seed: u64, aim: Aim, time: Time, trace: Trace) -> Report {
-    let profile = Arc::new(Profile::draw(&Dice::new(seed, 0), aim));
+    let profile = Arc::new(Profile::draw(&Dice::new(seed, 0), &Dice::new(seed, 4), aim));
     let judge = Judge::new(profile.hosts + 1, profile.settings.l0_retention.min(profile.settings.retention));
     let world = World::new(time.clone(), Dice::new(seed, 1), trace, judge, profile.layout, profile.weather.clone());
     let dice = Dice::new(seed, 2);
@@ -102,7 +102,7 @@ fn run_with(seed: u64, aim: Aim, time: Time, trace: Trace) -> Report {
     let report = Report {
         seed,
         aim,
-        coverage: run.world.judge().coverage.clone(),
+        coverage: run.world.coverage(),
         trace: run.world.trace.text(),
         length: run.world.time.now(),
         steps: run.executor.steps,
@@ -189,7 +189,7 @@ impl Run {
     }
 
     fn verdict(&self) -> Result<(), Broken> {
-        self.world.judge().verdict.clone().map_or(Ok(()), Err)
+        self.world.verdict().map_or(Ok(()), Err)
     }
 
     /// Ends the lives of those that died in the last step, and stops those that fell asleep.
@@ -232,8 +232,14 @@ impl Run {
 
     /// A host that has never seen the volume reads all of it.
     fn audit(&mut self) -> Result<(), Broken> {
+        let volumes = self.world.open_volumes();
+        let world = if volumes.len() == 1 { &volumes[0] } else { self.dice.pick(&volumes) };
+        self.audit_of(world.clone())
+    }
+
+    fn audit_of(&mut self, world: World) -> Result<(), Broken> {
         let machine = Machine::new(self.machines.len(), &self.dice);
-        let (world, profile) = (self.world.clone(), Arc::clone(&self.profile));
+        let profile = Arc::clone(&self.profile);
         self.world.count(Event::Audit);
         self.witness("a new reader", |group| Box::new(move || finale::audit(&world, &profile, &machine, group)))
     }
@@ -289,14 +295,15 @@ impl Run {
     fn settle(&mut self) -> Result<(), Broken> {
         for at in 0..self.machines.len() {
             self.kill(at, Event::Kill);
-            let (world, profile) = (self.world.clone(), Arc::clone(&self.profile));
-            let machine = self.machines[at].again();
-            self.witness("the last writer of a host", |group| {
-                Box::new(move || finale::settle(&world, &profile, &machine, group))
-            })?;
+            for world in self.world.open_volumes() {
+                let (machine, profile) = (self.machines[at].again(), Arc::clone(&self.profile));
+                self.witness("the last writer of a host", |group| {
+                    Box::new(move || finale::settle(&world, &profile, &machine, group))
+                })?;
+            }
             self.machines[at].disk.kill();
         }
-        self.audit()
+        self.world.open_volumes().into_iter().try_for_each(|world| self.audit_of(world))
     }
 
     /// Frees everything.

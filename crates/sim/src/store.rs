@@ -12,10 +12,8 @@ use plimsoll_store::{Body, Created, Entry, Object, Store, Tail};
 use crate::{
     coverage::Event,
     network::{Connection, World},
+    records,
 };
-
-/// The volume that everybody opens.
-pub(crate) const URL: &str = "s3://sim/volume";
 
 /// One host's handle on the store.
 pub(crate) struct SimStore {
@@ -82,16 +80,17 @@ fn flip(world: &World, bytes: &Bytes, bit: u64) -> Bytes {
 #[async_trait]
 impl Store for SimStore {
     fn url(&self) -> &str {
-        URL
+        &self.connection.world.shelf.url
     }
 
     async fn create(&self, key: &str, body: Body) -> Result<Created> {
         let bytes = body.to_bytes();
-        let (name, sent, who) = (key.to_owned(), bytes.clone(), self.who());
+        let (name, sent, who, group) = (key.to_owned(), bytes.clone(), self.who(), self.connection.group);
         let effect = move |world: &World| {
             let created = world.bucket().create(&name, sent.clone(), world.time.now());
-            world.trace.line(&who, format_args!("create {name}: {created:?}"));
+            world.trace.line(&who, format_args!("create {}: {created:?}", world.shelf.label(&name)));
             race(world, &name, &sent, created);
+            records::created(world, group, &name, &sent, created);
             if created == Created::New {
                 made(world, &name, &sent);
             }
@@ -109,7 +108,8 @@ impl Store for SimStore {
         let (name, bytes, who) = (key.to_owned(), body.to_bytes(), self.who());
         let effect = move |world: &World| {
             world.bucket().put(&name, bytes.clone(), world.time.now());
-            world.trace.line(&who, format_args!("put {name}"));
+            world.trace.line(&who, format_args!("put {}", world.shelf.label(&name)));
+            records::put(world, &name);
             made(world, &name, &bytes);
         };
         self.connection.request(format!("put {key}"), effect, keep).await
@@ -144,7 +144,7 @@ impl Store for SimStore {
             None => Ok(None),
             Some(Ok(bytes)) => Ok(Some(bytes)),
             Some(Err(size)) => Err(Error::new(ErrorKind::Corrupt, "reading")
-                .object(format!("{URL}/{key}"))
+                .object(format!("{}/{key}", self.url()))
                 .why(format!("bytes {range:?} were asked for, the object has {size}"))),
         }
     }
@@ -180,15 +180,16 @@ impl Store for SimStore {
     }
 
     async fn delete(&self, keys: &[String]) -> Result<()> {
-        let (keys, who) = (keys.to_vec(), self.who());
+        let (keys, who, group) = (keys.to_vec(), self.who(), self.connection.group);
         let first = keys.first().cloned().unwrap_or_default();
         // The store removes one after the other, and may not get to the end.
         let stop = self.connection.world.dice.once_in(if self.connection.perfect { 0 } else { 20 });
         let effect = move |world: &World| {
             let reached =
                 if stop { usize::try_from(world.dice.below(keys.len() as u64 + 1)).unwrap_or(0) } else { keys.len() };
+            records::deleted(world, group, &keys[..reached]);
             let gone = world.bucket().delete(&keys[..reached]);
-            world.trace.line(&who, format_args!("delete {}", keys[..reached].join(" ")));
+            world.trace.line(&who, format_args!("delete {}", world.shelf.label(&keys[..reached].join(" "))));
             let (layout, left) = {
                 let bucket = world.bucket();
                 (bucket.layout, bucket.files())
@@ -200,6 +201,8 @@ impl Store for SimStore {
             if let Err(broken) = judge.history.removed(layout, &left, &gone, world.time.now()) {
                 judge.object(broken.promise, broken.why);
             }
+            drop(judge);
+            world.bereave(&gone);
             reached == keys.len()
         };
         if self.connection.request(format!("delete {first}"), effect, keep).await? {

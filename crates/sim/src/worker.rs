@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -17,11 +16,12 @@ use plimsoll_metrics::Metrics;
 use plimsoll_model::{ErrorKind, Level, PageCount, PageNo, Result};
 use plimsoll_settings::{JournalSyncPolicy, Settings};
 use plimsoll_store::{Breaker, BreakerPolicy, BreakerStore, RetryPolicy, RetryStore, Store};
-use plimsoll_volume::{Config, Fencing, Nowhere, Receipt, Role, Volume};
+use plimsoll_volume::{Config, Fencing, Receipt, Role, Volume};
 
 use crate::{
     coverage::Event,
     dice::Dice,
+    family::Neighbours,
     handle::{Handle, Stopped},
     network::{Connection, World},
     profile::Profile,
@@ -29,9 +29,6 @@ use crate::{
     state::{self, FIRST, Tag},
     store::SimStore,
 };
-
-/// Where a host keeps the volume's local part.
-pub(crate) const DIR: &str = "/state/volume";
 
 /// What each worker of a life is doing, and since when: for those that never come back.
 pub(crate) type Doing = Arc<Mutex<BTreeMap<String, (String, Duration)>>>;
@@ -70,7 +67,18 @@ impl Fencing for Trusted {
     }
 }
 
-/// Opens the volume.
+/// The store of a volume as a host uses it: `wrapped` in what retries and breaks, or bare.
+pub(crate) fn store(connection: &Connection, host: &Host, wrapped: bool) -> Arc<dyn Store> {
+    let store = SimStore::new(connection.clone());
+    if !wrapped {
+        return Arc::new(store);
+    }
+    let retry = RetryStore::new(store, RetryPolicy::default(), host);
+    let breaker = Breaker::new(BreakerPolicy::default(), Arc::clone(&host.clock));
+    Arc::new(BreakerStore::new(retry, breaker))
+}
+
+/// Opens the volume of a connection.
 pub(crate) fn open(
     connection: &Connection,
     host: &Host,
@@ -78,31 +86,24 @@ pub(crate) fn open(
     read_only: bool,
     wrapped: bool,
 ) -> Result<Volume> {
-    let store = SimStore::new(connection.clone());
-    let store: Arc<dyn Store> = if wrapped {
-        let retry = RetryStore::new(store, RetryPolicy::default(), host);
-        let breaker = Breaker::new(BreakerPolicy::default(), Arc::clone(&host.clock));
-        Arc::new(BreakerStore::new(retry, breaker))
-    } else {
-        Arc::new(store)
-    };
+    let store = store(connection, host, wrapped);
     let metrics = Metrics::new().volume(store.url());
     Volume::open(Config {
         store,
         host: host.clone(),
-        dir: PathBuf::from(DIR),
+        dir: connection.world.shelf.dir(),
         host_name: format!("host{}", connection.host),
         pid: 1,
         read_only,
         settings: Arc::clone(settings),
         metrics,
         fencing: Arc::new(Trusted),
-        elsewhere: Arc::new(Nowhere),
+        elsewhere: Arc::new(Neighbours { connection: connection.clone(), host: host.clone(), wrapped }),
     })
 }
 
 impl Application {
-    fn sleep(&self, time: Duration) {
+    pub(crate) fn sleep(&self, time: Duration) {
         self.host.tasks.wait(self.host.clock.sleep(time));
     }
 
@@ -143,7 +144,7 @@ impl Application {
                     Err(Stopped(ErrorKind::Fenced | ErrorKind::Closed | ErrorKind::Io)) => self.dice.once_in(4),
                     Err(Stopped(_)) => self.dice.once_in(20),
                 };
-                if spent {
+                if spent || !handle.world.judge().pointers.is_open() {
                     break;
                 }
                 self.pause();
@@ -172,26 +173,29 @@ impl Application {
         settings.takeover = self.dice.once_in(self.profile.takeover);
         let read_only = self.number > 0 && self.dice.once_in(3);
         let settings = Arc::new(settings);
-        let volume = match open(&self.connection, &self.host, &settings, read_only, self.profile.wrapped) {
+        let volumes = self.world.open_volumes();
+        let world = if volumes.len() == 1 { volumes.into_iter().next()? } else { self.dice.pick(&volumes).clone() };
+        let connection = self.connection.on(&world.shelf);
+        let volume = match open(&connection, &self.host, &settings, read_only, self.profile.wrapped) {
             Ok(volume) => volume,
             Err(error) => {
-                self.world.trace.line(&self.who, format_args!("open: {error}"));
+                self.world.trace.line(&self.who, format_args!("{}", world.shelf.label(&format!("open: {error}"))));
                 if error.kind() == ErrorKind::Corrupt && !self.profile.rough {
                     let why = format!("{}: opening: nothing was damaged, and yet: {error}", self.who);
-                    self.world.judge().object(Promise::SoundAnswers, why);
+                    world.judge().object(Promise::SoundAnswers, why);
                 }
                 return None;
             }
         };
         let status = volume.status();
-        self.world.trace.line(&self.who, format_args!("open: {:?} at {} ({})", status.role, status.lsn, status.txid));
+        let what = format!("open: {:?} at {} ({})", status.role, status.lsn, status.txid);
+        self.world.trace.line(&self.who, format_args!("{}", world.shelf.label(&what)));
         if status.appended.lsn > status.durable.lsn {
             self.world.count(Event::Replay);
         }
         let files = Arc::clone(&self.host.files);
         let rough = self.profile.rough;
-        let (world, who) = (self.world.clone(), self.who.clone());
-        let handle = Handle::new(world, self.connection.host, who, files, rough, volume);
+        let handle = Handle::new(world, self.connection.host, self.who.clone(), files, rough, volume);
         Some(Arc::new(Handle { read_only, ..handle }))
     }
 
@@ -206,7 +210,7 @@ impl Application {
                 }
                 let kept = if handle.said().fenced { handle.stranded() } else { Default::default() };
                 for tag in appended.into_iter().filter(|tag| !kept.contains(tag)) {
-                    self.world.judge().is_durable(tag, "a volume was closed without an error");
+                    handle.world.judge().is_durable(tag, "a volume was closed without an error");
                 }
             }
             Err(error) => {
@@ -218,6 +222,9 @@ impl Application {
 
     fn act(&self, handle: &Arc<Handle>, receipts: &mut Vec<Kept>) -> Result<(), Stopped> {
         let volume = &handle.volume;
+        if self.profile.pointers > 0 && self.dice.below(100) < self.profile.pointers {
+            return self.during("point", || self.point(handle));
+        }
         match self.dice.below(100) {
             0..50 => self.during("write", || self.write(handle, receipts)),
             50..75 => self.during("read", || self.read(handle)),
@@ -236,7 +243,7 @@ impl Application {
                 let tag = handle.said().appended.last().copied();
                 volume.sync().map_err(|error| handle.stopped("sync", &error))?;
                 if let Some(tag) = tag.filter(|_| writer && !fenced) {
-                    self.world.judge().is_durable(tag, "a sync succeeded");
+                    handle.world.judge().is_durable(tag, "a sync succeeded");
                 }
                 Ok(())
             }),
@@ -281,9 +288,9 @@ impl Application {
         handle.resumed(base);
         drop(pinned);
         let size = txn.base().page_size().unwrap_or(self.profile.page_size);
-        let before = self.world.judge().state(base).map_or(0, |state| state.count);
+        let before = handle.world.judge().state(base).map_or(0, |state| state.count);
         let (pages, count) = self.draw(before);
-        let tag = self.world.judge().commits.begin(base, &pages, count);
+        let tag = handle.world.judge().commits.begin(base, &pages, count);
         let mut buf = vec![0; size.bytes()];
         for page in &pages {
             state::fill(&mut buf, *page, tag);
@@ -297,7 +304,7 @@ impl Application {
             self.world.count(Event::Spill);
         }
         if self.dice.once_in(15) {
-            self.world.judge().commits.refuse(tag);
+            handle.world.judge().commits.refuse(tag);
             self.world.count(Event::Rollback);
             return Ok(());
         }
@@ -362,7 +369,7 @@ impl Application {
 
     fn refused(&self, handle: &Handle, tag: Tag, error: &plimsoll_model::Error) -> Stopped {
         if !self.disk.is_dead() {
-            self.world.judge().commits.refuse(tag);
+            handle.world.judge().commits.refuse(tag);
         }
         if error.kind() == ErrorKind::Full && error.to_string().contains("load line") {
             self.world.count(Event::LineFail);
@@ -396,7 +403,7 @@ impl Application {
         }
         self.world.trace.line(&self.who, format_args!("commit {tag} is {level:?}"));
         let in_store = {
-            let judge = self.world.judge();
+            let judge = handle.world.judge();
             judge.commits.contains(judge.history.tag, tag)
         };
         if fenced && !in_store {
@@ -406,12 +413,12 @@ impl Application {
             self.world.count(Event::Buffered);
         }
         if level == Level::Durable {
-            self.world.judge().durable(tag);
+            handle.world.judge().durable(tag);
             return Ok(());
         }
         let immediate = self.profile.settings.journal_sync_policy == JournalSyncPolicy::Immediate;
         if (level == Level::Journaled || immediate) && !in_store {
-            self.world.judge().journaled(self.connection.host, tag);
+            handle.world.judge().journaled(self.connection.host, tag);
         }
         // A commit that was to be durable is acknowledged once it is; less than that is known to whoever asks.
         if asked < Level::Durable {

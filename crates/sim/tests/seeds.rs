@@ -4,7 +4,7 @@ use plimsoll_sim::{Aim, run};
 
 #[test]
 fn the_same_seed_gives_the_same_trace_byte_for_byte() {
-    for (aim, seed) in [(Aim::Everything, 13), (Aim::Power, 2), (Aim::Takeover, 5), (Aim::Late, 1)] {
+    for (aim, seed) in [(Aim::Everything, 13), (Aim::Power, 2), (Aim::Takeover, 5), (Aim::Late, 1), (Aim::Family, 3)] {
         let (one, other) = (run(seed, aim, false), run(seed, aim, false));
         assert!(one.trace.lines().count() > 100, "seed {seed} did next to nothing");
         let differs = one.trace.lines().zip(other.trace.lines()).find(|(one, other)| one != other);
@@ -18,6 +18,13 @@ fn the_same_seed_gives_the_same_trace_byte_for_byte() {
 #[test]
 fn a_first_sync_that_is_merged_during_a_listing_keeps_its_number() {
     assert_eq!(run(128, Aim::Takeover, false).broken, None);
+}
+
+/// Two hosts took a new volume, which has nothing to put a fence on. One began its history, a reader on the other one saw
+/// that, and the writer there went on from what it took for its own.
+#[test]
+fn whoever_takes_a_new_volume_holds_nothing_that_another_one_has_begun() {
+    assert_eq!(run(22, Aim::Collect, false).broken, None);
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use futures::future::try_join_all;
 use plimsoll_commitlog::{
     Context, Kind, PinRecord, Pinned, PinnedObject, VolumeRecord, create_volume, decode_volume, delete_volume,
-    detached_key, head_of, identity, pin, read_pin, unpin, volume_key,
+    detached_key, detaching_key, head_of, identity, pin, read_pin, unpin, volume_key,
 };
 use plimsoll_host::WallMs;
 use plimsoll_ltx::FileId;
@@ -55,7 +56,11 @@ pub async fn checkpoint(context: &Context, name: &str, note: Option<&str>, at: O
 async fn is_given_up(context: &Context, record: &PinRecord) -> Result<bool> {
     let origins = identity(context).await?.map(|volume| volume.origins).unwrap_or_default();
     let elsewhere = record.objects.iter().any(|object| origins.iter().any(|origin| is_of(origin, object.id)));
-    Ok(elsewhere && context.store().get(detached_key()).await?.is_some())
+    if !elsewhere {
+        return Ok(false);
+    }
+    let marks = [detaching_key(), detached_key()].map(|key| context.store().get(key));
+    Ok(try_join_all(marks).await?.iter().any(Option::is_some))
 }
 
 fn collected(context: &Context) -> Error {

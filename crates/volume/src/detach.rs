@@ -3,10 +3,15 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use plimsoll_commitlog::{PinnedObject, VolumeRecord, detached_key, identity, mark_detached, pins};
+use plimsoll_commitlog::{
+    Context, PinnedObject, VolumeRecord, detached_key, detaching_key, identity, mark_detached, mark_detaching, pins,
+};
 use plimsoll_host::crash::{self, Point};
 use plimsoll_ltx::FileId;
-use plimsoll_model::{Error, ErrorKind, Result, Txid};
+use plimsoll_model::{
+    Error, ErrorKind, Result, Txid,
+    step::{Step, taken},
+};
 use plimsoll_pages::compact::Watcher;
 
 use crate::{
@@ -55,8 +60,9 @@ impl Volume {
             let writer = shared.take().await?;
             // It may have been done before, by somebody who died before the others were told.
             let copied = shared.origins.inherited().is_empty();
+            let skipped = copied || !taken(Step::DetachCopies);
             let done =
-                if copied { Compacted::default() } else { compactor::snapshot(shared, &writer, watcher).await? };
+                if skipped { Compacted::default() } else { compactor::snapshot(shared, &writer, watcher).await? };
             crash::here(Point::DetachCopied);
             let held = let_go(shared, &writer, &volume).await?;
             if !held.is_empty() {
@@ -75,27 +81,36 @@ impl Volume {
 /// they keep, nothing has changed: their names.
 async fn let_go(shared: &Arc<Shared>, writer: &Writer, volume: &VolumeRecord) -> Result<Vec<String>> {
     let context = shared.context();
-    mark_detached(&context, writer.epoch).await?;
-    crash::here(Point::DetachMarked);
-    // Whoever names a state that is read from elsewhere asks afterwards whether that is still so. By the volume's
-    // record: what this process knows of it may be from a try that was taken back.
+    // Until the second mark everything is still read where it was, so that nothing is out of reach if this process dies
+    // in between. There is no way back from that one.
+    if context.store().get(detached_key()).await?.is_none() {
+        mark_detaching(&context, writer.epoch).await?;
+        let held = checkpoints_of(&context, volume).await?;
+        if !held.is_empty() {
+            context.store().delete(&[detaching_key().to_owned()]).await?;
+            return Ok(held);
+        }
+        mark_detached(&context, writer.epoch).await?;
+        crash::here(Point::DetachMarked);
+    }
+    shared.origins.forget_origins(true);
+    unpin_all(&context, volume, &*shared.config.elsewhere).await?;
+    shared.origins.forget_origins(false);
+    crash::here(Point::DetachTold);
+    Ok(Vec::new())
+}
+
+/// Checkpoints that are made of what is read from elsewhere. Whoever makes one looks for the first mark afterwards, so
+/// one of the two sees the other.
+async fn checkpoints_of(context: &Context, volume: &VolumeRecord) -> Result<Vec<String>> {
     let elsewhere = |object: &PinnedObject| volume.origins.iter().any(|origin| is_of(origin, object.id));
-    let mut held = Vec::new();
-    for (name, record) in pins(&context).await? {
-        if record?.objects.iter().any(elsewhere) {
-            held.push(name);
+    let mut names = Vec::new();
+    for (name, record) in pins(context).await? {
+        if record?.objects.iter().any(elsewhere) && taken(Step::DetachChecks) {
+            names.push(name);
         }
     }
-    if held.is_empty() {
-        shared.origins.forget_origins(true);
-        unpin_all(&context, volume, &*shared.config.elsewhere).await?;
-        shared.origins.forget_origins(false);
-        crash::here(Point::DetachTold);
-    } else {
-        context.store().delete(&[detached_key().to_owned()]).await?;
-        shared.origins.ask_again();
-    }
-    Ok(held)
+    Ok(names)
 }
 
 /// Lets go of what a fork started with, `inherited`, unless a reader of this process or a checkpoint still needs some.

@@ -47,11 +47,11 @@ pub(crate) fn report(shared: &Shared, writer: &Writer) -> StatusReport {
     }
 }
 
-/// Runs until the writer stops.
-pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
+/// Runs until the writer stops. `replayed`: there is something to say at once, for those who wait for it elsewhere.
+pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>, replayed: bool) {
     let clock = Arc::clone(&shared.config.host.clock);
     let began = clock.now();
-    let mut beat_at = began + shared.settings().heartbeat;
+    let mut beat_at = if replayed { began } else { began + shared.settings().heartbeat };
     let pulse = Arc::new(Pulse::default());
     let mut turn = Turn { not_before: began + TENURE_MIN, pause: TURN_PAUSE, asked: None };
     while !writer.stopped() {

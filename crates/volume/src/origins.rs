@@ -124,11 +124,6 @@ impl OriginStore {
         }
     }
 
-    /// What it started with is asked for again.
-    pub(crate) fn ask_again(&self) {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
     fn cached(&self) -> Option<Arc<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

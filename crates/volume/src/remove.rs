@@ -5,12 +5,15 @@ use std::time::Duration;
 use futures::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
 use plimsoll_commitlog::{
     Context, Standing, VolumeRecord, announce_removal, call_off_removal, decide_removal, decided_removal,
-    delete_volume, detached_key, end_removal, held_for, lives, look_anyway, opened_since, pins, record_folders,
-    stays_until_last,
+    delete_volume, detached_key, detaching_key, end_removal, held_for, lives, look_anyway, opened_since, pins,
+    record_folders, stays_until_last,
 };
 use plimsoll_host::crash::{self, Point};
 use plimsoll_ltx::{FileId, SIDECAR_FOLDER, SNAPSHOT_LEVEL};
-use plimsoll_model::{Epoch, Error, ErrorKind, Result};
+use plimsoll_model::{
+    Epoch, Error, ErrorKind, Result,
+    step::{Step, taken},
+};
 
 use crate::{Elsewhere, checkpoint::is_alive, fork::unpin_all, usage::PARALLEL};
 
@@ -146,8 +149,10 @@ async fn own_objects(context: &Context) -> Result<Vec<String>> {
             || record_folders().any(|folder| key.strip_prefix(folder).is_some_and(|name| !name.contains('/')))
     };
     let mut keys: Vec<String> = lists.into_iter().flatten().map(|entry| entry.key).filter(own).collect();
-    if store.get(detached_key()).await?.is_some() {
-        keys.push(detached_key().to_owned());
+    for mark in [detaching_key(), detached_key()] {
+        if store.get(mark).await?.is_some() {
+            keys.push(mark.to_owned());
+        }
     }
     Ok(keys)
 }
@@ -172,7 +177,7 @@ async fn refuse_with_forks(context: &Context, elsewhere: &dyn Elsewhere) -> Resu
     });
     let asked: Vec<Option<String>> = stream::iter(asked).buffered(PARALLEL).try_collect().await?;
     let forks: Vec<String> = asked.into_iter().flatten().collect();
-    if forks.is_empty() {
+    if forks.is_empty() || !taken(Step::LookForForks) {
         return Ok(());
     }
     Err(held(context, format!("forks read from it: {}", forks.join(", "))).hint(

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use plimsoll_host::crash::{self, Point};
-use plimsoll_model::{Error, ErrorKind, Level, PageNo, PageSize, Result};
+use plimsoll_model::{
+    Error, ErrorKind, Level, PageNo, PageSize, Result,
+    step::{Step, taken},
+};
 use plimsoll_pages::{Pages, Slot, View};
 use serde::Serialize;
 
@@ -56,7 +59,11 @@ impl Volume {
         }
         let newest = Arc::clone(&self.shared().state().view);
         let from_txid = newest.txid.0;
-        let pages: Vec<PageNo> = [PageNo::FIRST].into_iter().chain(to_restore(target.view(), &newest, size)).collect();
+        let mut pages = vec![PageNo::FIRST];
+        pages.extend(to_restore(target.view(), &newest, size));
+        if pages.len() > 1 && !taken(Step::RestoreAll) {
+            pages.pop();
+        }
         let hash = |view: &View, page| view.slot(page).and_then(Slot::hash);
         let (mut now, mut then, mut first) = (vec![0; size.bytes()], vec![0; size.bytes()], vec![0; size.bytes()]);
         let mut written = 0;

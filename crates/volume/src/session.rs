@@ -3,8 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::{Either, select};
-use plimsoll_commitlog::{Inherited, Levels, aftermath, identity, tail};
-use plimsoll_model::{Epoch, Error, ErrorKind, Level, Lsn, Result, Txid};
+use plimsoll_commitlog::{Inherited, Levels, Sequel, aftermath, identity, sequel, tail};
+use plimsoll_model::{
+    Epoch, Error, ErrorKind, Level, Lsn, Result, Txid,
+    step::{Step, taken},
+};
 use serde::Serialize;
 
 use crate::{Token, Volume, shared::Shared};
@@ -175,7 +178,7 @@ impl Shared {
             return Ok(false);
         }
         let info = aftermath(&self.context(), token.epoch, Lsn::ZERO, true).await?;
-        if info.epoch <= token.epoch {
+        if info.epoch <= token.epoch || !taken(Step::TokenAftermath) {
             // Nobody has taken over, so commits up to this number are that writer's, or those that it went on from.
             *asked = Some(view.txid);
             if token.txid.is_zero() {
@@ -189,7 +192,20 @@ impl Shared {
         match holds(token.epoch, token.lsn, info.inherited.as_ref()) {
             Holds::From(txid) => Ok(view.txid >= txid),
             Holds::NotYet => Ok(false),
-            Holds::Never => Err(Error::new(ErrorKind::Fenced, WAITING)
+            Holds::Never => self.has_reached_again(token, asked).await,
+        }
+    }
+
+    /// The first later writer did not find the commit of a token in the history. A process of the same host may have
+    /// found it in its journal.
+    async fn has_reached_again(self: &Arc<Self>, token: &Token, asked: &mut Option<Txid>) -> Result<bool> {
+        match sequel(&self.context(), token.epoch, token.lsn).await? {
+            Sequel::Goes(epoch) => {
+                let now = Token { epoch, ..*token };
+                Box::pin(self.has_reached(&now, asked)).await
+            }
+            Sequel::NotYet => Ok(false),
+            Sequel::Lost => Err(Error::new(ErrorKind::Fenced, WAITING)
                 .object(self.url().to_owned())
                 .why(format!(
                     "commit {} of epoch {} was lost: another writer went on without it",

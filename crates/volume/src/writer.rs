@@ -261,6 +261,7 @@ impl Shared {
             tip = Tip { lsn, count: commit.page_count, page_size: Some(commit.page_size), ..tip };
         }
         accounts.ledger.set_pages(overlay.pages());
+        lease.went_on_from(tip.lsn);
         // Opening and marking the journal has synced all of it.
         accounts.progress.advance(Level::Journaled, tip.lsn, wall);
 
@@ -314,7 +315,7 @@ impl Shared {
         let tasks = &host.tasks;
         tasks.spawn(Box::pin(flusher::run(Arc::clone(self), Arc::clone(&writer))));
         tasks.spawn(Box::pin(syncer::run(Arc::clone(self), Arc::clone(&writer))));
-        tasks.spawn(Box::pin(keeper::run(Arc::clone(self), Arc::clone(&writer))));
+        tasks.spawn(Box::pin(keeper::run(Arc::clone(self), Arc::clone(&writer), !tail.is_empty())));
         tasks.spawn(Box::pin(compactor::run(Arc::clone(self), Arc::clone(&writer))));
         Ok(writer)
     }

@@ -27,6 +27,10 @@ pub struct StatusRecord {
     /// volume without any sync cannot be fenced.
     #[serde(default)]
     pub inherited: Option<Inherited>,
+    /// The last commit that this writer went on from: of what an earlier process left in the same journal, it
+    /// replayed everything up to here. `None` while that is not known.
+    #[serde(default, with = "wire::maybe_lsn", skip_serializing_if = "Option::is_none")]
+    pub replayed: Option<Lsn>,
     /// Whether the writer has let go, with everything durable.
     #[serde(default)]
     pub closed: bool,
@@ -124,6 +128,7 @@ mod tests {
                 txid: Txid(5),
                 stamp: Some(Stamp { writer: WriterId(1), epoch: Epoch(6), lsn: Lsn(1) }),
             }),
+            replayed: None,
             closed: false,
         };
         let text = concat!(
@@ -135,6 +140,10 @@ mod tests {
             "\n"
         );
         assert_eq!(String::from_utf8(encode(&record)).unwrap(), text);
+        assert_eq!(decode::<StatusRecord>(text.as_bytes()).unwrap(), record);
+        let record = StatusRecord { replayed: Some(Lsn(3)), ..record };
+        let text = String::from_utf8(encode(&record)).unwrap();
+        assert!(text.contains(r#"},"replayed":3,"closed":false,"#), "{text}");
         assert_eq!(decode::<StatusRecord>(text.as_bytes()).unwrap(), record);
     }
 }

@@ -22,6 +22,19 @@ number!(epoch, Epoch, u32);
 number!(txid, Txid, u64);
 number!(lsn, Lsn, u64);
 
+pub(crate) mod maybe_lsn {
+    use plimsoll_model::Lsn;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(value: &Option<Lsn>, to: S) -> Result<S::Ok, S::Error> {
+        value.map(|lsn| lsn.0).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Lsn>, D::Error> {
+        Ok(Option::<u64>::deserialize(from)?.map(Lsn))
+    }
+}
+
 macro_rules! hex {
     ($name:ident, $type:ty, $digits:literal, $to:expr, $of:expr) => {
         pub(crate) mod $name {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::join;
 use plimsoll_commitlog::{
-    Context, announce_removal, decide_removal, epoch_key, identity, look, mark_detached, pins, read_pin,
+    Context, announce_removal, decide_removal, epoch_key, identity, look, mark_detaching, pins, read_pin,
 };
 use plimsoll_model::{Epoch, ErrorKind, Level, Result};
 use plimsoll_pages::compact::Retention;
@@ -19,7 +19,7 @@ use plimsoll_volume::{Elsewhere, Reference, Volume, checkpoint, fork, remove, re
 use crate::{
     forks::{Places, R, busy, setup},
     remote::Remote,
-    world::{marks, put},
+    world::{get, marks, put},
 };
 
 #[test]
@@ -329,14 +329,18 @@ fn a_detach_that_died_before_it_looked_at_checkpoints_loses_none_when_it_is_repe
     busy(&world, &child, 100..110);
     child.compact().unwrap();
     child.close().unwrap();
-    world.wait(mark_detached(&places.own("child"), Epoch(1))).unwrap();
+    world.wait(mark_detaching(&places.own("child"), Epoch(1))).unwrap();
     let child = places.open(&machine, "child");
+    let read = |child: &Volume| {
+        let at = child.at(&Reference::Checkpoint("early".into())).unwrap();
+        at.page_count().pages().map(|page| get(&at, page.get())).collect::<Vec<u64>>()
+    };
+    // Once it could not be read until somebody repeated the detaching.
+    assert_eq!(read(&child), early);
     let held = child.detach().unwrap_err();
     assert!(held.kind() == ErrorKind::Held && held.to_string().contains("early"), "{held}");
     assert_eq!(places.pins(&world, "parent"), 1);
-    let at = child.at(&Reference::Checkpoint("early".into())).unwrap();
-    let found: Vec<u64> = at.page_count().pages().map(|page| crate::world::get(&at, page.get())).collect();
-    assert_eq!(found, early);
+    assert_eq!(read(&child), early);
 }
 
 #[test]

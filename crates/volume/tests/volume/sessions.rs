@@ -75,6 +75,30 @@ fn a_token_of_a_commit_that_was_lost_with_its_writer_is_an_error_at_once() {
     assert_eq!(kept, 1);
 }
 
+/// The next process of the host replays the commit under an epoch of its own. That was once taken for a loss.
+#[test]
+fn a_token_of_a_commit_that_was_only_in_the_journal_is_good_after_a_crash() {
+    let world = World::new(9);
+    let mut machine = world.machine("a");
+    let volume = machine.open(&LAZY);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    put(&volume, &[(1, 2)], 1, Level::Journaled).unwrap();
+    let token = volume.token().unwrap();
+    let follower = world.machine("b").open_read_only(&[]);
+    for mark in 3..6 {
+        machine.kill();
+        let again = machine.open(&LAZY);
+        again.wait_token(&token, MINUTE).unwrap();
+        put(&again, &[(1, mark)], 1, Level::Journaled).unwrap();
+    }
+    assert_eq!(follower.wait_token(&token, Duration::from_secs(1)).unwrap_err().kind(), ErrorKind::Unavailable);
+    machine.kill();
+    let last = machine.open(&LAZY);
+    last.sync().unwrap();
+    follower.wait_token(&token, MINUTE).unwrap();
+    assert_eq!(marks(&follower), [5]);
+}
+
 #[test]
 fn a_wait_for_what_is_not_synced_ends_with_its_time() {
     let world = World::new(4);
