@@ -27,6 +27,13 @@ fn whoever_takes_a_new_volume_holds_nothing_that_another_one_has_begun() {
     assert_eq!(run(22, Aim::Collect, false).broken, None);
 }
 
+/// It died before it had synced anything, the next writer began the history and died before it had said so, and the one after
+/// that took the commit of the second for that of the first.
+#[test]
+fn a_token_of_a_writer_without_any_sync_is_not_taken_for_a_commit_of_whoever_began_the_history() {
+    assert_eq!(run(542, Aim::Session, false).broken, None);
+}
+
 #[test]
 fn what_the_engine_logs_changes_nothing() {
     let (quiet, loud) = (run(2, Aim::Takeover, false), run(2, Aim::Takeover, true));

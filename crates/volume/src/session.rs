@@ -95,9 +95,12 @@ enum Holds {
     Never,
 }
 
-/// Pure: by what the first later writer has found.
-fn holds(epoch: Epoch, lsn: Lsn, inherited: Option<&Inherited>) -> Holds {
+/// Pure: by what the first later writer has found. `begun`: there was a history when the token was given out, so that
+/// its writer had put a fence on it.
+fn holds(epoch: Epoch, lsn: Lsn, begun: bool, inherited: Option<&Inherited>) -> Holds {
     match inherited {
+        // A writer in between may have begun the history, with commits of the same numbers, and died before it said so.
+        Some(Inherited { stamp: Some(stamp), .. }) if stamp.epoch > epoch && !begun => Holds::NotYet,
         // Not even its fence is there.
         Some(Inherited { stamp: Some(stamp), .. }) if stamp.epoch < epoch => Holds::Never,
         Some(Inherited { txid, stamp: Some(stamp) }) if stamp.lsn >= lsn => Holds::From(*txid),
@@ -189,7 +192,7 @@ impl Shared {
             }
             return Ok(view.lsn >= token.lsn);
         }
-        match holds(token.epoch, token.lsn, info.inherited.as_ref()) {
+        match holds(token.epoch, token.lsn, !token.txid.is_zero(), info.inherited.as_ref()) {
             Holds::From(txid) => Ok(view.txid >= txid),
             Holds::NotYet => Ok(false),
             Holds::Never => self.has_reached_again(token, asked).await,
@@ -237,9 +240,14 @@ mod tests {
             (Some(found(0, None)), Holds::Never),
             (Some(found(9, None)), Holds::NotYet),
         ] {
-            assert_eq!(holds(Epoch(3), lsn, inherited.as_ref()), answer, "{inherited:?}");
-            let later = holds(Epoch(4), lsn, inherited.as_ref());
+            assert_eq!(holds(Epoch(3), lsn, true, inherited.as_ref()), answer, "{inherited:?}");
+            assert_eq!(holds(Epoch(3), lsn, false, inherited.as_ref()), answer, "{inherited:?}");
+            let later = holds(Epoch(4), lsn, true, inherited.as_ref());
             assert!(!matches!(later, Holds::From(_)), "{inherited:?}");
+            if inherited.is_some_and(|inherited| inherited.stamp.is_some()) {
+                // Whoever came between may have begun the history with commits of the same numbers.
+                assert_eq!(holds(Epoch(2), lsn, false, inherited.as_ref()), Holds::NotYet, "{inherited:?}");
+            }
         }
     }
 }
