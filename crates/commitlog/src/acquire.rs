@@ -51,6 +51,9 @@ pub struct Acquire {
     pub holder_ttl: Duration,
     /// Recorded in a volume that does not exist yet.
     pub page_size: Option<PageSize>,
+    /// The identity of the volume that is meant, once it is known: another one, or none, is refused before anything
+    /// is written.
+    pub volume: Option<[u8; 16]>,
 }
 
 /// Takes the next epoch and shuts out every earlier writer. Makes the volume if there is none.
@@ -62,7 +65,7 @@ pub struct Acquire {
 /// Seven round trips when all is well. Dropping the future leaves at most an unused epoch and a fence.
 ///
 /// # Errors
-/// `Held`: the holder looks alive, or a newer writer came by; names it. `Unavailable`: the store did not answer;
+/// `Held`: the holder looks alive, or a newer writer came by; names it. `NotFound`: it is not the volume that is meant. `Unavailable`: the store did not answer;
 /// open again. Others from the store and from `fence_body`.
 pub async fn acquire(
     context: &Context,
@@ -104,6 +107,13 @@ async fn take_epoch(context: &Context, ask: &Acquire) -> Result<Taken> {
     let asker = Asker { writer: ask.writer, takeover: ask.takeover, alone: ask.same_host, holder_ttl: ask.holder_ttl };
     for _ in 0..RACES_MAX {
         let standing = look(context).await?;
+        let there = standing.volume.as_ref().map(|volume| volume.uuid);
+        if ask.volume.is_some_and(|meant| there != Some(meant)) {
+            return Err(Error::new(ErrorKind::NotFound, "opening for writing")
+                .object(context.store.url())
+                .why("the volume that was opened here was removed, and there is another one or none now")
+                .hint("close it, and open the URL again"));
+        }
         if let Take::Held(age) = may_take(&standing, &asker, context.host.clock.wall()) {
             return Err(held(context, &standing, age));
         }

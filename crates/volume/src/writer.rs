@@ -182,6 +182,7 @@ impl Shared {
             same_host: true,
             holder_ttl: settings.holder_ttl,
             page_size: None,
+            volume: self.state().uuid,
         };
         let (clock, frames) = (Arc::clone(&self.config.host.clock), self.config.frames());
         acquire(&self.context(), &ask, move |head: &Head, _: Epoch, stamp: Stamp| {

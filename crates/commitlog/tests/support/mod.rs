@@ -176,6 +176,7 @@ pub fn ask(n: u64) -> Acquire {
         same_host: false,
         holder_ttl: TTL,
         page_size: None,
+        volume: None,
     }
 }
 

@@ -306,8 +306,11 @@ fn whoever_has_a_volume_open_that_was_removed_commits_nothing_to_it() {
     busy(&world, &volume, 1..10);
     volume.release().unwrap();
     world.wait(remove(&places.own("parent"), R, false, &places)).unwrap();
+    let keys = || world.wait(places.remote("parent").list("", None)).unwrap().into_iter().map(|entry| entry.key);
+    let left: Vec<String> = keys().collect();
     let error = put(&volume, &[(1, 99)], 4, Level::Durable).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert_eq!(keys().collect::<Vec<String>>(), left, "the refused commit has made a volume");
     // Nor if there is another one by now.
     let other = places.open(&world.machine("b"), "parent");
     busy(&world, &other, 1..20);
