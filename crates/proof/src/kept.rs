@@ -1,4 +1,4 @@
-//! Descriptions of objects that this host has made. Losing them costs reading the objects again.
+//! Descriptions of objects, made or found by this host. Losing them costs asking for them, or reading the objects, again.
 
 use std::{collections::HashSet, path::PathBuf, sync::Arc};
 

@@ -7,7 +7,7 @@
 //!
 //! Not here: what the pages mean, and where they are wanted.
 
-mod kept; // descriptions that this host has made
+mod kept; // descriptions that this host has made or found
 mod prover;
 mod survey; // reading an object from end to end
 

@@ -83,7 +83,8 @@ impl Prover {
     /// there may be any.
     ///
     /// One round trip, two if the size is not known. A large object that nobody has described is read whole, in
-    /// memory that does not grow with it, and described for the next time.
+    /// memory that does not grow with it. The description is kept for the next time, as one that was found is: it grows
+    /// with the object.
     ///
     /// # Errors
     /// `Corrupt`: the object fails its check. Otherwise as the store says.
@@ -114,7 +115,7 @@ impl Prover {
         }
         if let Some(found) = beside {
             match Sidecar::decode(&found.bytes) {
-                Ok(sidecar) if fits(&sidecar) => return Ok(Some(sidecar.into())),
+                Ok(sidecar) if fits(&sidecar) => return Ok(Some(self.keep(id, sidecar).await.into())),
                 Ok(_) => tracing::warn!(object = %self.object(id), "its sidecar belongs to another object"),
                 Err(error) => tracing::warn!(object = %self.object(id), %error, "its sidecar is unusable"),
             }
@@ -145,14 +146,18 @@ impl Prover {
     async fn survey(&self, id: &FileId) -> Result<Option<Proved>> {
         let Some(decoded) = survey(self, id).await? else { return Ok(None) };
         self.name_fits(id, &decoded)?;
-        let sidecar = decoded.sidecar();
-        let Some(kept) = self.0.kept.clone() else { return Ok(Some(sidecar.into())) };
+        Ok(Some(self.keep(id, decoded.sidecar()).await.into()))
+    }
+
+    /// Keeps a description for the next time.
+    async fn keep(&self, id: &FileId, sidecar: Sidecar) -> Sidecar {
+        let Some(kept) = self.0.kept.clone() else { return sidecar };
         let id = *id;
-        let sidecar = run_blocking(&self.0.host.tasks, move || {
+        let kept = run_blocking(&self.0.host.tasks, move || {
             kept.put(&id, &sidecar);
             sidecar
         });
-        Ok(Some(sidecar.await.into()))
+        kept.await
     }
 
     async fn kept(&self, id: &FileId) -> Option<Sidecar> {

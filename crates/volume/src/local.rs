@@ -145,7 +145,7 @@ impl VolumeDir {
         self.path.join("scratch")
     }
 
-    /// Where descriptions of large objects are kept that nobody else has described.
+    /// Where descriptions of large objects are kept, for the next time.
     pub(crate) fn proved(&self) -> PathBuf {
         self.path.join("proved")
     }

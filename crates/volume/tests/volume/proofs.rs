@@ -133,6 +133,21 @@ fn a_large_object_that_nobody_has_described_is_read_whole_once_per_host() {
 }
 
 #[test]
+fn a_description_is_asked_for_once_per_host() {
+    let world = World::new(9);
+    ours(&world);
+    let mut machine = world.machine("b");
+    let asked = |machine: &crate::world::Machine| {
+        machine.remote.asked();
+        machine.open_read_only(&[]);
+        machine.remote.asked().into_iter().filter(|(op, of)| *op == Op::Get && of.ends_with(".pix")).count()
+    };
+    assert!(asked(&machine) > 0);
+    machine.kill();
+    assert_eq!(asked(&machine), 0, "it was kept");
+}
+
+#[test]
 fn a_flipped_bit_in_a_large_sync_of_ours_is_found_with_its_sidecar_and_without() {
     for sidecar in [true, false] {
         let world = World::new(3);
