@@ -148,7 +148,8 @@ async fn round(
         // Where level 1 begins depends on what is above it.
         listing = list(store, layout).await?;
     }
-    // A sync of ours may be listed before its answer is here. It is left for the next round.
+    // What somebody else has put on our newest sync is not in our view, and must not get there by a merge. So nothing is
+    // merged beside a stranger's sync. Our own may be listed before its answer is here: it is left for the next round.
     let on_its_way = writer.attempt.lock().expect("BUG: a panic beside a sync").is_some();
     let head = writer.lease.head().map_or(Txid::ZERO, |head| head.txid);
     if listing.head() > if on_its_way { head.next() } else { head } {

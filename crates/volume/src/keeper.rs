@@ -84,15 +84,14 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>, replayed: bool
                 turn.failed(now);
                 None
             }
-            _ => is_idle(&shared, &writer, now).then_some(Occasion::Idle),
+            _ => is_quiet(&shared, &writer, now).then_some(Occasion::Idle),
         };
-        if let Some(occasion) = occasion
-            && let Err(error) = shared.let_go(&writer, occasion).await
+        let Some(occasion) = occasion else { continue };
+        if let Err(error) = shared.let_go(&writer, occasion).await
+            && occasion == Occasion::Turn
         {
             tracing::debug!(%error, "the volume is kept for now");
-            if occasion == Occasion::Turn {
-                turn.failed(clock.now());
-            }
+            turn.failed(clock.now());
         }
     }
 }
@@ -127,15 +126,14 @@ impl Pulse {
     }
 }
 
-fn is_idle(shared: &Shared, writer: &Writer, now: Mono) -> bool {
+/// Whether nobody has written for a while. Whether everything is durable is asked where the volume is let go, with the
+/// writer's place taken: a commit could come in between otherwise.
+fn is_quiet(shared: &Shared, writer: &Writer, now: Mono) -> bool {
     let patience = shared.settings().idle_release;
-    if patience.is_zero() || writer.merging.load(Ordering::Acquire) > 0 {
-        return false;
-    }
-    let accounts = writer.accounts();
-    let quiet = now.since(accounts.written) >= patience && accounts.ledger.is_empty();
-    drop(accounts);
-    quiet && !shared.state().writing
+    !patience.is_zero()
+        && writer.merging.load(Ordering::Acquire) == 0
+        && now.since(writer.accounts().written) >= patience
+        && !shared.state().writing
 }
 
 /// Whether the volume is still this writer's, and others know that it lives.

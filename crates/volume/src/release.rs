@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use plimsoll_commitlog::{Loss, look, loss};
-use plimsoll_durability::Terminal;
 use plimsoll_model::{Epoch, Error, ErrorKind, Result, Txid};
 use serde::{Deserialize, Serialize};
 
@@ -122,8 +121,7 @@ impl Shared {
 
     /// A fenced writer has nothing to let go of.
     fn why_not(&self, writer: &Writer, error: Error) -> Error {
-        let ended = writer.accounts().progress.ended();
-        if ended == Some(Terminal::Fenced) { self.fenced_error() } else { error }
+        if writer.lease.is_fenced() { self.fenced_error() } else { error }
     }
 
     /// Whether the newest epoch is of this host and not closed, though no journal is here.

@@ -467,24 +467,12 @@ impl Shared {
             Occasion::Release => self.settle(writer, self.settings().close_timeout).await,
         };
         let result = match (settled, occasion) {
+            (true, _) => self.part(writer, occasion).await,
             (false, Occasion::Release) => Err(Error::new(ErrorKind::Unavailable, "letting go of")
                 .object(self.url().to_owned())
                 .why("its last commits did not become durable within close_timeout_ms")
                 .hint("they are in the journal of this host, which still holds the volume; try again")),
             (false, _) => Err(busy("its last commits are not durable")),
-            (true, Occasion::Turn) => {
-                self.state().yielded = Some(self.now());
-                self.leave(writer).await.map(drop)
-            }
-            (true, Occasion::Idle) => self.leave(writer).await.map(drop),
-            (true, Occasion::Release) => self.leave(writer).await.and_then(|closed| {
-                closed.then_some(()).ok_or_else(|| {
-                    Error::new(ErrorKind::Unavailable, "closing the epoch of")
-                        .object(self.url().to_owned())
-                        .why("the store did not take it")
-                        .hint("everything is durable; another host opens it after holder_ttl_ms, or by takeover")
-                })
-            }),
         };
         let mut state = self.state();
         (state.writing, state.handover, state.leaving) = (false, false, false);
@@ -524,9 +512,28 @@ impl Shared {
         settled
     }
 
-    /// Everything is durable: says so, and gives everything back. Whether others know that the epoch is closed.
-    async fn leave(self: &Arc<Self>, writer: &Arc<Writer>) -> Result<bool> {
+    /// Everything is durable: says so, and gives everything back. A writer that was told of another one is fenced for
+    /// good, also if the history lacks nothing of it: somebody may have got that answer already.
+    async fn part(self: &Arc<Self>, writer: &Arc<Writer>, occasion: Occasion) -> Result<()> {
         let closed = say_goodbye(self, &writer.lease, &report(self, writer)).await;
+        if writer.lease.is_fenced() {
+            return Err(self.fenced_error());
+        }
+        if occasion == Occasion::Turn {
+            self.state().yielded = Some(self.now());
+        }
+        self.leave(writer).await?;
+        if occasion == Occasion::Release && !closed {
+            return Err(Error::new(ErrorKind::Unavailable, "closing the epoch of")
+                .object(self.url().to_owned())
+                .why("the store did not take it")
+                .hint("everything is durable; another host opens it after holder_ttl_ms, or by takeover"));
+        }
+        Ok(())
+    }
+
+    /// Everything is durable: gives everything back.
+    async fn leave(self: &Arc<Self>, writer: &Arc<Writer>) -> Result<()> {
         // Whoever opens the volume next finds in the cache what was written here.
         drop(writer.keeping.lock().await);
         writer.stop();
@@ -542,7 +549,7 @@ impl Shared {
         let result = self.dir.drop_journal();
         writer.unlock();
         tracing::info!(url = self.url(), "let go of the volume");
-        result.map(|()| closed)
+        result
     }
 
     /// Ends everything. See [`crate::Volume::close`].
@@ -563,7 +570,8 @@ impl Shared {
             return dispossess(self, &writer, &info);
         }
         if settled {
-            return self.leave(&writer).await.map(drop);
+            say_goodbye(self, &writer.lease, &report(self, &writer)).await;
+            return self.leave(&writer).await;
         }
         let (commits, bytes, fenced) = {
             let mut accounts = writer.accounts();

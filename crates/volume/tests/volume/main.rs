@@ -9,6 +9,7 @@ mod levels; // what a commit has survived when it is acknowledged
 mod live; // settings that change while the volume is open
 mod load_line; // how much may be at risk
 mod meanwhile; // a disk that takes its time
+mod merging; // what becomes of syncs
 mod model; // random histories against a model
 mod moving; // from host to host
 mod outages; // lost answers, a store that is away, closing

@@ -61,6 +61,30 @@ fn a_writer_that_was_told_of_another_one_acknowledges_nothing_while_it_asks_what
     }
 }
 
+/// It once let the volume go with everything durable, after it had said that it was fenced, and took it again with the next write.
+#[test]
+fn a_writer_that_was_told_of_another_one_is_fenced_for_good_also_if_it_is_released_meanwhile() {
+    // It asks what became of its commits; it is about to be told.
+    for (asked, told) in [("status/", true), ("epoch/", false)] {
+        let world = World::new(14);
+        let (first, second) = (world.machine("first"), world.machine("second"));
+        let old = first.open(&[("heartbeat_ms", "500")]);
+        put(&old, &[(1, 1)], 1, Level::Durable).unwrap();
+        put(&second.open(&[PUSHY]), &[(1, 2)], 1, Level::Durable).unwrap();
+        first.remote.script.once(Op::List, asked, Fault::Delay(Duration::from_secs(3)));
+        world.run_for(600);
+        assert!(first.remote.script.is_used_up(), "it asks for {asked}");
+        if told {
+            assert_eq!(put(&old, &[(1, 3)], 1, Level::Buffered).err().unwrap().kind(), ErrorKind::Fenced);
+        }
+        assert_eq!(old.release().unwrap_err().kind(), ErrorKind::Fenced, "{asked}");
+        assert_eq!(put(&old, &[(1, 4)], 1, Level::Buffered).err().unwrap().kind(), ErrorKind::Fenced, "{asked}");
+        world.run_for(5000);
+        assert_eq!((old.status().role, old.status().stranded.len()), (Role::Fenced, 0), "{asked}");
+        old.close().unwrap();
+    }
+}
+
 #[test]
 fn a_close_says_what_was_stranded_even_if_nobody_used_the_volume_since() {
     let world = World::new(12);
@@ -204,6 +228,19 @@ fn an_idle_writer_lets_go_and_takes_the_volume_again_with_its_next_write() {
     assert_eq!(marks(&volume), [2]);
     put(&volume, &[(1, 3)], 1, Level::Durable).unwrap();
     assert_eq!(volume.status().stranded.len(), 0);
+}
+
+#[test]
+fn an_idle_writer_keeps_the_volume_until_its_last_commit_is_durable() {
+    let world = World::new(15);
+    let volume = world.machine("a").open(&[("idle_release_ms", "2000"), ("sync_interval_ms", "20000")]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    put(&volume, &[(1, 2)], 1, Level::Buffered).unwrap();
+    world.run_for(15_000);
+    assert_eq!((volume.status().role, volume.status().load.commits), (Role::Writer, 1));
+    world.run_for(10_000);
+    assert_eq!((volume.status().role, marks(&volume)), (Role::Follower, vec![2]));
+    assert_eq!(marks(&world.machine("b").open(&[])), [2]);
 }
 
 #[test]
