@@ -89,13 +89,9 @@ impl Cache {
     /// Reads a page into `out`, which is one page long, and returns the hash of its content.
     ///
     /// `None` is a miss: no content that would do, or its bytes failed the check (then it is
-    /// forgotten). What `out` holds after a miss is unspecified.
-    ///
-    /// # Panics
-    /// When `out` is not one page long.
+    /// forgotten), or `out` is not one page long. What `out` holds after a miss is unspecified.
     pub fn get(&self, page: PageNo, want: &Want, out: &mut [u8]) -> Option<u64> {
-        assert_eq!(out.len(), self.geometry.page_bytes(), "BUG: a page is read into a buffer of another size");
-        let hash = self.read(page, want, out);
+        let hash = if self.holds_pages_of(out.len()) { self.read(page, want, out) } else { None };
         match hash {
             Some(_) => self.counters.hits.add(1),
             None => self.counters.misses.add(1),
@@ -112,17 +108,20 @@ impl Cache {
 
     /// Keeps a page whose content was `data`, with the given hash (`xxh3_64`), in state `as_of`.
     ///
-    /// Does nothing when a newer content is held, when there is no room, or when the disk refuses.
-    /// Not durable: survives the process, and mostly the host.
-    ///
-    /// # Panics
-    /// When `data` is not one page long.
+    /// Does nothing when a newer content is held, when there is no room, when the disk refuses, or when `data` is not
+    /// one page long. Not durable: survives the process, and mostly the host.
     pub fn put(&self, page: PageNo, data: &[u8], hash: u64, as_of: Txid) {
-        assert_eq!(data.len(), self.geometry.page_bytes(), "BUG: a page of another size is put into the cache");
         let Some(files) = &self.files else { return };
-        if let Err(error) = self.keep(files, page, data, Entry { hash, as_of }) {
+        if self.holds_pages_of(data.len())
+            && let Err(error) = self.keep(files, page, data, Entry { hash, as_of })
+        {
             self.refused("writing to the cache", &error);
         }
+    }
+
+    /// How long a page is in an object is said by whoever wrote that. It may be another database's by now.
+    fn holds_pages_of(&self, bytes: usize) -> bool {
+        bytes == self.geometry.page_bytes()
     }
 
     /// Forgets every page beyond the first `pages`, and gives their space back.

@@ -308,7 +308,7 @@ impl Fetcher {
             if let Some((want, out)) = &mut wanted
                 && want == page
             {
-                out.copy_from_slice(&data);
+                fill(out, &data)?;
             }
         }
         Ok(())
@@ -338,14 +338,7 @@ impl Fetcher {
             if let Some((want, out)) = &mut wanted
                 && *want == entry.page
             {
-                if out.len() != data.len() {
-                    return Err(Error::new(ErrorKind::Corrupt, "reading a page of").why(format!(
-                        "its pages have {} bytes, the volume's {}",
-                        data.len(),
-                        out.len()
-                    )));
-                }
-                out.copy_from_slice(&data);
+                fill(out, &data)?;
                 found = true;
             }
             if let Some(cache) = &cache {
@@ -358,6 +351,17 @@ impl Fetcher {
         Err(Error::new(ErrorKind::Corrupt, "reading a page of")
             .why("the index names a page that the object does not hold"))
     }
+}
+
+/// Gives a reader its page.
+fn fill(out: &mut [u8], data: &[u8]) -> Result<()> {
+    if out.len() != data.len() {
+        let (theirs, ours) = (data.len(), out.len());
+        return Err(Error::new(ErrorKind::Corrupt, "reading a page of")
+            .why(format!("its pages have {theirs} bytes, the volume's {ours}")));
+    }
+    out.copy_from_slice(data);
+    Ok(())
 }
 
 /// What a cached page must be to stand for a slot of a view.

@@ -199,26 +199,29 @@ async fn unproved(prover: &Prover, key: &str, file: Listed) -> Result<Index> {
     Ok(of(file.id, tail.size, &header, checksum, pages))
 }
 
-/// Reads the index of the sync after `txid`, if there is one. One request, unless it is large.
+/// Reads the index of the sync after that of a view, if there is one. One request, unless it is large. Its pages go to
+/// the cache only if it was put on that state: the name alone says nothing of a volume that was removed and made again.
 ///
 /// # Errors
 /// As [`index`].
-pub async fn next(prover: &Prover, txid: Txid, reading: Reading<'_>) -> Result<Option<Index>> {
-    let id = FileId::sync(txid.next());
+pub async fn next(prover: &Prover, view: &View, reading: Reading<'_>) -> Result<Option<Index>> {
+    let id = FileId::sync(view.txid.next());
     if reading.unproved {
         let Some(end) = prover.store().get_tail(&prover.layout().key(&id), 1).await? else { return Ok(None) };
         return index(prover, Listed { id, size: end.size, modified: WallMs(0) }, reading).await.map(Some);
     }
     let Some(proved) = prover.prove(&id, None, reading.sidecars).await? else { return Ok(None) };
-    described(prover, id, &proved, reading.cache).map(Some)
+    let index = described(prover, id, &proved, None)?;
+    let goes_on = continues(view, &index) && view.page_size.is_none_or(|size| size == index.page_size);
+    if goes_on {
+        keep_all(prover, id, &proved, reading.cache)?;
+    }
+    Ok(Some(index))
 }
 
 /// The index of a proved object. If all of it is here, its pages go to the cache.
 pub(crate) fn described(prover: &Prover, id: FileId, proved: &Proved, cache: Option<&Arc<Cache>>) -> Result<Index> {
-    if let (Some(cache), Some(bytes)) = (cache, &proved.bytes) {
-        keep_all(bytes, proved, cache)
-            .map_err(|error| error.object(format!("{}/{}", prover.store().url(), prover.layout().key(&id))))?;
-    }
+    keep_all(prover, id, proved, cache)?;
     Ok(of(id, proved.size, &proved.header, proved.checksum, proved.entries.iter().map(placed).collect()))
 }
 
@@ -239,12 +242,14 @@ pub(crate) fn placed(entry: &IndexEntry) -> Placed {
     Placed { page: entry.page, offset: entry.offset, len: u64::from(entry.len), hash: entry.hash }
 }
 
-/// Puts every page of a verified object into the cache.
-fn keep_all(bytes: &[u8], proved: &Proved, cache: &Cache) -> Result<()> {
+/// Puts every page of a verified object into the cache, if all of it is here.
+fn keep_all(prover: &Prover, id: FileId, proved: &Proved, cache: Option<&Arc<Cache>>) -> Result<()> {
+    let (Some(cache), Some(bytes)) = (cache, &proved.bytes) else { return Ok(()) };
     let size = proved.header.page_size;
     let mut data = vec![0; size.bytes()];
     for entry in &proved.entries {
-        decode_frame(frame(bytes, 0, entry.offset, u64::from(entry.len)), entry.page, size, &mut data)?;
+        decode_frame(frame(bytes, 0, entry.offset, u64::from(entry.len)), entry.page, size, &mut data)
+            .map_err(|error| error.object(format!("{}/{}", prover.store().url(), prover.layout().key(&id))))?;
         cache.put(entry.page, &data, entry.hash, proved.header.max);
     }
     Ok(())

@@ -135,6 +135,8 @@ async fn round(
     let (store, layout) = (&shared.config.store, shared.config.layout());
     let settings = &shared.settings();
     let mut done = Compacted::default();
+    // As long as these are listed, whatever becomes of them meanwhile.
+    let inherited = shared.origins.inherited();
     // The levels above the second are read only when they may change: most rounds list two.
     let deep = wanted.is_some() || levels.iter().any(|level| *level > 1);
     let mut listing = if deep {
@@ -159,24 +161,41 @@ async fn round(
             .why(format!("sync {} is not of this writer", listing.head())));
     }
     listing.files.retain(|file| file.id.max <= head);
+    let mut failed = None;
     for level in levels {
         if let Some((id, inputs)) = merge_inputs(&listing, *level) {
-            merge(shared, writer, (id, &inputs), &mut listing, &mut done, &|_| {}).await?;
+            let merged = merge(shared, writer, (id, &inputs), &mut listing, &mut done, &|_| {}).await;
+            put_off(merged, &mut failed)?;
         }
     }
-    if deep
-        && (wanted.is_some() || snapshot_is_due(&listing, settings.snapshot_interval))
-        && let Some((id, inputs)) = snapshot_inputs(&listing)?
-    {
-        merge(shared, writer, (id, &inputs), &mut listing, &mut done, wanted.unwrap_or(&|_| {})).await?;
+    if deep && (wanted.is_some() || snapshot_is_due(&listing, settings.snapshot_interval)) {
+        let made = match snapshot_inputs(&listing) {
+            Ok(Some((id, inputs))) => {
+                merge(shared, writer, (id, &inputs), &mut listing, &mut done, wanted.unwrap_or(&|_| {})).await
+            }
+            other => other.map(drop),
+        };
+        put_off(made, &mut failed)?;
     }
-    collect(shared, writer, &listing, deep, &mut done).await?;
+    collect(shared, writer, (&listing, inherited), deep, &mut done).await?;
     if deep {
         stand_alone(shared, writer, &listing).await;
         shared.forget_stranded(writer).await?;
         done.removed += forget_bygone(&shared.context(), writer.epoch).await?;
     }
-    Ok(done)
+    failed.map_or(Ok(done), Err)
+}
+
+/// That one level cannot be merged keeps nobody from merging the others, from a snapshot which stands for all of them,
+/// and from collecting. Without the volume, or the store, none of that goes.
+fn put_off(merged: Result<()>, failed: &mut Option<Error>) -> Result<()> {
+    match merged {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt | ErrorKind::Full) => {
+            failed.get_or_insert(error);
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 async fn merge(
@@ -219,14 +238,14 @@ fn snapshot_is_due(listing: &Listing, interval: Duration) -> bool {
 async fn collect(
     shared: &Arc<Shared>,
     writer: &Arc<Writer>,
-    listing: &Listing,
+    (listing, inherited): (&Listing, HashSet<FileId>),
     deep: bool,
     done: &mut Compacted,
 ) -> Result<()> {
     // Readers of this process may be pinned to an older state.
     let mut needed = shared.in_use();
     // What is in other volumes is theirs.
-    needed.extend(shared.origins.inherited());
+    needed.extend(inherited);
     let mut gone = garbage(listing, shared.retention(), |id| needed.contains(id) && taken(Step::KeepInUse));
     if !deep {
         // Of the other levels only a part was listed.

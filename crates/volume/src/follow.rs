@@ -96,13 +96,12 @@ impl Shared {
             }
             *state.catching_up.insert(now)
         };
-        let shared = Arc::clone(self);
+        let looking = Looking(Arc::clone(self));
         self.config.host.tasks.spawn(Box::pin(async move {
+            let Looking(shared) = &looking;
             if let Err(error) = shared.catch_up_now().await {
                 shared.out_of_touch(&error);
             }
-            shared.state().catching_up = None;
-            shared.caught_up.fire();
         }));
         since
     }
@@ -139,7 +138,7 @@ impl Shared {
         }
         let mut newest = view;
         let store = &self.config.store;
-        while let Some(index) = next(&self.prover, newest.txid, self.reading(ours)).await? {
+        while let Some(index) = next(&self.prover, &newest, self.reading(ours)).await? {
             let answered = self.now();
             if !near(answered) {
                 return self.load(answered, Load::All).await;
@@ -266,10 +265,27 @@ impl Shared {
             state.all_is_well();
             state.ours |= ours;
             state.uuid = state.uuid.or(uuid);
-            if state.writer.is_some() || Arc::ptr_eq(&view, &state.view) {
+            if Arc::ptr_eq(&view, &state.view) {
                 return Ok(());
             }
             let known = [view.checksum, state.view.checksum];
+            if state.writer.is_some() {
+                // What a writer knows is newer than any listing, but where it is it may not know: of a fork that another
+                // process has detached, say.
+                if listed && view.txid == state.view.txid && known[0] == known[1] && known[0] != 0 {
+                    self.set_view(&mut state, view);
+                }
+                return Ok(());
+            }
+            if let (Some(now), Some(before)) = (view.page_size, state.view.page_size)
+                && now != before
+            {
+                drop(state);
+                return Err(Error::new(ErrorKind::Corrupt, "following")
+                    .object(self.url().to_owned())
+                    .why(format!("it has pages of {now} bytes, it had pages of {before} bytes before"))
+                    .hint("another database is there: close it, and open what is there"));
+            }
             if view.txid == state.view.txid && (known[0] == known[1] || known.contains(&0)) {
                 // The same state, from where it is now.
                 self.set_view(&mut state, view);
@@ -320,16 +336,38 @@ impl Shared {
         if self.cache().is_none() || self.hydrating.swap(true, Ordering::AcqRel) {
             return;
         }
-        let shared = Arc::clone(self);
+        let hydrating = Hydrating(Arc::clone(self));
         self.config.host.tasks.spawn(Box::pin(async move {
+            let Hydrating(shared) = &hydrating;
             let view = Arc::clone(&shared.state().view);
-            let watched = Arc::clone(&shared);
+            let watched = Arc::clone(shared);
             let go_on = move || !watched.state().closed;
             match shared.fetcher.hydrate(&view, go_on).await {
                 Ok(()) => {}
                 Err(error) => tracing::debug!(%error, "hydration stopped"),
             }
-            shared.hydrating.store(false, Ordering::Release);
         }));
+    }
+}
+
+/// A catch-up is under way. Once this goes, however that ended, there may be the next one.
+struct Looking(Arc<Shared>);
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        // After a panic under the lock everybody else is told by the lock.
+        if let Ok(mut state) = self.0.state.lock() {
+            state.catching_up = None;
+        }
+        self.0.caught_up.fire();
+    }
+}
+
+/// The same for hydration.
+struct Hydrating(Arc<Shared>);
+
+impl Drop for Hydrating {
+    fn drop(&mut self) {
+        self.0.hydrating.store(false, Ordering::Release);
     }
 }

@@ -19,6 +19,7 @@ mod follow; // keeping up with the writer
 mod fork; // volumes that start as another one's state
 mod judgement; // what becomes of a journal that was left behind, by what the store says
 mod keeper; // signs of life, letting go
+mod leftover; // the journal of a process that is gone
 mod local; // the volume's folder on this host
 mod open; // from a URL to a volume
 mod origins; // what a fork started with, as part of its store

@@ -124,6 +124,31 @@ impl OriginStore {
         }
     }
 
+    /// Asks again whether the fork still reads from other volumes, since any process may have detached it; whether it
+    /// was. One request, none for what is known to read from no other volume.
+    pub(crate) async fn was_detached(&self) -> Result<bool> {
+        let reads_elsewhere = self.cached().is_some_and(|known| !known.inherited.is_empty());
+        if !reads_elsewhere || self.own.get(detached_key()).await?.is_none() {
+            return Ok(false);
+        }
+        // Whoever did so may have died before the others were told.
+        self.forget_origins(true);
+        Ok(true)
+    }
+
+    /// What the answer of another volume means. That an object is not to be had there is no wonder once the fork was
+    /// detached: then it is gone, and what stands for it is the fork's own.
+    async fn unless_detached<T>(&self, answer: Result<Option<T>>) -> Result<Option<T>> {
+        if matches!(answer, Ok(Some(_))) {
+            return answer;
+        }
+        match self.was_detached().await {
+            Ok(true) => Ok(None),
+            Ok(false) => answer,
+            Err(error) => answer.and(Err(error)),
+        }
+    }
+
     fn cached(&self) -> Option<Arc<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -265,7 +290,10 @@ impl Store for OriginStore {
         match self.locate(key).await? {
             Found::Own => self.own.get(key).await,
             // Times are those of listings, which are by this volume's clock.
-            Found::At(store, key, modified) => Ok(store.get(&key).await?.map(|object| Object { modified, ..object })),
+            Found::At(store, key, modified) => {
+                let found = self.unless_detached(store.get(&key).await).await?;
+                Ok(found.map(|object| Object { modified, ..object }))
+            }
             Found::Here(bytes, modified) => Ok(Some(Object { bytes, modified })),
             Found::Nothing => Ok(None),
         }
@@ -274,7 +302,7 @@ impl Store for OriginStore {
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
         match self.locate(key).await? {
             Found::Own => self.own.get_range(key, range).await,
-            Found::At(store, key, _) => store.get_range(&key, range).await,
+            Found::At(store, key, _) => self.unless_detached(store.get_range(&key, range).await).await,
             Found::Here(bytes, _) if range.start <= range.end && range.end <= bytes.len() as u64 => {
                 Ok(Some(bytes.slice(range.start as usize..range.end as usize)))
             }
@@ -288,7 +316,7 @@ impl Store for OriginStore {
     async fn get_tail(&self, key: &str, bytes: u64) -> Result<Option<Tail>> {
         match self.locate(key).await? {
             Found::Own => self.own.get_tail(key, bytes).await,
-            Found::At(store, key, _) => store.get_tail(&key, bytes).await,
+            Found::At(store, key, _) => self.unless_detached(store.get_tail(&key, bytes).await).await,
             Found::Here(all, _) => {
                 let size = all.len() as u64;
                 Ok(Some(Tail { bytes: all.slice(size.saturating_sub(bytes) as usize..), size }))

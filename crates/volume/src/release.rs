@@ -103,10 +103,13 @@ impl Shared {
                 .object(self.url().to_owned())
                 .why("it was opened read-only, so there is nothing to let go of"));
         }
-        let held = self.state().writer.clone();
+        let mut held = self.state().writer.clone();
+        if held.is_none() && self.dir.has_journal() {
+            held = self.take_left(self.settings().takeover, true).await?;
+        }
         let writer = match held {
             Some(writer) => writer,
-            None if self.dir.has_journal() || self.left_open().await? => self.take().await?,
+            None if self.left_open().await? => self.take().await?,
             None => return Ok(Released { txid: self.state().view.txid.0, ..Released::default() }),
         };
         let (commits, bytes) = {
@@ -131,7 +134,7 @@ impl Shared {
     async fn left_open(&self) -> Result<bool> {
         let standing = look(&self.context()).await?;
         let Some(holder) = &standing.holder else { return Ok(false) };
-        if standing.status.as_ref().is_some_and(|seen| seen.record.closed) {
+        if holder.removal || standing.status.as_ref().is_some_and(|seen| seen.record.closed) {
             return Ok(false);
         }
         if self.dir.known_writer() == Some(holder.writer) {

@@ -134,7 +134,7 @@ impl Volume {
     fn recover(&self) -> Result<()> {
         let shared = &self.shared;
         // Whoever only opens the volume does not ask the process that has it to let go.
-        match shared.config.host.tasks.wait(shared.take_as(shared.settings().takeover, false)) {
+        match shared.config.host.tasks.wait(shared.take_left(shared.settings().takeover, false)) {
             Ok(_) => Ok(()),
             // Another process of this host has the journal, or another host the volume: read what is synced.
             Err(error) if error.kind() == ErrorKind::Held => {
@@ -305,7 +305,7 @@ impl Volume {
         let follows = shared.state().writer.is_none();
         if follows && shared.dir.has_journal() {
             // Opening passed it over because somebody else had it then.
-            shared.config.host.tasks.wait(shared.take())?;
+            shared.config.host.tasks.wait(shared.take_left(shared.settings().takeover, true))?;
         }
         let lsn = self.head();
         self.wait(lsn, Level::Durable)?;

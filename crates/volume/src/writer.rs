@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use futures::future::{Either, select, try_join3};
+use futures::future::{Either, select, try_join4};
 use plimsoll_commitlog::{Acquire, Head, Lease, Pins, StatusReport, acquire, overtaken_since};
 use plimsoll_durability::{FlushReason, Terminal};
 use plimsoll_host::{
@@ -17,7 +17,7 @@ use plimsoll_host::{
     crash::{self, Point},
     run_blocking,
 };
-use plimsoll_journal::{Config as JournalConfig, Journal, Place, ReplayedCommit};
+use plimsoll_journal::{Journal, Place, ReplayedCommit};
 use plimsoll_ltx::{Encoder, Header};
 use plimsoll_model::{
     Epoch, Error, ErrorKind, Level, PageNo, Result, Stamp, Txid, WriterId,
@@ -31,12 +31,10 @@ use crate::{
     compactor,
     event::{Alarm, Event},
     flusher,
-    judgement::{Case, judge, written_under},
     keeper::{self, report},
     local::{Home, LocalHolder},
-    replay::{Fate, MARK_EPOCH},
+    replay::MARK_EPOCH,
     shared::{Shared, Tip, Writer},
-    stranded::Circumstances,
     syncer::{self, dispossess},
 };
 
@@ -61,9 +59,14 @@ pub(crate) enum Occasion {
     Release,
 }
 
-/// Bounds of a journal segment. The smallest has room for the largest page.
-const SEGMENT_BYTES_MIN: u64 = 128 << 10;
-const SEGMENT_BYTES_MAX: u64 = 16 << 20;
+/// Why the volume is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// Somebody wants to write to whatever is at the URL, or to make a volume there.
+    Writing,
+    /// A process of this host has left a journal.
+    LeftBehind,
+}
 
 impl Shared {
     /// Takes the volume for writing, unless this process has it.
@@ -78,6 +81,17 @@ impl Shared {
     /// As [`Shared::take`]; `takeover`: also from a holder that looks alive. `asking`: a process of this host that has
     /// it is asked to let go when it can.
     pub(crate) async fn take_as(self: &Arc<Self>, takeover: bool, asking: bool) -> Result<Arc<Writer>> {
+        let taken = self.take_for(Reason::Writing, takeover, asking).await?;
+        Ok(taken.expect("BUG: whoever writes has a volume made if there is none"))
+    }
+
+    /// As [`Shared::take_as`], for what a process of this host has left in its journal. `None`: the volume that it was
+    /// of is not here any more, so nothing was taken and nothing made; what was left is kept aside.
+    pub(crate) async fn take_left(self: &Arc<Self>, takeover: bool, asking: bool) -> Result<Option<Arc<Writer>>> {
+        self.take_for(Reason::LeftBehind, takeover, asking).await
+    }
+
+    async fn take_for(self: &Arc<Self>, reason: Reason, takeover: bool, asking: bool) -> Result<Option<Arc<Writer>>> {
         let Some(_turning) = self.in_time(self.turning.lock()).await else {
             return Err(Error::new(ErrorKind::Held, "writing to")
                 .object(self.url().to_owned())
@@ -86,7 +100,7 @@ impl Shared {
         {
             let state = self.state();
             if let Some(writer) = &state.writer {
-                return Ok(Arc::clone(writer));
+                return Ok(Some(Arc::clone(writer)));
             }
             if state.closed {
                 drop(state);
@@ -107,9 +121,16 @@ impl Shared {
             return Err(self.others_turn());
         }
         let lock = self.local_lock(asking)?;
+        let volume = match reason {
+            Reason::Writing => self.state().uuid,
+            Reason::LeftBehind => match self.volume_of_journal().await? {
+                Some(volume) => Some(volume),
+                None => return Ok(None),
+            },
+        };
         self.config.fencing.ensure().await?;
         let id = self.dir.writer(&self.config.host)?;
-        let lease = self.lease(id, takeover).await?;
+        let lease = self.lease(id, volume, takeover).await?;
         let (epoch, taken_from) = (lease.epoch(), lease.taken_from());
         let held = match self.settle_in(id, &lease).await {
             Ok((journal, tail)) => self.hold(id, lease, lock, journal, &tail),
@@ -122,7 +143,7 @@ impl Shared {
         match held {
             Ok(writer) => {
                 self.account_for(taken_from, &writer).await;
-                Ok(writer)
+                Ok(Some(writer))
             }
             Err(error) if error.kind() == ErrorKind::Held => {
                 let named = overtaken_since(&self.context(), epoch).await;
@@ -171,7 +192,7 @@ impl Shared {
         Ok(lock)
     }
 
-    async fn lease(&self, writer: WriterId, takeover: bool) -> Result<Lease> {
+    async fn lease(&self, writer: WriterId, volume: Option<[u8; 16]>, takeover: bool) -> Result<Lease> {
         let settings = &self.settings();
         let ask = Acquire {
             writer,
@@ -182,7 +203,7 @@ impl Shared {
             same_host: true,
             holder_ttl: settings.holder_ttl,
             page_size: None,
-            volume: self.state().uuid,
+            volume,
         };
         let (clock, frames) = (Arc::clone(&self.config.host.clock), self.config.frames());
         acquire(&self.context(), &ask, move |head: &Head, _: Epoch, stamp: Stamp| {
@@ -208,9 +229,14 @@ impl Shared {
     async fn settle_in(self: &Arc<Self>, id: WriterId, lease: &Lease) -> Result<(Journal, Vec<ReplayedCommit>)> {
         let context = self.context();
         let newer = overtaken_since(&context, lease.epoch());
-        let ((), uuid, newer) = try_join3(self.catch_up_to(lease), self.identity(), newer).await?;
+        // Whoever had the volume before may have detached it.
+        let detached = self.origins.was_detached();
+        let ((), uuid, newer, detached) = try_join4(self.catch_up_to(lease), self.identity(), newer, detached).await?;
         if let Some(error) = newer {
             return Err(error);
+        }
+        if detached {
+            self.locate_anew().await?;
         }
         let (journal, tail) = self.open_journal(id, uuid, lease).await?;
         journal.mark(MARK_EPOCH, &lease.epoch().0.to_le_bytes())?;
@@ -370,80 +396,6 @@ impl Shared {
             .object(self.url().to_owned())
             .why("the volume that was opened here was removed, and there is another one or none now")
             .hint("close it, and open what is there")
-    }
-
-    /// Opens this host's journal: what is to be replayed of it, or a new one after setting the old one aside.
-    async fn open_journal(
-        &self,
-        id: WriterId,
-        uuid: [u8; 16],
-        lease: &Lease,
-    ) -> Result<(Journal, Vec<ReplayedCommit>)> {
-        let host = &self.config.host;
-        let dir = self.dir.journal();
-        // What may be pending at once fits into a few segments, so that they are given up as it becomes durable.
-        let segment_bytes = (self.settings().max_dirty_bytes / 16).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
-        let config = JournalConfig { segment_bytes, ..JournalConfig::new(uuid, id) };
-        if self.dir.has_journal() {
-            let replay = match Journal::inspect(&*host.files, &dir) {
-                Ok((_, replay)) => Some(replay),
-                Err(error) if error.kind() == ErrorKind::NotFound => None,
-                Err(error) => return Err(error),
-            };
-            let (fate, base) = match &replay {
-                Some(replay) => {
-                    judge(Case {
-                        context: &self.context(),
-                        replay,
-                        writer: Some(id),
-                        volume: Some(uuid),
-                        epoch: written_under(replay, &self.dir),
-                        inherited: lease.inherited(),
-                        last: lease.epoch(),
-                    })
-                    .await?
-                }
-                None => (Fate::Finished, None),
-            };
-            let fate = match (fate, lease.durable()) {
-                (Fate::Strand, durable) if !taken(Step::JudgeJournal) => Fate::Replay(durable),
-                (fate, _) => fate,
-            };
-            match fate {
-                Fate::Replay(durable) => {
-                    let (journal, replay) = Journal::open(host, &dir, config)?;
-                    let mut tail: Vec<_> = replay.commits.into_iter().filter(|commit| commit.lsn > durable).collect();
-                    if !taken(Step::Replay) {
-                        tail.clear();
-                    }
-                    if !taken(Step::WholePrefix) && replay.cut.is_some() {
-                        tail.pop();
-                    }
-                    return Ok((journal, tail));
-                }
-                Fate::Finished => self.dir.drop_journal()?,
-                Fate::Strand => {
-                    let epoch =
-                        replay.as_ref().and_then(|replay| written_under(replay, &self.dir)).map(|epoch| epoch.0);
-                    let stranded = self.dir.strand(host, Circumstances { epoch, base })?;
-                    if let Some((epoch, base)) = epoch.zip(base) {
-                        self.keep_base(id, Epoch(epoch), Txid(base.txid)).await;
-                    }
-                    let commits = replay.map_or(0, |replay| replay.commits.len() as u64);
-                    self.config.metrics.stranded(commits);
-                    let error = Error::new(ErrorKind::Fenced, "opening for writing").object(self.url().to_owned()).why(
-                        format!(
-                            "another writer went on without the last commits of this host; they are kept in {}",
-                            stranded.path.display()
-                        ),
-                    );
-                    tracing::error!(%error, "stranded");
-                    self.note_trouble(&error);
-                }
-            }
-        }
-        let (journal, _) = Journal::open(host, &dir, config)?;
-        Ok((journal, Vec::new()))
     }
 
     /// Lets the volume go with everything durable; for idleness only if nothing is pending by itself.

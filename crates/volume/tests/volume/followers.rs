@@ -1,7 +1,15 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use futures::future::BoxFuture;
+use plimsoll_host::{Host, Tasks};
 use plimsoll_model::{ErrorKind, Level, PageCount};
 use plimsoll_store::Store;
+use plimsoll_volume::{Config, Volume};
 
-use crate::world::{World, content, get, marks, page, put, try_get};
+use crate::world::{PAGE, World, content, get, marks, page, put, try_get};
 
 const BUSY: [(&str, &str); 5] = [
     ("sync_interval_ms", "50"),
@@ -198,4 +206,68 @@ fn a_follower_of_a_volume_that_was_removed_finds_that_out() {
     }
     assert!(follower.status().trouble.is_some_and(|trouble| trouble.contains("was removed")));
     assert!(follower.refresh().is_err());
+}
+
+/// Pages of another size made the follower's task panic, which nobody saw: it showed the volume that was gone for ever.
+#[test]
+fn a_follower_of_a_volume_that_was_made_again_with_another_page_size_says_so() {
+    let world = World::new(8);
+    let old = world.machine("a").open(&[]);
+    for mark in 1..=3 {
+        put(&old, &[(1, mark)], 1, Level::Durable).unwrap();
+    }
+    let follower = world.machine("b").open_read_only(&[]);
+    assert_eq!(marks(&follower), [3]);
+    old.close().unwrap();
+    world.wait(world.shelf().delete(&world.keys(""))).unwrap();
+    let new = world.machine("c").open(&[]);
+    for mark in 1..=8 {
+        let mut txn = new.begin_write(&new.snapshot().unwrap()).unwrap();
+        txn.write(page(1), &[mark; 2 * PAGE]).unwrap();
+        txn.commit(PageCount(1), Level::Durable).unwrap().wait(Level::Durable).unwrap();
+    }
+    for _ in 0..100 {
+        world.run_for(2_000);
+        assert_eq!(marks(&follower), [3]);
+    }
+    assert!(follower.status().trouble.is_some_and(|trouble| trouble.contains("was removed")));
+}
+
+/// A machine that loses what it was to do.
+struct Forgetful(Arc<dyn Tasks>, Arc<AtomicBool>);
+
+impl Tasks for Forgetful {
+    fn spawn(&self, future: BoxFuture<'static, ()>) {
+        if !self.1.load(Ordering::Relaxed) {
+            self.0.spawn(future);
+        }
+    }
+
+    fn spawn_blocking(&self, job: Box<dyn FnOnce() + Send>) {
+        self.0.spawn_blocking(job);
+    }
+
+    fn block_on(&self, future: BoxFuture<'_, ()>) {
+        self.0.block_on(future);
+    }
+}
+
+#[test]
+fn a_follower_whose_task_came_to_no_end_looks_again() {
+    let world = World::new(9);
+    let volume = world.machine("a").open(&[]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    let machine = world.machine("b");
+    let forgets = Arc::new(AtomicBool::new(false));
+    let config = machine.config(&[("hydrate", "true")]);
+    let tasks = Arc::new(Forgetful(Arc::clone(&config.host.tasks), forgets.clone()));
+    let host = Host { tasks, ..config.host.clone() };
+    let follower = Volume::open(Config { read_only: true, host, ..config }).unwrap();
+    put(&volume, &[(1, 2)], 1, Level::Durable).unwrap();
+    forgets.store(true, Ordering::Relaxed);
+    world.run_for(60_000);
+    assert_eq!(marks(&follower), [1]);
+    forgets.store(false, Ordering::Relaxed);
+    world.run_for(60_000);
+    assert_eq!(marks(&follower), [2]);
 }

@@ -9,8 +9,12 @@ use plimsoll_volume::Role;
 use crate::world::{PAGE, World, content, marks, page, put};
 
 fn sync(world: &World, txid: u64, pages: &[(u32, u64)], count: u32) {
+    sync_of(world, PAGE, txid, pages, count);
+}
+
+fn sync_of(world: &World, page_bytes: usize, txid: u64, pages: &[(u32, u64)], count: u32) {
     let header = Header {
-        page_size: PageSize::new(PAGE as u32).unwrap(),
+        page_size: PageSize::new(page_bytes as u32).unwrap(),
         commit: PageCount(count),
         min: Txid(txid),
         max: Txid(txid),
@@ -21,7 +25,7 @@ fn sync(world: &World, txid: u64, pages: &[(u32, u64)], count: u32) {
     let mut bytes = Vec::new();
     let mut encoder = Encoder::new(&mut bytes, header, Frames::Frame).unwrap();
     for (number, mark) in pages {
-        encoder.page(page(*number), &content(*mark)).unwrap();
+        encoder.page(page(*number), &content(*mark).repeat(page_bytes / PAGE)).unwrap();
     }
     encoder.finish().unwrap();
     let layout = if world.shelf().s3_layout() { Layout::S3 } else { Layout::Other };
@@ -71,4 +75,29 @@ fn a_foreign_writer_that_takes_the_next_name_fences_ours_and_its_tail_is_kept() 
     world.run_for(100);
     assert_eq!((volume.status().role, volume.status().stranded.len()), (Role::Fenced, 1));
     assert_eq!(marks(&volume), [9]);
+}
+
+/// It has no identity by which that could be told, and pages of another size were once read as if they were of this one.
+#[test]
+fn a_replica_that_was_made_again_with_another_page_size_is_not_read_as_the_same() {
+    for slept in [1_000, 3_600_000] {
+        let world = World::new(4);
+        for txid in 1..=3 {
+            sync(&world, txid, &[(1, txid)], 1);
+        }
+        let follower = world.machine("a").open_read_only(&[]);
+        assert_eq!(marks(&follower), [3]);
+        world.wait(world.shelf().delete(&world.keys(""))).unwrap();
+        for txid in 1..=6 {
+            sync_of(&world, 2 * PAGE, txid, &[(1, txid)], 1);
+        }
+        world.run_for(slept);
+        for _ in 0..10 {
+            world.run_for(2_000);
+            assert_eq!(marks(&follower), [3]);
+        }
+        assert!(follower.refresh().is_err());
+        let trouble = follower.status().trouble.unwrap();
+        assert!(trouble.contains("pages of 1024 bytes"), "{trouble}");
+    }
 }

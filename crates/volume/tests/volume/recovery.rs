@@ -1,6 +1,10 @@
+use std::time::Duration;
+
+use plimsoll_commitlog::Context;
 use plimsoll_journal::Journal;
 use plimsoll_model::{ErrorKind, Level, PageCount};
 use plimsoll_store::Store as _;
+use plimsoll_volume::{Nowhere, remove};
 
 use crate::world::{World, content, get, marks, page, put, try_get};
 
@@ -60,6 +64,67 @@ fn the_journal_of_another_volume_at_the_same_url_is_kept_aside() {
     let volume = machine.open(&[]);
     assert_eq!((marks(&volume), volume.status().stranded.len()), (vec![9], 1));
     put(&volume, &[(1, 10)], 1, Level::Durable).unwrap();
+}
+
+/// Whoever only opened the URL, or wanted what was left to be synced, has made a volume there instead, only to find
+/// that what was left was not of it.
+#[test]
+fn the_journal_of_a_volume_that_was_removed_makes_no_new_one_at_its_url() {
+    for other_is_there in [false, true] {
+        for how in 0..3 {
+            let world = World::new(3);
+            let mut machine = world.machine("a");
+            let volume = machine.open(&[LAZY]);
+            put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+            put(&volume, &[(1, 2)], 1, Level::Journaled).unwrap();
+            // Of a second process that was there all along.
+            let beside = machine.beside();
+            let follower = (how > 0).then(|| beside.open(&[LAZY]));
+            machine.kill();
+            world.run_for(120_000);
+            let other = world.machine("b");
+            let context = Context::new(other.host(), std::sync::Arc::new(other.remote), Duration::from_secs(300));
+            world.wait(remove(&context, Duration::from_secs(30), false, &Nowhere)).unwrap();
+            if other_is_there {
+                let other = world.machine("b").open(&[]);
+                put(&other, &[(1, 9)], 1, Level::Durable).unwrap();
+                other.close().unwrap();
+            }
+            let before = world.keys("");
+            let kept = match follower {
+                None => {
+                    let opened = machine.open(&[]);
+                    assert_eq!(opened.exists(), other_is_there);
+                    opened.dir().stranded().len()
+                }
+                Some(follower) => {
+                    let done = if how == 1 { follower.sync().map(drop) } else { follower.release().map(drop) };
+                    // Another process has the volume open that is gone; that it is gone is said where it asks.
+                    assert!(done.as_ref().err().is_none_or(|error| error.kind() != ErrorKind::Fenced), "{done:?}");
+                    follower.dir().stranded().len()
+                }
+            };
+            assert_eq!(kept, 1, "other: {other_is_there}, how: {how}");
+            assert_eq!(world.keys(""), before, "other: {other_is_there}, how: {how}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_journal_of_a_volume_that_was_removed_is_dropped() {
+    let world = World::new(4);
+    let mut machine = world.machine("a");
+    let volume = machine.open(&[]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    volume.release().unwrap();
+    // It takes the volume, and dies before it commits anything.
+    volume.compact().unwrap();
+    assert!(volume.dir().has_journal());
+    machine.kill();
+    world.wait(world.shelf().delete(&world.keys(""))).unwrap();
+    let opened = machine.open(&[]);
+    assert!(!opened.exists() && world.keys("").is_empty());
+    assert!(opened.dir().stranded().is_empty() && !opened.dir().has_journal());
 }
 
 #[test]
@@ -282,4 +347,27 @@ fn a_page_that_was_cut_off_during_a_sync_is_zeros_once_the_volume_grows_over_it(
     let durable = volume.status().durable.lsn;
     put(&volume, &[(1, 4)], 4, Level::Buffered).unwrap();
     assert_eq!((durable, marks(&volume)), (2, vec![4, 1, 0, 0]));
+}
+
+/// One object that could not be merged once kept everything else from being merged and collected.
+#[test]
+fn a_damaged_merge_keeps_nobody_from_collecting_syncs() {
+    let world = World::new(29);
+    let machine = world.machine("a");
+    let volume =
+        machine.open(&[("compaction_levels_ms", "1000,5000"), ("l0_retention_ms", "2000"), ("retention_ms", "2000")]);
+    let mut damaged = Vec::new();
+    for mark in 1..=100 {
+        put(&volume, &[(1, mark)], 1, Level::Durable).unwrap();
+        world.run_for(300);
+        if damaged.is_empty() {
+            damaged = world.keys("ltx/1/");
+            for key in &damaged {
+                world.wait(world.shelf().put(key, vec![7; 100].into())).unwrap();
+            }
+        }
+    }
+    assert_eq!((damaged.len(), world.keys("ltx/2/").len()), (1, 0), "its merge cannot be made");
+    let left = world.keys("ltx/0/").len();
+    assert!(left < 60, "{left} of a hundred syncs, of which each should go after two seconds");
 }

@@ -9,11 +9,11 @@ use plimsoll_store::{
     Store,
     fault::{Fault, Op, Rule},
 };
-use plimsoll_volume::{Config, Reference, Volume, remove, remove_checkpoint};
+use plimsoll_volume::{Config, Reference, Snapshot, Volume, remove, remove_checkpoint};
 
 use crate::{
     forks::{Places, R, busy, setup},
-    world::{Machine, get, marks, put},
+    world::{Machine, World, get, marks, put},
 };
 
 /// What is kept for two seconds can be relied upon for so long by a reader who looks ten times a second.
@@ -141,4 +141,96 @@ fn detaching_tells_how_much_is_gathered_of_how_much() {
     assert_eq!(child.detach_watched(&|_| panic!("there is nothing to do")).unwrap().txid, None);
     let refused = child.at(&Reference::Txid(plimsoll_model::Txid(3))).err().unwrap();
     assert_eq!(refused.kind(), ErrorKind::NotFound);
+}
+
+/// As [`busy`], with a volume of forty pages of which most are never touched.
+fn busy_beside_much(world: &World, volume: &Volume, marks: std::ops::Range<u64>) {
+    for mark in marks {
+        put(volume, &[(1, mark), (2 + (mark % 3) as u32, mark)], 40, Level::Durable).unwrap();
+        world.run_for(300);
+    }
+}
+
+/// Merged all along, and a fork does not replace what it started with by itself.
+const MERGED: &[(&str, &str)] = &[
+    ("compaction_levels_ms", "1000,5000"),
+    ("l0_retention_ms", "2000"),
+    ("retention_ms", "2000"),
+    ("cache_bytes_max", "0"),
+];
+
+/// A fork of a volume of forty pages.
+fn fork_of_much(world: &World, places: &Places, machine: &Machine) -> Volume {
+    let open = |name| Volume::open(places.config(machine, name, MERGED)).unwrap();
+    let parent = open("parent");
+    let everything: Vec<(u32, u64)> = (1..=40).map(|number| (number, u64::from(number))).collect();
+    put(&parent, &everything, 40, Level::Durable).unwrap();
+    busy_beside_much(world, &parent, 1..30);
+    parent.close().unwrap();
+    places.fork(world, "parent", None, "child").unwrap();
+    let child = open("child");
+    busy_beside_much(world, &child, 100..105);
+    child
+}
+
+fn untouched(snapshot: &Snapshot) -> Vec<u64> {
+    (5..=40).map(|number| get(snapshot, number)).collect()
+}
+
+/// What a process knew of where the pages of its fork are was true for ever, whatever another one did with the fork.
+/// It read what was gone, and neither merged nor collected any more, until it was started again.
+#[test]
+fn a_process_reads_merges_and_collects_on_after_another_one_has_detached_its_fork_and_the_parent_is_gone() {
+    let (world, machine, places) = setup(36);
+    let long = fork_of_much(&world, &places, &machine);
+    let held = long.snapshot().unwrap();
+    // The operator's command.
+    long.release().unwrap();
+    let command = open(&places, &world.machine("b"), "child");
+    command.detach().unwrap();
+    command.close().unwrap();
+    world.wait(remove(&places.own("parent"), R, false, &places)).unwrap();
+
+    put(&long, &[(1, 200)], 40, Level::Durable).unwrap();
+    let snapshot = long.snapshot().unwrap();
+    // Pages that nobody has read here before.
+    assert_eq!(untouched(&snapshot), (5..=40).collect::<Vec<u64>>());
+    assert_eq!(untouched(&held), (5..=40).collect::<Vec<u64>>(), "also in a state from before");
+    drop((snapshot, held));
+    busy_beside_much(&world, &long, 201..240);
+    let left = world.wait(places.remote("child").list("ltx/0/", None)).unwrap().len();
+    assert!(left < 20, "{left} syncs, of which each should go after two seconds");
+    assert_eq!(long.status().trouble, None);
+    long.close().unwrap();
+    assert_eq!(untouched(&places.follow(&world.machine("c"), "child").snapshot().unwrap())[35], 40);
+}
+
+/// The process that detached it was slow, and pushed aside meanwhile.
+#[test]
+fn a_writer_whose_fork_is_detached_under_it_finds_its_pages_where_they_are_now() {
+    let (world, machine, places) = setup(37);
+    let writer = fork_of_much(&world, &places, &machine);
+    writer.release().unwrap();
+    let command = open(&places, &world.machine("b"), "child");
+    command.compact().unwrap();
+    command.release().unwrap();
+    put(&writer, &[(1, 300)], 40, Level::Durable).unwrap();
+    let held = writer.snapshot().unwrap();
+    world.wait(mark_detached(&places.own("child"), Epoch(1))).unwrap();
+    let parent = places.remote("parent");
+    let all: Vec<String> = world.wait(parent.list("", None)).unwrap().into_iter().map(|entry| entry.key).collect();
+    world.wait(parent.delete(&all)).unwrap();
+
+    put(&writer, &[(1, 301)], 40, Level::Durable).unwrap();
+    assert_eq!(untouched(&writer.snapshot().unwrap()), (5..=40).collect::<Vec<u64>>());
+    assert_eq!(untouched(&held), (5..=40).collect::<Vec<u64>>());
+    // Once for all readers, not by each for itself.
+    places.remote("child").asked();
+    let again = writer.snapshot().unwrap();
+    assert_eq!(untouched(&again), (5..=40).collect::<Vec<u64>>());
+    let lists = places.remote("child").asked().into_iter().filter(|(op, _)| *op == Op::List).count();
+    assert_eq!(lists, 0);
+    busy_beside_much(&world, &writer, 302..330);
+    let left = world.wait(places.remote("child").list("ltx/0/", None)).unwrap().len();
+    assert!(left < 20, "{left} syncs, of which each should go after two seconds");
 }

@@ -266,15 +266,24 @@ fn letting_go_does_not_wait_for_a_heartbeat_longer_than_the_store_takes() {
 }
 
 #[test]
-fn an_open_that_fails_leaves_no_epoch_behind_that_others_have_to_wait_for() {
+fn an_open_that_cannot_read_the_journal_takes_nothing_and_hides_nothing_that_it_may_hold() {
     let world = World::new(11);
     let mut first = world.machine("first");
-    put(&first.open(&[]), &[(1, 1)], 1, Level::Durable).unwrap();
+    let volume = first.open(&[LAZY]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    put(&volume, &[(1, 2)], 1, Level::Journaled).unwrap();
+    world.run_for(15_000);
     first.kill();
     let journal = std::path::Path::new("/state/volume/journal/0000000000000001.wal");
     assert!(first.disk.flip(journal, 30, 1));
+    let before = world.keys("");
     assert_eq!(first.try_open(&[]).err().unwrap().kind(), ErrorKind::Corrupt);
-    put(&world.machine("second").open(&[]), &[(1, 2)], 1, Level::Durable).unwrap();
+    assert_eq!(world.keys(""), before);
+    // Who had acknowledged something is waited for, and what goes with it is said.
+    let second = world.machine("second").open(&[]);
+    assert_eq!(put(&second, &[(1, 3)], 1, Level::Durable).err().unwrap().kind(), ErrorKind::Held);
+    world.run_for(31_000);
+    assert_eq!(second.take_over().unwrap().map(|loss| loss.commits), Some(1));
 }
 
 #[test]
