@@ -1,14 +1,14 @@
 //! How large the world is.
 
-use crate::Step;
+use crate::{Scene, Step};
 
 /// How far everything goes. Within these bounds every order of events is looked at.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Bounds {
-    /// Whether the volume has no sync at first. Otherwise it has one, of a writer that is gone.
-    #[arg(long)]
-    pub empty: bool,
-    /// Writable opens.
+    /// What has happened already.
+    #[arg(long, value_enum, default_value = "left")]
+    pub scene: Scene,
+    /// Writable opens, besides those of the scene.
     #[arg(long, default_value_t = 2)]
     pub opens: u8,
     /// Highest TXID.
@@ -35,51 +35,73 @@ pub struct Bounds {
 pub struct Worlds;
 
 impl Worlds {
-    /// What tests look at.
+    /// What tests look at: from the beginning, and from the middle of what each step is for.
     #[must_use]
     pub fn small() -> Vec<(&'static str, Bounds)> {
         vec![
-            ("two opens", Bounds { txid_max: 3, ..SMALL }),
-            ("two opens of a new volume", Bounds { empty: true, txid_max: 2, flying_max: 2, ..SMALL }),
+            ("two opens", Bounds { txid_max: 3, ..Bounds::SMALL }),
+            ("two opens of a new volume", Bounds { scene: Scene::New, txid_max: 2, flying_max: 2, ..Bounds::SMALL }),
+            ("a fence that comes late", Bounds::for_step(Step::ReadTailAgain)),
+            ("two writers of nothing", Bounds::for_step(Step::Silence)),
+            ("a sync that comes late, a reader", Bounds::for_step(Step::Listed)),
+            ("a journal that was left", Bounds::for_step(Step::Strand)),
         ]
     }
 
-    /// What the command looks at.
+    /// What the command looks at besides.
+    #[must_use]
+    pub fn larger() -> Vec<(&'static str, Bounds)> {
+        vec![
+            ("three opens", Bounds { opens: 3, txid_max: 5, ..Bounds::SMALL }),
+            ("three opens of a new volume", Bounds { scene: Scene::New, opens: 3, txid_max: 3, ..Bounds::SMALL }),
+            ("two opens, merging", Bounds { txid_max: 3, merging: true, flying_max: 2, ..Bounds::SMALL }),
+        ]
+    }
+
+    /// What takes hours, and gigabytes of memory.
     #[must_use]
     pub fn full() -> Vec<(&'static str, Bounds)> {
-        let full = Bounds { merging: true, beats: true, flying_max: 2, ..SMALL };
+        let full = Bounds { merging: true, beats: true, flying_max: 2, ..Bounds::SMALL };
         vec![
-            ("two opens, merging", full),
+            ("two opens, merging, signs of life", full),
             ("two opens, merging, a reader", Bounds { reader: true, beats: false, ..full }),
-            ("two opens of a new volume", Bounds { empty: true, txid_max: 3, ..full }),
-            ("three opens", Bounds { opens: 3, merging: false, beats: false, ..full }),
+            ("two opens of a new volume, merging", Bounds { scene: Scene::New, txid_max: 3, ..full }),
+            ("three opens, merging", Bounds { opens: 3, txid_max: 5, beats: false, ..full }),
         ]
     }
 }
 
-const SMALL: Bounds = Bounds {
-    empty: false,
-    opens: 2,
-    txid_max: 4,
-    lsn_max: 2,
-    flying_max: 1,
-    merging: false,
-    reader: false,
-    beats: false,
-};
-
 impl Bounds {
-    /// The smallest world in which a step is missed.
+    /// From the middle of something on.
+    const MIDST: Bounds = Bounds { opens: 0, txid_max: 5, lsn_max: 3, flying_max: 2, merging: true, ..Bounds::SMALL };
+    pub(crate) const SMALL: Bounds = Bounds {
+        scene: Scene::Left,
+        opens: 2,
+        txid_max: 4,
+        lsn_max: 2,
+        flying_max: 1,
+        merging: false,
+        reader: false,
+        beats: false,
+    };
+
+    /// A world in which a step is missed soon.
     #[must_use]
     pub fn for_step(step: Step) -> Bounds {
         match step {
-            Step::Fence | Step::GiveUp | Step::Compare => Bounds { lsn_max: 3, flying_max: 2, ..SMALL },
-            Step::Aftermath => Bounds { lsn_max: 3, flying_max: 2, beats: true, ..SMALL },
-            Step::Strand => Bounds { opens: 3, txid_max: 6, lsn_max: 3, ..SMALL },
-            Step::Look | Step::Retention => Bounds { merging: true, ..SMALL },
-            Step::ReadTailAgain | Step::Link => Bounds { merging: true, lsn_max: 3, ..SMALL },
-            Step::Silence => Bounds { empty: true, merging: true, beats: true, txid_max: 3, lsn_max: 3, ..SMALL },
-            Step::Listed => Bounds { merging: true, reader: true, lsn_max: 3, ..SMALL },
+            Step::Fence | Step::GiveUp | Step::Compare => Bounds { lsn_max: 3, flying_max: 2, ..Bounds::SMALL },
+            Step::Aftermath => Bounds { lsn_max: 3, flying_max: 2, beats: true, ..Bounds::SMALL },
+            Step::ReadTailAgain => Bounds { scene: Scene::LateFence, lsn_max: 4, ..Bounds::MIDST },
+            Step::Silence => {
+                Bounds { scene: Scene::TwoOfNothing, txid_max: 2, lsn_max: 2, beats: true, ..Bounds::MIDST }
+            }
+            Step::Look | Step::Retention | Step::Covered | Step::Link => {
+                Bounds { scene: Scene::LateSync, ..Bounds::MIDST }
+            }
+            Step::Listed => Bounds { scene: Scene::LateSync, reader: true, ..Bounds::MIDST },
+            Step::Strand => {
+                Bounds { scene: Scene::LeftJournal, opens: 1, txid_max: 6, merging: false, ..Bounds::MIDST }
+            }
         }
     }
 }

@@ -49,7 +49,7 @@ fn is_durable(world: &World) -> bool {
 /// Looks at every state within the bounds, or until a promise is broken.
 #[must_use]
 pub fn check(bounds: Bounds, left_out: Option<Step>, threads: usize) -> Outcome {
-    look(&Protocol { bounds, left_out }, threads, &EVENTS, |way| story::tell(way))
+    look(&Protocol::new(bounds, left_out), threads, &EVENTS, |way| story::tell(way))
 }
 
 /// Looks at every state of a world, or until a promise is broken. `tell` puts the way there into words.

@@ -5,12 +5,14 @@
 //! only on one thread.
 
 use std::{
+    cell::RefCell,
     collections::{HashMap, hash_map::Entry},
-    hash::{DefaultHasher, Hash, Hasher as _},
+    hash::{Hash, Hasher},
     thread,
 };
 
 use rustc_hash::FxBuildHasher;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// States that a thread takes on at a time.
 const CHUNK: usize = 512;
@@ -62,7 +64,7 @@ pub(crate) fn explore<M: Model>(protocol: &M, threads: usize, events: &[Event<M>
     let mut parents = Parents::default();
     parents.insert(fingerprint(&first), 0);
     let mut found = Explored { states: 1, transitions: 0, depth: 0, happened: vec![false; events.len()], broken: None };
-    let mut frontier = vec![first];
+    let mut frontier = vec![(fingerprint(&first), first)];
     while !frontier.is_empty() {
         let mut next = Vec::new();
         for part in frontier.chunks(CHUNK * threads.max(1)) {
@@ -78,7 +80,7 @@ pub(crate) fn explore<M: Model>(protocol: &M, threads: usize, events: &[Event<M>
                     found.broken = Some(walk(protocol, &parents, fingerprint));
                     return found;
                 }
-                next.push(world);
+                next.push((fingerprint, world));
             }
         }
         found.depth += usize::from(!next.is_empty());
@@ -89,7 +91,7 @@ pub(crate) fn explore<M: Model>(protocol: &M, threads: usize, events: &[Event<M>
 }
 
 /// What can be reached from some states, in an order that does not depend on the number of threads.
-fn successors<M: Model>(protocol: &M, part: &[M::World], threads: usize) -> Vec<Reached<M::World>> {
+fn successors<M: Model>(protocol: &M, part: &[(u64, M::World)], threads: usize) -> Vec<Reached<M::World>> {
     if part.len() <= CHUNK || threads < 2 {
         return of_each(protocol, part);
     }
@@ -99,11 +101,11 @@ fn successors<M: Model>(protocol: &M, part: &[M::World], threads: usize) -> Vec<
     })
 }
 
-fn of_each<M: Model>(protocol: &M, worlds: &[M::World]) -> Vec<Reached<M::World>> {
+fn of_each<M: Model>(protocol: &M, worlds: &[(u64, M::World)]) -> Vec<Reached<M::World>> {
     let mut reached = Vec::with_capacity(worlds.len() * 4);
     let mut actions = Vec::new();
-    for world in worlds {
-        let parent = fingerprint(world);
+    for (parent, world) in worlds {
+        let parent = *parent;
         protocol.actions(world, &mut actions);
         for action in actions.drain(..) {
             if let Some(world) = protocol.after(world, action) {
@@ -115,9 +117,40 @@ fn of_each<M: Model>(protocol: &M, worlds: &[M::World]) -> Vec<Reached<M::World>
 }
 
 fn fingerprint(world: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    world.hash(&mut hasher);
-    hasher.finish()
+    thread_local! {
+        static BYTES: RefCell<Bytes> = const { RefCell::new(Bytes(Vec::new())) };
+    }
+    BYTES.with_borrow_mut(|bytes| {
+        bytes.0.clear();
+        world.hash(bytes);
+        xxh3_64(&bytes.0)
+    })
+}
+
+/// What is hashed, in one piece: one long hash costs less than many short ones.
+struct Bytes(Vec<u8>);
+
+impl Hasher for Bytes {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.0.push(byte);
+    }
+
+    /// Lengths and variants.
+    fn write_usize(&mut self, number: usize) {
+        self.0.push(number as u8);
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.0.push(number as u8);
+    }
+
+    fn finish(&self) -> u64 {
+        xxh3_64(&self.0)
+    }
 }
 
 /// From the first state to one that is known by its fingerprint.

@@ -20,6 +20,7 @@ mod promise; // what must hold
 mod reader; // somebody who only reads
 mod removal; // removing beside forking and opening, a world of its own
 mod round; // merging and collecting
+mod scene; // where a world begins
 mod step; // what can be left out
 mod story; // a counterexample in words
 mod world; // the state, and what can happen next
@@ -29,4 +30,5 @@ pub use bounds::{Bounds, Worlds};
 pub use check::{Outcome, check};
 pub use pins::{PinBounds, PinStep, check_pins};
 pub use removal::{RemovalStep, check_removal};
+pub use scene::Scene;
 pub use step::Step;

@@ -17,7 +17,7 @@ struct Arguments {
     /// Only the world of pins in which this step is left out.
     #[arg(long, value_name = "STEP", conflicts_with = "without")]
     pins_without: Option<PinStep>,
-    /// Larger worlds than those of the tests. Takes hours, and gigabytes of memory.
+    /// The largest worlds as well. Takes hours, and gigabytes of memory.
     #[arg(long)]
     full: bool,
     /// One world of the bounds that follow.
@@ -40,7 +40,12 @@ fn main() -> ExitCode {
     }
     let threads = arguments.threads;
     if arguments.without.is_none() && arguments.pins_without.is_none() {
-        for (name, bounds) in if arguments.full { Worlds::full() } else { Worlds::small() } {
+        let mut worlds = Worlds::small();
+        worlds.extend(Worlds::larger());
+        if arguments.full {
+            worlds.extend(Worlds::full());
+        }
+        for (name, bounds) in worlds {
             let outcome = check(bounds, None, threads);
             println!("{name}: {outcome}");
             fine &= is_whole(&outcome);
@@ -57,7 +62,7 @@ fn main() -> ExitCode {
     let (steps, pin_steps) = match (arguments.without, arguments.pins_without) {
         (Some(step), _) => (vec![step], Vec::new()),
         (None, Some(step)) => (Vec::new(), vec![step]),
-        (None, None) => (Step::QUICK.to_vec(), PinStep::value_variants().to_vec()),
+        (None, None) => (Step::value_variants().to_vec(), PinStep::value_variants().to_vec()),
     };
     for step in steps {
         fine &= is_missed(&format!("{step:?}"), &check(Bounds::for_step(step), Some(step), threads));

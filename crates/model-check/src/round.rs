@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use plimsoll_ltx::FileId;
-use plimsoll_pages::compact::{Retention, garbage, merge_inputs};
+use plimsoll_model::Txid;
+use plimsoll_pages::{
+    Listed,
+    compact::{Retention, garbage, merge_inputs},
+};
 
 use crate::{
     bucket::{Name, listing},
@@ -60,6 +64,11 @@ impl World {
         self.hosts[at].life.round = Some(Round::Merging { names, min, max });
     }
 
+    /// Whether a round has something to remove, and something to merge as well.
+    pub(crate) fn may_only_collect(&self, names: &[Name], left_out: Option<Step>) -> bool {
+        !collectable(names, left_out).is_empty() && merge_inputs(&listing(names), 1).is_some()
+    }
+
     /// Asks for the removal of what is merged and old.
     pub(crate) fn collect(&mut self, names: &[Name], left_out: Option<Step>) {
         let gone = collectable(names, left_out);
@@ -73,6 +82,14 @@ fn collectable(names: &[Name], left_out: Option<Step>) -> Vec<u8> {
     // Half the retention is a tick, and a tick is a millisecond here.
     let level0 = Duration::from_millis(if left_out == Some(Step::Retention) { 0 } else { 2 });
     let keep = Retention { level0, snapshots: Duration::from_secs(3600) };
-    let ids: Vec<FileId> = garbage(&listing(names), keep, |_| false);
+    let mut listing = listing(names);
+    let last = listing.head();
+    if left_out == Some(Step::Covered) {
+        // As if everything were merged long ago.
+        let modified = listing.files.iter().map(|file| file.modified).min().unwrap_or_default();
+        let id = FileId { level: 1, min: Txid(1), max: last };
+        listing.files.push(Listed { id, size: 1, modified });
+    }
+    let ids: Vec<FileId> = garbage(&listing, keep, |_| false);
     ids.iter().filter(|id| id.level == 0).map(|id| id.max.0 as u8).collect()
 }

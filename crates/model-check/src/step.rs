@@ -19,6 +19,8 @@ pub enum Step {
     Silence,
     /// Keep a sync for the retention of level 0.
     Retention,
+    /// Collect only what is merged.
+    Covered,
     /// Check that what is read is what was listed.
     Listed,
     /// Trust, for earlier states, only the run that links back from the newest sync.
@@ -27,10 +29,4 @@ pub enum Step {
     Strand,
     /// Find out what the history holds of a fenced writer before its journal is dropped.
     Aftermath,
-}
-
-impl Step {
-    /// Those whose counterexample lies in a world of seconds. The look, the retention and the stranding take minutes; the
-    /// others need larger worlds, and are left out by name.
-    pub const QUICK: [Step; 4] = [Step::Fence, Step::GiveUp, Step::Compare, Step::Aftermath];
 }

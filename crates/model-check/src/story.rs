@@ -69,6 +69,7 @@ fn line(action: &Action, before: &World, after: &World) -> String {
             }
             _ => format!("{} ends its round", host(*at)),
         },
+        Action::Collect(at) => format!("{} only collects", host(*at)),
         Action::Crash(at) => format!("{} dies", host(*at)),
         Action::Arrive { request, answered } => {
             let answer = match before.awaits(request) {

@@ -2,9 +2,9 @@
 
 use crate::{
     Bounds, Step,
-    bucket::{Bucket, Inherited, Merged, Name, Stored, older},
+    bucket::{Bucket, Merged, Name, Stored, older},
     explore::Model,
-    object::{COMMITS_MAX, Object, mix},
+    object::{COMMITS_MAX, Object},
     process::{Answer, Attempt, Phase, Process, Stage},
     promise::Promise,
     round::Round,
@@ -69,6 +69,8 @@ pub(crate) enum Action {
     LookForSyncs(usize),
     Round(usize),
     GoOn(usize),
+    /// A round only collects: it is not time to merge level 0.
+    Collect(usize),
     Crash(usize),
     Arrive {
         request: Request,
@@ -83,6 +85,8 @@ pub(crate) enum Action {
 pub(crate) struct Protocol {
     pub(crate) bounds: Bounds,
     pub(crate) left_out: Option<Step>,
+    /// Epochs, with those of the scene.
+    pub(crate) opens_max: u8,
 }
 
 impl Model for Protocol {
@@ -90,19 +94,7 @@ impl Model for Protocol {
     type Action = Action;
 
     fn first(&self) -> World {
-        let mut world = World::default();
-        for (host, writer) in world.hosts.iter_mut().zip(1..) {
-            host.writer = writer;
-        }
-        if !self.bounds.empty {
-            let first = Object { txid: 1, writer: 9, epoch: 1, lsn: 1, link: 0, on: 0, states: [mix(9, 9), 0] };
-            world.bucket.epochs.push(9);
-            world.bucket.statuses.push(Some(Some(Inherited::Nothing)));
-            world.bucket.level0.push(Stored { object: first, age: 0 });
-            world.history.push(first);
-            world.holding = 1;
-        }
-        world
+        self.bounds.scene.world()
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
@@ -149,6 +141,11 @@ impl Model for Protocol {
                     world.go_on_with(at, round, self.left_out);
                 }
             }
+            Action::Collect(at) => {
+                if let Some(Round::Listed(names)) = world.hosts[at].life.round.take() {
+                    world.collect(&names, self.left_out);
+                }
+            }
             Action::Crash(at) => world.close(at),
             Action::Arrive { request, answered } => world.arrive(request, answered, self.left_out),
             Action::List => world.reader = world.reading(),
@@ -166,6 +163,10 @@ impl Model for Protocol {
 }
 
 impl Protocol {
+    pub(crate) fn new(bounds: Bounds, left_out: Option<Step>) -> Protocol {
+        Protocol { bounds, left_out, opens_max: bounds.scene.world().bucket.epoch() + bounds.opens }
+    }
+
     pub(crate) fn takes(&self, step: Step) -> bool {
         self.left_out != Some(step)
     }
@@ -174,7 +175,7 @@ impl Protocol {
         let bounds = &self.bounds;
         let life = &world.hosts[at].life;
         let journal = &world.hosts[at].journal;
-        let opens_left = world.bucket.epoch() < bounds.opens + u8::from(!bounds.empty);
+        let opens_left = world.bucket.epoch() < self.opens_max;
         let room = world.flying.len() < bounds.flying_max;
         if life.phase != Phase::Closed && opens_left {
             actions.push(Action::Crash(at));
@@ -182,7 +183,8 @@ impl Protocol {
         match life.phase {
             Phase::Closed => {
                 // The hosts are alike: the first to open is the first.
-                let first = at == 0 || world.hosts[0].mark > 0 || world.hosts[0].life.phase != Phase::Closed;
+                let first = &world.hosts[0];
+                let first = at == 0 || first.life.phase != Phase::Closed || world.bucket.epochs.contains(&first.writer);
                 if opens_left && first {
                     actions.push(Action::Open(at));
                 }
@@ -229,7 +231,12 @@ impl Protocol {
         if bounds.merging && room {
             match &life.round {
                 None if world.round_of(at, self.left_out).is_some() => actions.push(Action::Round(at)),
-                Some(Round::Listed(_)) => actions.push(Action::GoOn(at)),
+                Some(Round::Listed(names)) => {
+                    actions.push(Action::GoOn(at));
+                    if world.may_only_collect(names, self.left_out) {
+                        actions.push(Action::Collect(at));
+                    }
+                }
                 None | Some(Round::Merging { .. }) => {}
             }
         }

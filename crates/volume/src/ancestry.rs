@@ -5,7 +5,10 @@
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use plimsoll_commitlog::{is_pinned, lineage::Link};
+use plimsoll_commitlog::{
+    is_pinned,
+    lineage::{Link, trusted_from},
+};
 use plimsoll_ltx::{FileId, HEADER_BYTES, Header, Layout};
 use plimsoll_model::{Error, ErrorKind, Result};
 use plimsoll_pages::{Listed, Listing};
@@ -28,10 +31,8 @@ pub(crate) async fn vouch(store: &Arc<dyn Store>, layout: Layout, listing: &List
     let later: Vec<FileId> = listing.level(0).map(|file| file.id).filter(|id| id.max >= first.max).collect();
     let links: Vec<Link> =
         stream::iter(later).map(|id| link(store, layout, id)).buffered(PARALLEL).try_collect().await?;
-    let linked =
-        |pair: &[Link]| pair[0].txid == pair[1].txid.prev() && pair[1].link.is_none_or(|link| link == pair[0].checksum);
     let made_of: Vec<FileId> = plan.iter().map(|file| file.id).collect();
-    if links.windows(2).all(linked) || is_pinned(store, &made_of).await? {
+    if trusted_from(&links) == Some(first.max) || is_pinned(store, &made_of).await? {
         return Ok(());
     }
     Err(Error::new(ErrorKind::NotFound, DOING)
