@@ -1,4 +1,5 @@
-/* Linked into a test program of SQLite: loads the extension that PLIMSOLL_TEST_LIBRARY names, before main. */
+/* Linked into a test program of SQLite: loads the extension that PLIMSOLL_TEST_LIBRARY names, before main. With
+   PLIMSOLL_TEST_BY_DEFAULT a name without a VFS is then a volume, too. */
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,4 +15,5 @@ __attribute__((constructor)) static void load_plimsoll(void) {
     exit(1);
   }
   sqlite3_close(db);
+  if (getenv("PLIMSOLL_TEST_BY_DEFAULT") != NULL) sqlite3_vfs_register(sqlite3_vfs_find("plimsoll"), 1);
 }

@@ -70,7 +70,7 @@ class Elsewhere:
 
 def command(volume, name, *arguments):
     """Runs `plimsoll <name> <url> …` and returns what it prints."""
-    words = [PROGRAM, *volume.sets(), name, volume.url, *arguments]
+    words = [PROGRAM, *volume.sets(), *name.split(), volume.url, *arguments]
     done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     if done.returncode != 0:
         raise RuntimeError(f"plimsoll {name}: exit code {done.returncode}: {done.stderr.strip()}")

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 
-from places import EXTENSION, DRIVERS, NODE_PACKAGES, VENV
+from places import DRIVERS, EXTENSION, NODE_PACKAGES, SUITES, VENV
 
 
 def _run(command, text, **environment):
@@ -34,6 +34,8 @@ def _shell(uri, statements):
 # Every statement that returns rows returns one column of text.
 PROGRAMS = {
     "python": _driver("/usr/bin/python3", DRIVERS / "python_sqlite3.py"),
+    # The same with the oldest SQLite that is supported in place of the system's.
+    "oldest": _driver("/usr/bin/python3", DRIVERS / "python_sqlite3.py", LD_LIBRARY_PATH=str(SUITES / "oldest")),
     "apsw": _driver(VENV / "python", DRIVERS / "python_apsw.py"),
     "shell": _shell,
     "node": _driver("/usr/bin/env", "node", DRIVERS / "better_sqlite3.js", NODE_PATH=str(NODE_PACKAGES / "node_modules")),

@@ -1,4 +1,4 @@
-"""Volumes to test with: on a local directory, and on an S3 server that runs as long as the tests."""
+"""Volumes to test with: on a local directory, and on servers that run as long as the tests."""
 
 import atexit
 import copy
@@ -12,10 +12,15 @@ import time
 import urllib.request
 from urllib.parse import urlencode
 
+import azurite
 from places import ROOT
 
+# What every test with a store of its own runs on. There is also "az".
 KINDS = ("file", "s3")
 BUCKET = "harbour"
+
+# Another S3 server than moto, which has the bucket: its address, or those of two gateways to the same store.
+_GIVEN = os.environ.get("PLIMSOLL_TEST_S3_ENDPOINT", "").split()
 
 SCRATCH = tempfile.mkdtemp(prefix="plimsoll-foreign-")
 atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
@@ -26,13 +31,17 @@ for _name in [name for name in os.environ if name.startswith(("PLIMSOLL_", "AWS_
 os.environ |= {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
+    "AZURE_STORAGE_ACCOUNT_NAME": azurite.ACCOUNT,
+    "AZURE_STORAGE_ACCOUNT_KEY": azurite.KEY,
     "PLIMSOLL_CONFIG": "",
     "PLIMSOLL_TEST_ANY_RETENTION": "1",
     "PLIMSOLL_STATE_DIR": os.path.join(SCRATCH, "state"),
 }
 
 _numbers = itertools.count(1)
-_endpoint = None
+_addresses = {}
+# On a server that was there before, others may have been as well.
+_RUN = f"{os.getpid()}-{time.time_ns()}"
 
 
 def scratch(name):
@@ -47,18 +56,22 @@ def scratch_dir():
     return path
 
 
-def endpoint():
-    """The address of the S3 server. Starts it on first use."""
-    global _endpoint
-    if _endpoint is None:
-        _endpoint = _start_moto()
-    return _endpoint
+def endpoint(kind="s3"):
+    """The address of a server. Starts it on first use."""
+    if kind not in _addresses:
+        starts = {"s3": lambda: _GIVEN[0] if _GIVEN else _start_moto(), "az": lambda: azurite.start(_free_port(), BUCKET)}
+        _addresses[kind] = starts[kind]()
+    return _addresses[kind]
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def _start_moto():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port()
     server = subprocess.Popen(
         [ROOT / "tools/moto_server", "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL,
@@ -88,9 +101,11 @@ class Volume:
             self.url = f"file://{self.path}"
             self.settings = {}
         else:
-            self.path = f"{next(_numbers)}/{name}"
-            self.url = f"s3://{BUCKET}/{self.path}"
-            self.settings = {"endpoint": endpoint(), "region": "us-east-1", "allow_http": "true"}
+            self.path = f"{_RUN}/{next(_numbers)}/{name}"
+            self.url = f"{kind}://{BUCKET}/{self.path}"
+            self.settings = {"endpoint": endpoint(kind), "allow_http": "true"}
+            if kind == "s3":
+                self.settings["region"] = "us-east-1"
 
     def uri(self, mode=None, **settings):
         """The name under which SQLite opens it. Settings of the test go before those of the store."""
@@ -109,7 +124,11 @@ class Volume:
 
     def elsewhere(self, **settings):
         """The same as another host would open it: nothing local is known there."""
-        return self.uri(state_dir=scratch("state"), **settings)
+        return self.uri(state_dir=scratch("state"), **self._other_way(), **settings)
+
+    def _other_way(self):
+        """Another host may use another gateway."""
+        return {"endpoint": _GIVEN[-1]} if self.kind == "s3" and _GIVEN else {}
 
     def litestream_url(self):
         if self.kind == "file":
@@ -150,4 +169,3 @@ def s3():
         aws_access_key_id="test",
         aws_secret_access_key="test",
     )
-

@@ -36,7 +36,7 @@ QUESTIONS = [
     "SELECT name || count(*) || coalesce(sum(tons), '?') FROM ship GROUP BY name ORDER BY name",
     "SELECT CAST(count(*) AS TEXT) FROM note JOIN ship ON ship.id = note.ship",
     "SELECT CAST(sum(length(log)) AS TEXT) FROM ship",
-    "SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_schema ORDER BY name",
+    "SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_master ORDER BY name",
     "PRAGMA integrity_check",
 ]
 
@@ -49,6 +49,9 @@ def on_a_plain_file(statements):
 
 
 class Programs(unittest.TestCase):
+    def test_one_of_the_programs_has_the_oldest_sqlite_that_is_supported(self):
+        self.assertEqual(PROGRAMS["oldest"](Volume("file").uri(), ["SELECT sqlite_version()"]), ["3.31.1"])
+
     def test_every_program_comes_to_the_rows_of_a_plain_file(self):
         expected = on_a_plain_file(WORKLOAD + QUESTIONS)
         for kind, program in itertools.product(KINDS, PROGRAMS):

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "the engine's clock and tasks are not for tools")]
 
 mod bench; // measuring, beside peers
+mod ceph; // a Ceph cluster to test against
 mod crash; // killing what writes
 mod demo; // what the project does, narrated
 mod dependencies; // what may be depended on, without other tools
@@ -36,6 +37,8 @@ struct Arguments {
 enum Command {
     /// Measures Plimsoll beside what people would pick instead, in turns.
     Bench(bench::Bench),
+    /// Starts a small Ceph cluster and tests volumes on its gateways.
+    Ceph(ceph::Ceph),
     /// Kills processes that write to a volume, again and again, and checks what is left.
     Crash(crash::Crash),
     /// Shows on a temporary store what a crash and a lost host leave of a database.
@@ -63,6 +66,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Bench(command) => command.run(),
+        Command::Ceph(command) => command.run(),
         Command::Crash(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Fuzz(command) => command.run(),

@@ -3,11 +3,13 @@
 mod glob; // names with stars
 mod list; // which files run, and what may differ
 mod mptester; // SQLite's test with several processes
+mod oldest; // the oldest SQLite that is supported
 mod outcome; // what a run of one file said
 mod runner; // running one file
 mod source; // SQLite's sources
 mod speedtest; // SQLite's speed test
 mod testfixture; // SQLite's test program
+mod threadtest3; // SQLite's test with many threads
 mod verdict; // what a run amounts to
 
 use std::{

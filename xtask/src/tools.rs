@@ -62,15 +62,21 @@ impl Tools {
     /// # Errors
     /// Names what could not be installed.
     pub(crate) fn run(self) -> Result<()> {
-        debian()?;
+        install(PACKAGES.iter().filter(|(sign, _)| !sign.is_there()).map(|(_, package)| *package).collect())?;
         packages_of_python()?;
         packages_of_node()
     }
 }
 
-fn debian() -> Result<()> {
-    let mut missing: Vec<&str> =
-        PACKAGES.iter().filter(|(sign, _)| !sign.is_there()).map(|(_, package)| *package).collect();
+/// Installs Debian packages, each unless its program is there.
+///
+/// # Errors
+/// Names what could not be installed.
+pub(crate) fn programs(wanted: &[(&str, &'static str)]) -> Result<()> {
+    install(wanted.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package).collect())
+}
+
+fn install(mut missing: Vec<&str>) -> Result<()> {
     missing.dedup();
     if missing.is_empty() {
         return Ok(());
@@ -79,16 +85,16 @@ fn debian() -> Result<()> {
     if find("apt-get").is_none() || output(Command::new("id").arg("-u"))?.trim() != "0" {
         bail!("the tests need these packages, and only root on Debian can install them from here: {list}");
     }
-    let install = || {
+    let apt = || {
         run(Command::new("apt-get")
             .args(["install", "--yes", "--no-install-recommends"])
             .args(&missing)
             .env("DEBIAN_FRONTEND", "noninteractive"))
     };
     // Lists of packages that are there may do; downloading them takes longer than the packages.
-    install().or_else(|_| {
+    apt().or_else(|_| {
         run(Command::new("apt-get").arg("update"))?;
-        install()
+        apt()
     })
 }
 

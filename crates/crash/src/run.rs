@@ -11,6 +11,7 @@ use std::{
 use crate::{
     campaign::{Campaign, Mode, Tally},
     power,
+    proxy::{Proxy, Weather},
     random::Random,
     server::Server,
 };
@@ -39,6 +40,9 @@ pub struct Options {
     /// Where volumes are
     #[arg(long, value_enum, default_value = "file")]
     pub store: Store,
+    /// With --store s3: of so many requests that change an object, the answer to one gets lost in the network
+    #[arg(long)]
+    pub losing_answers: Option<u64>,
     /// What happens to the host of a killed process
     #[arg(long, value_enum, default_value = "mixed")]
     pub mode: Mode,
@@ -86,6 +90,15 @@ pub fn run(options: &Options, program: PathBuf) -> Result<(), String> {
         Store::File => None,
         Store::S3 => Some(Server::start().map_err(words)?),
     };
+    let proxy = match (&server, options.losing_answers) {
+        (Some(server), Some(every)) => {
+            let proxy = Proxy::start(server.address()).map_err(words)?;
+            proxy.set(Weather::LosingAnswers(every));
+            Some(proxy)
+        }
+        _ => None,
+    };
+    let address = proxy.as_ref().map(Proxy::address).or_else(|| server.as_ref().map(Server::address));
     let dir = tempfile::Builder::new().prefix("plimsoll-crash-").tempdir_in(env::temp_dir()).map_err(words)?.keep();
     println!("seed {seed}, in {}", dir.display());
     let tally = Tally::default();
@@ -104,7 +117,7 @@ pub fn run(options: &Options, program: PathBuf) -> Result<(), String> {
                     seed: seed.wrapping_add(lane),
                     mode: options.mode,
                     power: options.power,
-                    server: server.as_ref().map(Server::address),
+                    server: address,
                 };
                 let (tally, go_on) = (&tally, &go_on);
                 scope.spawn(move || campaign.run(tally, go_on))
@@ -124,6 +137,9 @@ pub fn run(options: &Options, program: PathBuf) -> Result<(), String> {
             .collect::<Vec<String>>()
     });
     println!("{} s: {}", started.elapsed().as_secs(), line(&tally));
+    if let Some(proxy) = proxy {
+        println!("{} answers lost in the network", proxy.lost());
+    }
     if found.is_empty() {
         std::fs::remove_dir_all(&dir).map_err(words)?;
         println!("nothing found");

@@ -6,8 +6,9 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::OnceLock,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// Where they are to be had, for whoever runs this without them.
@@ -15,12 +16,21 @@ const MISSING: &str = "an S3 server is needed: `cargo xtask tools` installs what
     path of another moto_server, PLIMSOLL_TEST_S3RVER that of another s3rver";
 /// The bucket that volumes are made in.
 const BUCKET: &str = "crash";
+/// Names a server that is running already, and has the bucket.
+const GIVEN: &str = "PLIMSOLL_TEST_S3_ENDPOINT";
 
 /// A running server.
 pub struct Server {
     address: SocketAddr,
-    /// Ends the server when this process ends, however that happens: the pipe to it closes.
-    shell: Child,
+    /// Ends a server of ours when this process ends, however that happens: the pipe to it closes.
+    shell: Option<Child>,
+}
+
+/// The server that is running already, if there is one.
+fn given() -> io::Result<Option<SocketAddr>> {
+    let Ok(endpoint) = env::var(GIVEN) else { return Ok(None) };
+    let address = endpoint.trim_start_matches("http://").trim_end_matches('/').parse();
+    address.map(Some).map_err(|error| io::Error::other(format!("{GIVEN}={endpoint}: {error}; it is http://IP:PORT")))
 }
 
 /// A port that was free a moment ago.
@@ -52,11 +62,14 @@ fn find_s3rver() -> io::Result<PathBuf> {
 }
 
 impl Server {
-    /// Starts a moto with an empty bucket.
+    /// The server that is running already, or a moto with an empty bucket.
     ///
     /// # Errors
     /// It cannot be found or does not come up.
     pub fn start() -> io::Result<Server> {
+        if let Some(address) = given()? {
+            return Ok(Server { address, shell: None });
+        }
         let mut moto = Command::new("sh");
         moto.args(["-c", r#""$0" -H 127.0.0.1 -p "$1" >/dev/null 2>&1 & read -r _; kill $!"#]).arg(find_moto()?);
         let server = Server::listening(moto)?;
@@ -81,7 +94,7 @@ impl Server {
         let port = free_port()?;
         // A shell watches over it: when this process dies, the shell's `read` ends.
         let shell = command.arg(port.to_string()).stdin(Stdio::piped()).spawn()?;
-        let server = Server { address: SocketAddr::from(([127, 0, 0, 1], port)), shell };
+        let server = Server { address: SocketAddr::from(([127, 0, 0, 1], port)), shell: Some(shell) };
         let start = Instant::now();
         while TcpStream::connect(server.address).is_err() {
             if start.elapsed() > Duration::from_secs(120) {
@@ -112,15 +125,19 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        drop(self.shell.stdin.take());
-        let _ = self.shell.wait();
+        if let Some(shell) = &mut self.shell {
+            drop(shell.stdin.take());
+            let _ = shell.wait();
+        }
     }
 }
 
-/// The URL of a volume on a server.
+/// The URL of a volume on a server, which no other process has used: a server may outlive what runs on it.
 #[must_use]
 pub fn url(name: &str) -> String {
-    format!("s3://{BUCKET}/{name}")
+    static RUN: OnceLock<u128> = OnceLock::new();
+    let run = RUN.get_or_init(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos());
+    format!("s3://{BUCKET}/{run}-{}/{name}", std::process::id())
 }
 
 /// The environment of a process that uses a server at this address.
@@ -131,8 +148,8 @@ pub fn variables(address: SocketAddr) -> Vec<(String, String)> {
         ("PLIMSOLL_REGION", "us-east-1".to_owned()),
         ("PLIMSOLL_ALLOW_HTTP", "true".to_owned()),
         // On a busy machine moto lets two creates of one name win, as it looks first and stores then. Here
-        // one process writes at a time.
-        ("PLIMSOLL_UNSAFE_NO_FENCING", "true".to_owned()),
+        // one process writes at a time. Of another server more is expected.
+        ("PLIMSOLL_UNSAFE_NO_FENCING", env::var_os(GIVEN).is_none().to_string()),
         ("AWS_ACCESS_KEY_ID", "test".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
     ]

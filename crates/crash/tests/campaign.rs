@@ -16,6 +16,7 @@ fn what_was_acknowledged_survives_a_minute_of_killing() {
         seconds: Some(60),
         seed: None,
         store: Store::File,
+        losing_answers: None,
         mode: Mode::Mixed,
         power: false,
         jobs: 2,

@@ -33,13 +33,14 @@ impl Scene {
     fn new() -> Scene {
         let server = Server::start().unwrap();
         let proxy = Proxy::start(server.address()).unwrap();
-        let volume = Volume::on_server("db", proxy.address());
+        let volume = Volume::on_server(&format!("db-{}", proxy.address().port()), proxy.address());
         Scene { server, proxy, volume, ledger: Ledger::new(SEED, None) }
     }
 
     /// What another host finds, which has a way of its own to the server.
     fn elsewhere(&self) -> Found {
-        let there = Volume { endpoint: Some(self.server.address()), ..Volume::on_server("db", self.server.address()) };
+        let name = format!("db-{}", self.proxy.address().port());
+        let there = Volume::on_server(&name, self.server.address());
         there.peek().unwrap()
     }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 use clap::Args;
 
-use super::{mptester, source::source};
+use super::{mptester, oldest, source::source, threadtest3};
 use crate::{
     process::run,
     workspace::{root, suites},
@@ -15,12 +15,14 @@ use crate::{
 pub(crate) struct SuitesFetch {}
 
 impl SuitesFetch {
-    /// Leaves `speedtest1` and `mptester` in `target/suites`, unless they are there.
+    /// Leaves `speedtest1`, `mptester`, `threadtest3` and the oldest SQLite in `target/suites`, unless they are there.
     ///
     /// # Errors
     /// When the source cannot be downloaded or compiled.
     pub(crate) fn run(self) -> Result<()> {
         mptester::build(source)?;
+        threadtest3::build(source)?;
+        oldest::build()?;
         let program = suites().join("speedtest1");
         if program.exists() {
             return Ok(());
