@@ -93,7 +93,7 @@ impl Newest {
 /// Reads the journal of a volume on this host; `None` if there is none.
 ///
 /// # Errors
-/// `Corrupt` if it is damaged, or changed while it was read. As the store says.
+/// `Corrupt` if it is damaged; `Held` if it changed faster than it can be read. As the store says.
 pub(crate) fn journal_tail(setup: &Setup, located: &Located, newest: &Newest) -> Result<Option<JournalTail>> {
     let Some(replay) = replay(setup, located)? else { return Ok(None) };
     let Newest { standing, head } = newest;
@@ -105,7 +105,7 @@ pub(crate) fn journal_tail(setup: &Setup, located: &Located, newest: &Newest) ->
 /// The same without the store: which of its commits are durable is not known, so all of them are counted.
 ///
 /// # Errors
-/// `Corrupt` if it is damaged, or changed while it was read.
+/// `Corrupt` if it is damaged; `Held` if it changed faster than it can be read.
 pub(crate) fn journal_alone(setup: &Setup, located: &Located) -> Result<Option<JournalTail>> {
     let all = Outlook { prospect: Prospect::Pending, held: Lsn::ZERO };
     Ok(replay(setup, located)?.map(|replay| JournalTail::of(&replay, all)))
@@ -118,6 +118,11 @@ fn replay(setup: &Setup, located: &Located) -> Result<Option<Replay>> {
     match Journal::inspect(&*setup.process.host.files, &located.dir.journal()) {
         Ok((_, replay)) => Ok(Some(replay)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        // Whoever has the volume open still syncs all of it: not the time to go on elsewhere.
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            Err(error
+                .hint("nothing was changed; keep the directory, and have whatever has the volume open sync it first"))
+        }
         Err(error) => Err(error),
     }
 }

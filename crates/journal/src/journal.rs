@@ -48,10 +48,11 @@ impl Journal {
         open::open(host, dir, config)
     }
 
-    /// Reads a journal without changing anything, for example a stranded one.
+    /// Reads a journal without changing anything, for example a stranded one, or one that another process appends to.
     ///
     /// # Errors
     /// As [`Journal::open`]; [`NotFound`](plimsoll_model::ErrorKind::NotFound) if there is no journal.
+    /// [`Held`](plimsoll_model::ErrorKind::Held) if it changed too fast to be read.
     pub fn inspect(files: &dyn Files, dir: &Path) -> Result<(Reader, Replay)> {
         open::inspect(files, dir)
     }
@@ -157,7 +158,8 @@ impl Journal {
     /// go on meanwhile.
     ///
     /// # Errors
-    /// The disk's. A sync that fails ends this handle; anything else shows again at the append that needs the segment.
+    /// The disk's. A sync of a segment with commits that fails ends this handle; anything else is tried again by the append
+    /// that needs the segment.
     pub fn prepare(&self) -> Result<()> {
         self.fill_active()?;
         let (seq, base, fill) = {
@@ -196,20 +198,18 @@ impl Journal {
                 break;
             }
         }
-        // Its failure may be that of frames, and nobody else would be told.
-        segment.file.sync().doing(DOING, segment.path.display()).map_err(|error| self.shared.poison.with(error))
+        // Its failure may be that of frames.
+        segment.sync(&self.shared.poison, DOING)
     }
 
-    /// Gives up segments all of whose commits are at most `up_to`, and less than `keep_from` if somebody
-    /// still reads the pages of commits from there on. Never the segment being appended to, nor one with
+    /// Gives up segments all of whose commits are at most `up_to`. Never the segment being appended to, nor one with
     /// pages of a transaction that is not committed.
     ///
     /// Places in them are dead afterwards.
     ///
     /// # Errors
     /// When a file cannot be renamed or removed, or the directory not be synced.
-    pub fn release(&self, up_to: Lsn, keep_from: Option<Lsn>) -> Result<()> {
-        let up_to = keep_from.map_or(up_to, |keep| up_to.min(Lsn(keep.0.saturating_sub(1))));
+    pub fn release(&self, up_to: Lsn) -> Result<()> {
         let keep_segment = {
             let tail = self.tail();
             let open = tail.open.values().filter_map(|txn| txn.first).min();
@@ -267,7 +267,7 @@ impl Journal {
         crash::here(Point::JournalSync);
         for segment in left.iter().chain([&active]) {
             if taken(Step::SyncJournal) {
-                segment.file.sync().doing("syncing the journal", segment.path.display())?;
+                segment.sync(&self.shared.poison, "syncing the journal")?;
             }
         }
         crash::here(Point::JournalSynced);

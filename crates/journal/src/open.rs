@@ -83,12 +83,34 @@ pub(crate) fn open(host: &Host, dir: &Path, config: Config) -> Result<(Journal, 
     Ok((journal, replay))
 }
 
+/// How often a journal is read that changes meanwhile.
+const READINGS_MAX: usize = 100;
+
+/// Whoever appends meanwhile gives up segments that were listed, and goes on in the next one after the end of this one was read. What
+/// looks like damage then looks otherwise, or is none, when it is read again; damage stays the same.
 pub(crate) fn inspect(files: &dyn Files, dir: &Path) -> Result<(Reader, Replay)> {
-    let live = list(files, dir)?.unwrap_or_default().live;
-    let Some(mut walk) = walk(files, dir, &live, OpenMode::Read)? else {
-        return Err(Error::new(ErrorKind::NotFound, "reading the journal").object(dir.display().to_string()));
-    };
-    Ok((Reader::new(std::mem::take(&mut walk.segments)), walk.into_replay()))
+    let mut before = None;
+    for _ in 0..READINGS_MAX {
+        let live = list(files, dir)?.unwrap_or_default().live;
+        let failed = match walk(files, dir, &live, OpenMode::Read) {
+            Ok(Some(mut walk)) => {
+                return Ok((Reader::new(std::mem::take(&mut walk.segments)), walk.into_replay()));
+            }
+            Ok(None) => {
+                return Err(Error::new(ErrorKind::NotFound, "reading the journal").object(dir.display().to_string()));
+            }
+            Err(error) => error,
+        };
+        let found = (live, failed.to_string());
+        if before.as_ref() == Some(&found) {
+            return Err(failed);
+        }
+        before = Some(found);
+    }
+    Err(Error::new(ErrorKind::Held, "reading the journal")
+        .object(dir.display().to_string())
+        .why("another process appends to it faster than it can be read")
+        .hint("try again"))
 }
 
 /// The segment to append to, and where in it. A new one gets its begin frame.

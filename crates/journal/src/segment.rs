@@ -5,7 +5,7 @@ use std::{
     fmt, io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -17,6 +17,7 @@ use crate::{
     Position,
     frame::{Content, Decoded, FRAME_HEADER_BYTES, decode},
     header::Header,
+    poison::Poison,
 };
 
 pub(crate) struct Segment {
@@ -27,11 +28,13 @@ pub(crate) struct Segment {
     pub(crate) filled: u64,
     /// The last commit that needs this segment, as LSN.
     last: AtomicU64,
+    /// Held while the file is synced.
+    syncing: Mutex<()>,
 }
 
 impl Segment {
     pub(crate) fn new(path: PathBuf, file: Arc<dyn File>, header: Header, filled: u64) -> Arc<Self> {
-        Arc::new(Segment { path, file, header, filled, last: AtomicU64::new(0) })
+        Arc::new(Segment { path, file, header, filled, last: AtomicU64::new(0), syncing: Mutex::new(()) })
     }
 
     /// Position of an offset in the file.
@@ -46,6 +49,14 @@ impl Segment {
     /// Notes that commit `lsn` has a frame here.
     pub(crate) fn needed_by(&self, lsn: Lsn) {
         self.last.fetch_max(lsn.0, Ordering::AcqRel);
+    }
+
+    /// Syncs the file. The system tells of bytes that it could not write once, to whoever syncs next, and takes them for written
+    /// from then on: so nobody else syncs until what one was told is known to all.
+    pub(crate) fn sync(&self, poison: &Poison, doing: &'static str) -> Result<()> {
+        let _alone = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        poison.check()?;
+        self.file.sync().doing(doing, self.path.display()).map_err(|error| poison.with(error))
     }
 
     /// Reads the page frame at `offset` and checks it.

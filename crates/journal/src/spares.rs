@@ -1,12 +1,13 @@
 //! Makes segments: from released files where there are some, ahead of need where there is time.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use plimsoll_host::{
-    Chance, Dir, Files, OpenMode,
+    Chance, Dir, File, Files, OpenMode,
     crash::{self, Point},
 };
 use plimsoll_model::{
@@ -42,6 +43,8 @@ impl From<Error> for Failure {
 }
 
 type Outcome<T> = std::result::Result<T, Failure>;
+
+const DOING: &str = "making a journal segment";
 
 pub(crate) struct Spares {
     pub(crate) dir: PathBuf,
@@ -112,29 +115,41 @@ impl Spares {
     }
 
     fn make(&mut self, seq: u32, base: Position, fill: u64) -> Outcome<Arc<Segment>> {
-        let from_spare = self.free.pop();
-        let made = match &from_spare {
-            Some(spare) => self.make_from(spare, OpenMode::Write, seq, base, fill),
-            None => {
-                let fresh = self.dir.join(fresh_name(seq));
-                let made = self.make_from(&fresh, OpenMode::Create, seq, base, fill);
-                if made.is_err() {
-                    // Only to give the space back; opening the journal removes it as well.
-                    let _ = self.files.remove(&fresh);
-                }
-                made
+        while let Some(spare) = self.free.pop() {
+            let file = match self.files.open(&spare, OpenMode::Write) {
+                // Somebody has made room on the disk: there are other files.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened.doing(DOING, spare.display()),
+            };
+            let made =
+                file.map_err(Failure::harmless).and_then(|file| self.make_from(&spare, file, true, seq, base, fill));
+            if made.as_ref().is_err_and(|failure| failure.harmless) {
+                // What became of it is known. Otherwise it is a name for opening the journal to look at.
+                self.free.push(spare);
             }
-        };
+            return made;
+        }
+        let fresh = self.dir.join(fresh_name(seq));
+        let file = self.files.open(&fresh, OpenMode::Create).doing(DOING, fresh.display()).map_err(Failure::harmless);
+        let made = file.and_then(|file| self.make_from(&fresh, file, false, seq, base, fill));
         if made.is_err() {
-            self.free.extend(from_spare);
+            // Only to give the space back; opening the journal removes it as well.
+            let _ = self.files.remove(&fresh);
         }
         made
     }
 
-    fn make_from(&self, path: &Path, mode: OpenMode, seq: u32, base: Position, fill: u64) -> Outcome<Arc<Segment>> {
-        const DOING: &str = "making a journal segment";
+    fn make_from(
+        &self,
+        path: &Path,
+        file: Arc<dyn File>,
+        recycled: bool,
+        seq: u32,
+        base: Position,
+        fill: u64,
+    ) -> Outcome<Arc<Segment>> {
         let header = Header {
-            recycled: mode == OpenMode::Write,
+            recycled,
             seq,
             salt: self.chance.bits(),
             base,
@@ -150,9 +165,8 @@ impl Spares {
                     .hint("let everything become durable, then start a new journal"),
             ));
         }
-        let file = self.files.open(path, mode).doing(DOING, path.display()).map_err(Failure::harmless)?;
         let prepared = || {
-            if mode == OpenMode::Create {
+            if !recycled {
                 // What a crash left here must not be taken for frames of this segment.
                 file.set_len(0)?;
             }
@@ -165,7 +179,7 @@ impl Spares {
         file.sync().doing(DOING, path.display())?;
         crash::here(Point::SegmentMade);
         let live = self.dir.join(live_name(seq));
-        self.files.rename(path, &live).doing(DOING, path.display())?;
+        self.files.rename(path, &live).doing(DOING, path.display()).map_err(Failure::harmless)?;
         crash::here(Point::SegmentNamed);
         self.sync_dir()?;
         Ok(Segment::new(live, file, header, filled))

@@ -216,9 +216,7 @@ impl Tail {
         let (file, path) = (&self.active.file, self.active.path.display());
         file.set_len(self.offset).doing("cutting a failed write off the journal", &path)?;
         self.filled = self.offset;
-        file.sync()
-            .doing("syncing the journal after a failed write", &path)
-            .map_err(|error| shared.poison.with(error))?;
+        self.active.sync(&shared.poison, "syncing the journal after a failed write")?;
         self.uncut = false;
         Ok(())
     }

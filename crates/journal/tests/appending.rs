@@ -59,7 +59,7 @@ fn numbers_go_on_after_everything_was_released_and_the_journal_reopened() {
     journal.close().unwrap();
     drop(journal);
     let (journal, _) = open(&host).unwrap();
-    journal.release(Lsn(40), None).unwrap();
+    journal.release(Lsn(40)).unwrap();
     assert_eq!(segments(&disk).len(), 1);
     drop(journal);
     let (journal, replay) = open(&host).unwrap();

@@ -17,7 +17,7 @@ fn journal_on_disk(close: bool) -> SimDisk {
         append(&journal, lsn, &[(1, lsn), (2, lsn + 100)]).unwrap();
         sync(&journal);
         if lsn == 10 {
-            journal.release(Lsn(8), None).unwrap();
+            journal.release(Lsn(8)).unwrap();
             journal.mark(1, b"note").unwrap();
         }
     }

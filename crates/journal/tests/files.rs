@@ -72,7 +72,7 @@ fn releasing_frees_the_disk_and_keeps_a_few_files_for_reuse() {
     }
     journal.sync_to(journal.written()).unwrap();
     assert!(names().0 > 6);
-    journal.release(Lsn(100), None).unwrap();
+    journal.release(Lsn(100)).unwrap();
     assert_eq!(names().1, 2);
     assert!(names().0 <= 2, "the active segment and the next one");
 }

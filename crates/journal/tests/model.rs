@@ -169,7 +169,7 @@ impl Run<'_> {
                 let up_to = self.model.released + self.chance.below(1 + self.model.last() - self.model.released);
                 self.model.released = up_to;
                 self.model.places.retain(|(lsn, _), _| *lsn > up_to);
-                journal.release(Lsn(up_to), None)
+                journal.release(Lsn(up_to))
             }
             15 => {
                 let used = self.disk.used();

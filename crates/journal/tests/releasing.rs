@@ -24,7 +24,7 @@ fn fill(journal: &Journal, lsns: std::ops::RangeInclusive<u64>) -> Vec<Place> {
 fn only_segments_whose_commits_are_all_released_go() {
     let (_, host, journal) = fresh();
     let places = fill(&journal, 1..=40);
-    journal.release(Lsn(20), None).unwrap();
+    journal.release(Lsn(20)).unwrap();
     for (lsn, place) in (1..).zip(&places).skip(20) {
         assert_eq!(read(&journal, *place, page(1)), content(lsn));
     }
@@ -37,16 +37,6 @@ fn only_segments_whose_commits_are_all_released_go() {
 }
 
 #[test]
-fn what_somebody_still_reads_stays() {
-    let (_, _, journal) = fresh();
-    let places = fill(&journal, 1..=40);
-    journal.release(Lsn(40), Some(Lsn(15))).unwrap();
-    assert_eq!(read(&journal, places[14], page(1)), content(15));
-    journal.release(Lsn(40), Some(Lsn(0))).unwrap();
-    assert_eq!(read(&journal, places[14], page(1)), content(15));
-}
-
-#[test]
 fn pages_of_an_open_transaction_stay_and_those_of_an_abandoned_one_do_not() {
     let (disk, _, journal) = fresh();
     let txn = journal.begin();
@@ -54,11 +44,11 @@ fn pages_of_an_open_transaction_stay_and_those_of_an_abandoned_one_do_not() {
     journal.spill(txn, &[(page(9), &content(99))], &mut places).unwrap();
     fill(&journal, 1..=40);
     let before = segments(&disk).len();
-    journal.release(Lsn(40), None).unwrap();
+    journal.release(Lsn(40)).unwrap();
     assert_eq!(segments(&disk).len(), before);
     assert_eq!(read(&journal, places[0], page(9)), content(99));
     journal.abandon(txn);
-    journal.release(Lsn(40), None).unwrap();
+    journal.release(Lsn(40)).unwrap();
     assert!(segments(&disk).len() <= 2);
 }
 
@@ -74,9 +64,9 @@ fn a_commit_keeps_the_segments_that_its_early_pages_are_in() {
     let (reopened, replay) = open(&survivor).unwrap();
     for journal in [journal, reopened] {
         let (number, place) = replay.commits[40].pages[0];
-        journal.release(Lsn(40), None).unwrap();
+        journal.release(Lsn(40)).unwrap();
         assert_eq!(read(&journal, place, number), content(99));
-        journal.release(Lsn(41), None).unwrap();
+        journal.release(Lsn(41)).unwrap();
         let mut out = vec![0; common::PAGE];
         assert_eq!(journal.read(place, number, &mut out).unwrap_err().kind(), ErrorKind::NotFound);
     }
@@ -86,7 +76,7 @@ fn a_commit_keeps_the_segments_that_its_early_pages_are_in() {
 fn a_reused_file_never_replays_what_it_held_before() {
     let (disk, host, journal) = fresh();
     fill(&journal, 1..=40);
-    journal.release(Lsn(40), None).unwrap();
+    journal.release(Lsn(40)).unwrap();
     let spares = |disk: &SimDisk| disk.list(dir()).unwrap().iter().filter(|name| name.ends_with(".spare")).count();
     assert_eq!(spares(&disk), 1);
     let used = disk.used();
@@ -111,7 +101,7 @@ fn no_more_files_are_kept_than_asked_for() {
     let (disk, host, journal) = fresh();
     fill(&journal, 1..=100);
     assert!(segments(&disk).len() > 10);
-    journal.release(Lsn(100), None).unwrap();
+    journal.release(Lsn(100)).unwrap();
     assert!(disk.list(dir()).unwrap().len() <= 3, "{disk:?}");
     drop(journal);
     let config = plimsoll_journal::Config { spare_segments: 0, ..common::config() };
@@ -127,7 +117,7 @@ fn a_spare_file_is_not_written_to_while_it_may_still_come_back_as_a_segment() {
             fill(&journal, 1..=20);
             // The first process dies between the renaming of a released segment and its sync.
             disk.die_after(1);
-            journal.release(Lsn(10), None).unwrap_err();
+            journal.release(Lsn(10)).unwrap_err();
             disk.kill();
             // The second one uses the file, and loses power somewhere on the way.
             disk.die_after(changes);

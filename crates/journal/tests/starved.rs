@@ -16,12 +16,13 @@ use plimsoll_host::{File, Files, Host, Lock, OpenMode, sim_disk::SimDisk};
 use plimsoll_journal::Journal;
 use plimsoll_model::{ErrorKind, Lsn};
 
-/// A disk on which nothing can be opened, or nothing renamed, for a while.
+/// A disk on which nothing can be opened, nothing renamed, or no name synced, for a while.
 #[derive(Default)]
 struct Starved {
     disk: SimDisk,
     opens_fail: AtomicBool,
     renames_fail: AtomicBool,
+    syncs_of_names_fail: AtomicBool,
 }
 
 fn unless(fails: &AtomicBool) -> io::Result<()> {
@@ -51,6 +52,7 @@ impl Files for Starved {
         self.disk.remove_dir_all(path)
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        unless(&self.syncs_of_names_fail)?;
         self.disk.sync_dir(path)
     }
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
@@ -98,13 +100,65 @@ fn a_segment_that_could_not_be_given_up_is_given_up_later() {
         sync(&journal);
     }
     files.renames_fail.store(true, Ordering::Relaxed);
-    assert_eq!(journal.release(Lsn(100), None).unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(journal.release(Lsn(100)).unwrap_err().kind(), ErrorKind::Io);
     append(&journal, 101, &[(1, 101)]).unwrap();
     sync(&journal);
     let before = count();
     files.renames_fail.store(false, Ordering::Relaxed);
-    journal.release(Lsn(101), None).unwrap();
+    journal.release(Lsn(101)).unwrap();
     assert!(count() < before, "{before} files, then {}", count());
     journal.close().unwrap();
     assert_eq!(lsns(&open(&host).unwrap().1).last(), Some(&101));
+}
+
+/// A journal with a spare file, about to need the next segment. Its last commit.
+fn with_a_spare(files: &Starved, journal: &Journal) -> u64 {
+    let spare = || files.disk.list(common::dir()).unwrap().iter().any(|name| name.ends_with(".spare"));
+    let mut lsn = 0;
+    while !spare() || !journal.needs_preparing() {
+        lsn += 1;
+        append(journal, lsn, &[(1, lsn)]).unwrap();
+        sync(journal);
+        journal.release(Lsn(lsn)).unwrap();
+    }
+    lsn
+}
+
+fn goes_on(host: &Host, journal: Journal, lsn: u64) {
+    for lsn in lsn + 1..=lsn + 100 {
+        append(&journal, lsn, &[(1, lsn)]).unwrap();
+        sync(&journal);
+    }
+    journal.close().unwrap();
+    drop(journal);
+    assert_eq!(lsns(&open(host).unwrap().1).last(), Some(&(lsn + 100)));
+}
+
+/// Every later append once failed, for a file that had been given another name.
+#[test]
+fn a_segment_that_was_made_ahead_and_whose_name_could_not_be_synced_is_made_again() {
+    let (files, host, journal) = fresh();
+    let mut lsn = with_a_spare(&files, &journal);
+    loop {
+        files.syncs_of_names_fail.store(true, Ordering::Relaxed);
+        let prepared = journal.prepare();
+        files.syncs_of_names_fail.store(false, Ordering::Relaxed);
+        if prepared.is_err() {
+            break;
+        }
+        lsn += 1;
+        append(&journal, lsn, &[(1, lsn)]).unwrap();
+        sync(&journal);
+    }
+    goes_on(&host, journal, lsn);
+}
+
+#[test]
+fn a_spare_file_that_somebody_removed_is_not_missed() {
+    let (files, host, journal) = fresh();
+    let lsn = with_a_spare(&files, &journal);
+    for name in files.disk.list(common::dir()).unwrap().iter().filter(|name| name.ends_with(".spare")) {
+        files.disk.remove(&common::dir().join(name)).unwrap();
+    }
+    goes_on(&host, journal, lsn);
 }

@@ -36,12 +36,18 @@ pub(crate) struct Shared {
     request_seconds: [Histogram; 5],
     /// By name; a volume that was closed keeps its place, and its counters, until another needs it.
     volumes: Mutex<BTreeMap<String, Weak<Inner>>>,
+    /// Those without series of their own.
+    rest: Mutex<Vec<Weak<Inner>>>,
 }
 
 impl Shared {
     pub(crate) fn volumes(&self) -> MutexGuard<'_, BTreeMap<String, Weak<Inner>>> {
         // Nothing here is left half-done by a panic, and counting must not spread one.
         self.volumes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rest(&self) -> MutexGuard<'_, Vec<Weak<Inner>>> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -72,7 +78,14 @@ impl Metrics {
             let labels: Labels = vec![("op", op.name().to_owned())];
             families.store_request_seconds.get_or_create_owned(&labels)
         });
-        Metrics(Arc::new(Shared { registry, families, requests, request_seconds, volumes: Mutex::default() }))
+        Metrics(Arc::new(Shared {
+            registry,
+            families,
+            requests,
+            request_seconds,
+            volumes: Mutex::default(),
+            rest: Mutex::default(),
+        }))
     }
 
     /// What the volume of this name counts. `name` is a URL without credentials.
@@ -89,7 +102,11 @@ impl Metrics {
             let closed = volumes.iter().find(|(_, volume)| volume.strong_count() == 0).map(|(name, _)| name.clone());
             let Some(closed) = closed else {
                 drop(volumes);
-                return VolumeMetrics(Arc::new(Inner::unlisted(&self.0, OTHER)));
+                let inner = Arc::new(Inner::unlisted(&self.0, OTHER));
+                let mut rest = self.0.rest();
+                rest.retain(|volume| volume.strong_count() > 0);
+                rest.push(Arc::downgrade(&inner));
+                return VolumeMetrics(inner);
             };
             volumes.remove(&closed);
             self.0.families.remove_gauges(&closed);
@@ -110,7 +127,8 @@ impl Metrics {
     /// volume: do not call it under a lock that their readers take.
     #[must_use]
     pub fn encode(&self) -> String {
-        let open: Vec<Arc<Inner>> = self.0.volumes().values().filter_map(Weak::upgrade).collect();
+        let mut open: Vec<Arc<Inner>> = self.0.volumes().values().filter_map(Weak::upgrade).collect();
+        open.extend(self.0.rest().iter().filter_map(Weak::upgrade));
         for volume in &open {
             volume.read();
         }

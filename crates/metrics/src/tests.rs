@@ -1,4 +1,10 @@
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use plimsoll_durability::{FlushReason, JournalCadence, Load, Mark, Outcome, SyncReason, Watermarks};
 use plimsoll_host::WallMs;
@@ -31,7 +37,8 @@ fn reading() -> Reading {
     let mut marks = Watermarks::starting(Mark { lsn: Lsn(3), at: WallMs(1500) });
     marks.advance(Level::Buffered, Lsn(9), WallMs(2000));
     marks.advance(Level::Journaled, Lsn(7), WallMs(2000));
-    Reading { load: Load { commits: 6, bytes: 4096, pages: 2, age: Duration::from_millis(250) }, marks }
+    let load = Load { commits: 6, bytes: 4096, pages: 2, age: Duration::from_millis(250) };
+    Reading { load, marks, cache_hits: 5, cache_misses: 2, hydration: 0.25 }
 }
 
 #[test]
@@ -42,12 +49,9 @@ fn everything_that_is_counted_is_shown_under_its_name() {
     volume.journal_flush(FlushReason::Shutdown, Outcome::Error);
     volume.journal_synced(JournalCadence::Immediate);
     volume.sync(SyncReason::LoadLine, Outcome::Success, Duration::from_millis(40));
-    volume.cache_hits(5);
-    volume.cache_misses(2);
-    volume.hydrated(0.25);
     volume.fenced();
     volume.stranded(11);
-    volume.breaker(Breaker::Open);
+    volume.watch_with(|| Breaker::Open);
     volume.read_with(|| Some(reading()));
     metrics.store_request(StoreOp::Create, RequestOutcome::Exists, Duration::from_millis(3));
 
@@ -114,6 +118,47 @@ fn the_load_is_read_at_each_look() {
     assert_eq!(value(&metrics.encode(), "plimsoll_load_commits", &[V]), Some(8.0), "nobody answered");
 }
 
+/// A volume that is opened again counts from zero; what is shown goes on.
+#[test]
+fn what_the_cache_has_counted_is_counted_once_and_over_openings() {
+    let metrics = Metrics::new();
+    let shown = |metrics: &Metrics| {
+        let text = metrics.encode();
+        ["plimsoll_cache_hits_total", "plimsoll_cache_misses_total"]
+            .map(|name| value(&text, name, &[V]).unwrap() as u64)
+    };
+    let counted = Arc::new(AtomicU64::new(3));
+    for expected in [[[3, 6], [5, 10]], [[9, 18], [11, 22]]] {
+        let volume = metrics.volume(V.1);
+        let known = Arc::clone(&counted);
+        volume.read_with(move || {
+            let hits = known.load(Ordering::Relaxed);
+            Some(Reading { cache_hits: hits, cache_misses: 2 * hits, ..Reading::default() })
+        });
+        for expected in expected {
+            assert_eq!(shown(&metrics), expected);
+            assert_eq!(shown(&metrics), expected, "nothing was read in between");
+            counted.fetch_add(2, Ordering::Relaxed);
+        }
+        counted.store(4, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_time_that_is_not_known_leaves_what_was_shown() {
+    let metrics = Metrics::new();
+    let volume = metrics.volume(V.1);
+    volume.read_with(|| Some(reading()));
+    volume.look();
+    let unknown = Watermarks::starting(Mark { lsn: Lsn(12), at: WallMs(0) });
+    volume.read_with(move || Some(Reading { marks: unknown, ..Reading::default() }));
+    let text = metrics.encode();
+    let durable = [V, ("level", "durable")];
+    assert_eq!(value(&text, "plimsoll_watermark_lsn", &durable), Some(12.0));
+    assert_eq!(value(&text, "plimsoll_watermark_timestamp_seconds", &durable), Some(1.5));
+    assert_eq!(value(&text, "plimsoll_load_commits", &[V]), Some(0.0));
+}
+
 #[test]
 fn a_closed_volume_shows_no_load_and_keeps_its_counts() {
     let metrics = Metrics::new();
@@ -138,9 +183,9 @@ fn a_closed_volume_shows_no_load_and_keeps_its_counts() {
 fn handles_of_one_name_count_together() {
     let metrics = Metrics::new();
     let (one, two) = (metrics.volume(V.1), metrics.clone().volume(V.1));
-    one.cache_hits(1);
-    two.cache_hits(2);
-    assert_eq!(value(&metrics.encode(), "plimsoll_cache_hits_total", &[V]), Some(3.0));
+    one.stranded(1);
+    two.stranded(2);
+    assert_eq!(value(&metrics.encode(), "plimsoll_stranded_commits_total", &[V]), Some(3.0));
 }
 
 #[test]
@@ -158,8 +203,7 @@ fn the_number_of_series_is_bounded() {
     let mut open: Vec<_> = (0..VOLUMES_MAX).map(|n| metrics.volume(&format!("memory:///{n}"))).collect();
     let rest: Vec<_> = (0..3).map(|n| metrics.volume(&format!("memory:///rest{n}"))).collect();
     for volume in &rest {
-        volume.cache_hits(1);
-        volume.hydrated(1.0);
+        volume.read_with(|| Some(Reading { cache_hits: 1, hydration: 1.0, ..Reading::default() }));
     }
     let text = metrics.encode();
     assert_eq!(value(&text, "plimsoll_cache_hits_total", &[("volume", "other")]), Some(3.0));
@@ -168,9 +212,9 @@ fn the_number_of_series_is_bounded() {
 
     drop(open.pop());
     let late = metrics.volume("memory:///late");
-    late.cache_hits(7);
+    late.stranded(7);
     let text = metrics.encode();
-    assert_eq!(value(&text, "plimsoll_cache_hits_total", &[("volume", "memory:///late")]), Some(7.0));
+    assert_eq!(value(&text, "plimsoll_stranded_commits_total", &[("volume", "memory:///late")]), Some(7.0));
     assert!(!text.contains(&format!("memory:///{}\"", VOLUMES_MAX - 1)), "the closed one made room");
 }
 

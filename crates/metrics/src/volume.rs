@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -26,8 +26,14 @@ const POLICIES: [&str; 3] = ["interval", "immediate", "manual"];
 pub struct Reading {
     /// What is acknowledged and not yet durable.
     pub load: Load,
-    /// How far each level has come.
+    /// How far each level has come. A time of zero is not known, and what was shown stays.
     pub marks: Watermarks,
+    /// Pages found in the cache since the volume was opened.
+    pub cache_hits: u64,
+    /// Pages not found there.
+    pub cache_misses: u64,
+    /// How much of the volume is in the cache, from 0 to 1.
+    pub hydration: f64,
 }
 
 /// Which state is read, whether or not the volume is held for writing.
@@ -41,6 +47,14 @@ pub struct Position {
 
 type Positioner = Arc<dyn Fn() -> Option<Position> + Send + Sync>;
 type Reader = Arc<dyn Fn() -> Option<Reading> + Send + Sync>;
+type Watcher = Arc<dyn Fn() -> Breaker + Send + Sync>;
+
+/// The one who knows load and watermarks, and what was counted of it already: cache hits and misses.
+#[derive(Default)]
+struct Source {
+    reader: Option<Reader>,
+    counted: [u64; 2],
+}
 
 /// What one volume counts. Cheap to clone; its gauges vanish with the last clone, its counters stay.
 #[derive(Clone)]
@@ -53,15 +67,25 @@ impl fmt::Debug for VolumeMetrics {
 }
 
 impl VolumeMetrics {
-    /// Names the one who knows load and watermarks; asked at each look, on the looker's thread.
-    /// `None` leaves what was shown before. It must not keep the volume open by itself.
+    /// Names the one who knows load, watermarks and cache; asked at each look, on the looker's thread.
+    /// `None` leaves what was shown before: the volume is gone. It must not keep the volume open by itself.
     pub fn read_with(&self, reader: impl Fn() -> Option<Reading> + Send + Sync + 'static) {
-        *self.0.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(reader));
+        *self.0.source() = Source { reader: Some(Arc::new(reader)), counted: [0; 2] };
     }
 
     /// Names the one who knows which state is read; as [`VolumeMetrics::read_with`].
     pub fn follow_with(&self, reader: impl Fn() -> Option<Position> + Send + Sync + 'static) {
         *self.0.positioner.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(reader));
+    }
+
+    /// Names the one who knows the circuit breaker; as [`VolumeMetrics::read_with`].
+    pub fn watch_with(&self, watcher: impl Fn() -> Breaker + Send + Sync + 'static) {
+        *self.0.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(watcher));
+    }
+
+    /// Counts what the reader knows, as a look does: once the volume is gone there is nobody to ask.
+    pub fn look(&self) {
+        self.0.read();
     }
 
     /// A flush of the journal has ended.
@@ -85,21 +109,6 @@ impl VolumeMetrics {
         self.0.sync_seconds.observe(took.as_secs_f64());
     }
 
-    /// Pages were found in the cache.
-    pub fn cache_hits(&self, pages: u64) {
-        self.0.cache_hits.inc_by(pages);
-    }
-
-    /// Pages were not found in the cache.
-    pub fn cache_misses(&self, pages: u64) {
-        self.0.cache_misses.inc_by(pages);
-    }
-
-    /// So much of the volume is in the cache, from 0 to 1.
-    pub fn hydrated(&self, ratio: f64) {
-        self.0.hydration.set(ratio.clamp(0.0, 1.0));
-    }
-
     /// Another writer took the volume.
     pub fn fenced(&self) {
         self.0.fences.inc();
@@ -110,17 +119,13 @@ impl VolumeMetrics {
         self.0.strandings.inc();
         self.0.stranded_commits.inc_by(commits);
     }
-
-    /// The circuit breaker has changed.
-    pub fn breaker(&self, state: Breaker) {
-        self.0.breaker.set(state.value());
-    }
 }
 
 pub(crate) struct Inner {
     shared: Arc<Shared>,
     name: String,
-    reader: Mutex<Option<Reader>>,
+    source: Mutex<Source>,
+    watcher: Mutex<Option<Watcher>>,
     positioner: Mutex<Option<Positioner>>,
     flushes: [[Counter; 2]; 4],
     journal_syncs: [Counter; 3],
@@ -164,7 +169,8 @@ impl Inner {
         Inner {
             shared: Arc::clone(shared),
             name: name.to_owned(),
-            reader: Mutex::default(),
+            source: Mutex::default(),
+            watcher: Mutex::default(),
             positioner: Mutex::default(),
             flushes: flush_labels(name)
                 .map(|outcomes| outcomes.map(|labels| families.journal_wal_flush.get_or_create_owned(&labels))),
@@ -191,15 +197,38 @@ impl Inner {
         }
     }
 
-    /// Asks for position, load and watermarks.
+    fn source(&self) -> MutexGuard<'_, Source> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for position, breaker, load, watermarks and cache.
     pub(crate) fn read(&self) {
+        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(watch) = watcher {
+            self.breaker.set(watch().value());
+        }
         let positioner = self.positioner.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(Position { txid, age }) = positioner.and_then(|read| read()) {
             self.read_txid.set(txid);
             self.read_age.set(age.as_secs_f64());
         }
-        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(Reading { load, marks }) = reader.and_then(|read| read()) else { return };
+        let reader = self.source().reader.clone();
+        let Some(read) = reader else { return };
+        let Some(Reading { load, marks, cache_hits, cache_misses, hydration }) = read() else { return };
+        {
+            let mut source = self.source();
+            // Unless the volume was opened anew meanwhile.
+            if source.reader.as_ref().is_some_and(|now| Arc::ptr_eq(now, &read)) {
+                let counters = [&self.cache_hits, &self.cache_misses];
+                for ((counter, counted), now) in
+                    counters.into_iter().zip(&mut source.counted).zip([cache_hits, cache_misses])
+                {
+                    counter.inc_by(now.saturating_sub(*counted));
+                    *counted = now.max(*counted);
+                }
+            }
+        }
+        self.hydration.set(hydration.clamp(0.0, 1.0));
         self.load_commits.set(load.commits);
         self.load_bytes.set(load.bytes);
         self.load_pages.set(load.pages);
@@ -207,7 +236,9 @@ impl Inner {
         for (level, (lsn, seconds)) in LEVELS.into_iter().zip(&self.marks) {
             let mark = marks.mark(level);
             lsn.set(mark.lsn.0);
-            seconds.set(mark.at.0 as f64 / 1000.0);
+            if mark.at.0 > 0 {
+                seconds.set(mark.at.0 as f64 / 1000.0);
+            }
         }
     }
 }

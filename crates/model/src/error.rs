@@ -57,13 +57,12 @@ impl Error {
         Error(Box::new(Inner { kind, doing: doing.into(), object: None, why: None, hint: None, source: None }))
     }
 
-    /// An operating-system error; a full disk becomes [`ErrorKind::Full`].
+    /// What the operating system said of something local: [`ErrorKind::Full`] for a full disk, otherwise [`ErrorKind::Io`]. That a
+    /// file is missing, or may not be touched, says nothing of a volume or of its store; where it does, the caller asks for it.
     #[must_use]
     pub fn io(doing: impl Into<Cow<'static, str>>, source: io::Error) -> Self {
         let kind = match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => ErrorKind::Full,
-            io::ErrorKind::NotFound => ErrorKind::NotFound,
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
             _ => ErrorKind::Io,
         };
         Error::new(kind, doing).caused_by(source)
@@ -216,6 +215,13 @@ mod tests {
     fn a_full_disk_is_its_own_kind() {
         let full = io::Error::from_raw_os_error(28);
         assert_eq!(Error::io("appending", full).kind(), ErrorKind::Full);
+    }
+
+    #[test]
+    fn a_local_file_that_is_missing_or_refused_is_not_said_of_the_store() {
+        for kind in [io::ErrorKind::NotFound, io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem] {
+            assert_eq!(Error::io("reading", kind.into()).kind(), ErrorKind::Io, "{kind}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use plimsoll_host::{Files, OpenMode};
+use plimsoll_host::{File, Files, OpenMode};
 use plimsoll_model::{Error, ErrorKind, Result, ResultExt};
 
 use crate::Environment;
@@ -51,24 +51,27 @@ pub fn candidates(environment: &Environment) -> Vec<Candidate> {
 /// Finds and reads the settings file; `None` if there is none.
 ///
 /// # Errors
-/// When it cannot be read, is too large, is not UTF-8, or was named and does not exist.
+/// `Invalid` when it is too large, is not UTF-8, or was named and does not exist; `Io` when it cannot be read.
 pub fn find(files: &dyn Files, environment: &Environment) -> Result<Option<FileText>> {
     for Candidate { path, required } in candidates(environment) {
-        match read(files, &path) {
-            Err(error) if error.kind() == ErrorKind::NotFound && !required => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(error.hint("PLIMSOLL_CONFIG names this file; create it, or unset the variable"));
+        match files.open(&path, OpenMode::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !required => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::new(ErrorKind::Invalid, DOING)
+                    .object(path.display().to_string())
+                    .caused_by(error)
+                    .hint("PLIMSOLL_CONFIG names this file; create it, or unset the variable"));
             }
-            other => return other.map(Some),
+            opened => return read(&*opened.doing(DOING, path.display())?, &path).map(Some),
         }
     }
     Ok(None)
 }
 
-fn read(files: &dyn Files, path: &Path) -> Result<FileText> {
-    const DOING: &str = "reading the settings file";
+const DOING: &str = "reading the settings file";
+
+fn read(file: &dyn File, path: &Path) -> Result<FileText> {
     let name = path.display().to_string();
-    let file = files.open(path, OpenMode::Read).doing(DOING, &name)?;
     let bytes = file.len().doing(DOING, &name)?;
     if bytes > FILE_BYTES_MAX {
         let why = format!("it has {bytes} bytes, more than {FILE_BYTES_MAX}");

@@ -15,7 +15,7 @@ const LIBVERSION_NUMBER: usize = 67;
 
 macro_rules! api {
     ($($field:ident = $symbol:ident at $slot_name:ident $slot:literal: $type:ty;)*) => {
-        /// The functions, each present in every SQLite since [`VERSION_MIN`].
+        /// The functions, each present in every SQLite since [`VERSION_MIN`] but for those that can be left out of a build.
         #[derive(Clone, Copy)]
         pub(crate) struct Api {
             $($field: $type,)*
@@ -40,7 +40,8 @@ macro_rules! api {
                 if version < VERSION_MIN {
                     return None;
                 }
-                // SAFETY: every slot named here exists since VERSION_MIN, and holds a function of this type.
+                // SAFETY: every slot named here exists since VERSION_MIN, and holds a function of this type, or null where
+                // SQLite's loadext.c puts that in the place of what a build leaves out: those are options here.
                 Some(unsafe { Api {
                     $($field: std::mem::transmute::<*const c_void, $type>(*table.add(slot::$slot_name)),)*
                 } })
@@ -60,7 +61,7 @@ macro_rules! api {
 
 api! {
     auto_extension = sqlite3_auto_extension at AUTO_EXTENSION 192: unsafe extern "C" fn(Option<AutoExtension>) -> c_int;
-    compileoption_get = sqlite3_compileoption_get at COMPILEOPTION_GET 160: unsafe extern "C" fn(c_int) -> *const c_char;
+    compileoption_get = sqlite3_compileoption_get at COMPILEOPTION_GET 160: Option<unsafe extern "C" fn(c_int) -> *const c_char>;
     context_db_handle = sqlite3_context_db_handle at CONTEXT_DB_HANDLE 149: unsafe extern "C" fn(*mut Context) -> *mut Sqlite3;
     create_function_v2 = sqlite3_create_function_v2 at CREATE_FUNCTION_V2 162: unsafe extern "C" fn(
         *mut Sqlite3, *const c_char, c_int, c_int, *mut c_void, Option<ScalarFn>, *const c_void, *const c_void, *const c_void,
@@ -108,11 +109,12 @@ impl Api {
         unsafe { (self.auto_extension)(Some(entry)) }
     }
 
-    /// Whether SQLite was compiled with an option of the form `name=value`; the value.
+    /// Whether SQLite was compiled with an option of the form `name=value`; the value. `None` also if it was compiled not to know.
     pub(crate) fn compile_option(&self, name: &str) -> Option<&'static str> {
+        let get = self.compileoption_get?;
         for index in 0.. {
             // SAFETY: any index is allowed; null comes back after the last option.
-            let option = unsafe { (self.compileoption_get)(index) };
+            let option = unsafe { get(index) };
             if option.is_null() {
                 return None;
             }
@@ -263,4 +265,33 @@ pub(crate) enum Answer {
     Integer(i64),
     Text(String),
     Error(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    unsafe extern "C" fn version() -> c_int {
+        VERSION_MIN
+    }
+
+    /// Loading the extension there once ended the process.
+    #[test]
+    fn a_sqlite_that_was_built_without_its_compile_options_has_none_of_them() {
+        const SLOTS: usize = 300;
+        let mut table = [version as *const c_void; SLOTS];
+        table[slot::COMPILEOPTION_GET] = ptr::null();
+        // SAFETY: of all the functions in it only that for the version is called.
+        let api = unsafe { Api::from_table(table.as_ptr()) }.expect("new enough");
+        assert_eq!(api.compile_option("DEFAULT_SYNCHRONOUS"), None);
+        // SAFETY: as above.
+        let old = unsafe {
+            unsafe extern "C" fn old() -> c_int {
+                VERSION_MIN - 1
+            }
+            table[LIBVERSION_NUMBER] = old as *const c_void;
+            Api::from_table(table.as_ptr())
+        };
+        assert!(old.is_none());
+    }
 }

@@ -19,7 +19,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use plimsoll_host::{Host, run_blocking};
-use plimsoll_model::{Error, ErrorKind, Result, ResultExt};
+use plimsoll_model::{Error, ErrorKind, Result};
 
 use self::disk::{Disk, Naming, modified};
 use crate::{Body, Created, Entry, Folder, Object, Store, Tail, key};
@@ -76,7 +76,7 @@ impl FileStore {
                 Ok(value) => Ok(Some(value)),
                 // A file where the key has a folder, or the reverse: no such object either.
                 Err(error) if matches!(error.kind(), Io::NotFound | Io::NotADirectory | Io::IsADirectory) => Ok(None),
-                Err(error) => Err(error).doing("reading", key::object_url(url, &key)),
+                Err(error) => Err(failed("reading", error).object(key::object_url(url, &key))),
             }
         })
         .await
@@ -137,7 +137,8 @@ impl Store for FileStore {
         key::check_folder(&self.url, folder)?;
         let (folder, after) = (folder.to_owned(), after.map(str::to_owned));
         self.on_disk(move |disk, url| {
-            disk.list(&folder, after.as_deref()).doing("listing", key::object_url(url, &folder))
+            disk.list(&folder, after.as_deref())
+                .map_err(|error| failed("listing", error).object(key::object_url(url, &folder)))
         })
         .await
     }
@@ -145,7 +146,10 @@ impl Store for FileStore {
     async fn list_folder(&self, folder: &str) -> Result<Folder> {
         key::check_folder(&self.url, folder)?;
         let folder = folder.to_owned();
-        self.on_disk(move |disk, url| disk.list_folder(&folder).doing("listing", key::object_url(url, &folder))).await
+        self.on_disk(move |disk, url| {
+            disk.list_folder(&folder).map_err(|error| failed("listing", error).object(key::object_url(url, &folder)))
+        })
+        .await
     }
 
     async fn delete(&self, keys: &[String]) -> Result<()> {
@@ -154,13 +158,22 @@ impl Store for FileStore {
         }
         let keys = keys.to_vec();
         self.on_disk(move |disk, url| {
-            disk.delete(&keys).map_err(|(key, error)| Error::io("deleting", error).object(key::object_url(url, &key)))
+            disk.delete(&keys).map_err(|(key, error)| failed("deleting", error).object(key::object_url(url, &key)))
         })
         .await
     }
 
     fn s3_layout(&self) -> bool {
         false
+    }
+}
+
+/// Here the disk is the store.
+fn failed(doing: &'static str, error: io::Error) -> Error {
+    match error.kind() {
+        Io::NotFound => Error::new(ErrorKind::NotFound, doing).caused_by(error),
+        Io::PermissionDenied | Io::ReadOnlyFilesystem => Error::new(ErrorKind::Denied, doing).caused_by(error),
+        _ => Error::io(doing, error),
     }
 }
 
@@ -188,7 +201,7 @@ impl WriteError {
                 .object(object)
                 .caused_by(self.error)
                 .hint("a file is where the volume needs a directory, or the reverse"),
-            _ => Error::io("writing", self.error).object(object),
+            _ => failed("writing", self.error).object(object),
         }
     }
 }

@@ -10,12 +10,13 @@ use crate::{
     Scheme, Store, StoreOptions, Unobserved, VolumeUrl, cloud::CloudStore,
 };
 
-/// A store with its wrappers, and a view of its breaker.
+/// A store with its wrappers.
 #[derive(Clone)]
 pub struct Opened {
     /// The store: backend, retries, breaker, observer.
     pub store: Arc<dyn Store>,
-    breaker: Breaker,
+    /// Its breaker.
+    pub breaker: Breaker,
 }
 
 impl Opened {

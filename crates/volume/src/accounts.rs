@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use plimsoll_durability::{
-    Admission, FlushReason, JournalPolicy, Ledger, LoadLine, Mark, Next, Progress, Promise, SyncPolicy,
+    Admission, FlushReason, JournalCadence, JournalPolicy, Ledger, LoadLine, Mark, Next, Progress, Promise, SyncPolicy,
 };
 use plimsoll_host::{Mono, WallMs};
 use plimsoll_model::{
@@ -59,6 +59,11 @@ impl Accounts {
     pub(crate) fn adopt(&mut self, settings: &Settings) {
         self.line = settings.load_line();
         self.sync.set_cadence(settings.sync_cadence());
+        // Commits that were to be synced at once are not pending by any timer. Whoever is about to wait for one may do so by
+        // the new settings, and leave it to the flusher.
+        if self.flush.each_commit_syncs() && settings.journal_cadence() != JournalCadence::Immediate {
+            self.flush_now.get_or_insert(FlushReason::Manual);
+        }
         self.flush.set_cadence(settings.journal_cadence());
         self.backlog = settings.sync_backlog_bytes;
     }
@@ -149,7 +154,7 @@ impl Accounts {
 mod tests {
     use std::time::Duration;
 
-    use plimsoll_settings::{Input, Sourced};
+    use plimsoll_settings::{Input, Override, Sourced};
 
     use super::*;
 
@@ -157,12 +162,15 @@ mod tests {
         Mono(Duration::from_millis(n))
     }
 
+    fn settings(policy: &str) -> Settings {
+        let environment = [("HOME".to_owned(), "/nowhere".to_owned())].into();
+        let overrides = vec![Override::new("journal_sync_policy", policy, "the test")];
+        Sourced::load(&Input { file: None, environment, overrides }).unwrap().settings
+    }
+
     fn accounts() -> Accounts {
         // The flusher has looked once and sleeps.
-        let environment = [("HOME".to_owned(), "/nowhere".to_owned())].into();
-        let input = Input { file: None, environment, overrides: Vec::new() };
-        let settings = Sourced::load(&input).unwrap().settings;
-        let mut accounts = Accounts::new(&settings, Lsn::ZERO, WallMs(0), ms(0));
+        let mut accounts = Accounts::new(&settings("interval"), Lsn::ZERO, WallMs(0), ms(0));
         assert_eq!(accounts.next_flush(ms(100)), Err(None));
         accounts
     }
@@ -201,5 +209,15 @@ mod tests {
         assert!(!commit(&mut accounts, 3, ms(206)), "it looks again when it is done");
         accounts.flush.on_flushed(Some(FlushReason::Interval), true, position, ms(207));
         assert_eq!(accounts.next_flush(ms(207)), Err(Some(ms(211))));
+    }
+    /// It once stayed unsynced for as long as no other commit came.
+    #[test]
+    fn a_commit_that_was_to_be_synced_at_once_is_flushed_when_the_policy_changes_before_somebody_waits_for_it() {
+        let mut accounts = Accounts::new(&settings("immediate"), Lsn::ZERO, WallMs(0), ms(0));
+        commit(&mut accounts, 1, ms(1));
+        assert_eq!(accounts.next_flush(ms(1)), Err(None));
+        accounts.adopt(&settings("interval"));
+        assert_eq!(accounts.next_flush(ms(2)), Ok(FlushReason::Manual));
+        assert!(accounts.next_flush(ms(2)).is_err());
     }
 }

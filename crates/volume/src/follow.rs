@@ -326,9 +326,10 @@ impl Shared {
         let host = &self.config.host;
         let id = CacheId { volume, page_size };
         let cache = Arc::new(Cache::open(host, &dir, id, self.settings().cache_bytes_max));
-        self.fetcher.set_cache(Arc::clone(&cache));
         // If another thread was faster, its cache stays and this one's lock is let go.
-        let _ = self.cache.set((cache, lock));
+        if self.cache.set((Arc::clone(&cache), lock)).is_ok() {
+            self.fetcher.set_cache(cache);
+        }
     }
 
     /// Starts bringing the rest of the volume here, unless that is under way.

@@ -17,6 +17,7 @@ mod event; // waking whoever waits
 mod flusher; // syncing the journal to the local disk
 mod follow; // keeping up with the writer
 mod fork; // volumes that start as another one's state
+mod gauges; // what metrics show
 mod judgement; // what becomes of a journal that was left behind, by what the store says
 mod keeper; // signs of life, letting go
 mod leftover; // the journal of a process that is gone

@@ -10,10 +10,11 @@ use plimsoll_model::{Error, ErrorKind, Result};
 use plimsoll_pages::compact::Retention;
 use plimsoll_settings::{Input, Override, Settings, Sourced, Watch, find};
 use plimsoll_store::{
-    Environment, Observer, ProbeMemory, Scheme, Store, StoreOptions, VolumeUrl, ensure_fencing, open_observed,
+    Breaker, Environment, Observer, Opened, ProbeMemory, Scheme, Store, StoreOptions, VolumeUrl, ensure_fencing,
+    open_observed,
 };
 
-use crate::{Config, Elsewhere, Fencing, OriginStore, Place, Volume, VolumeDir};
+use crate::{Config, Elsewhere, Fencing, OriginStore, Place, Volume, VolumeDir, gauges};
 
 /// How often it is looked whether the settings file has changed.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
@@ -65,6 +66,8 @@ pub struct Located {
     pub dir: VolumeDir,
     /// What the settings were made from.
     input: Input,
+    /// The breaker of its own store.
+    breaker: Breaker,
 }
 
 impl Located {
@@ -146,6 +149,10 @@ impl Process {
     /// # Errors
     /// `Invalid`, `Denied` or `Unsupported` when URL, settings or credentials cannot work.
     pub fn store(&self, url: &VolumeUrl, settings: &Settings) -> Result<Arc<dyn Store>> {
+        self.opened(url, settings).map(|opened| opened.store)
+    }
+
+    fn opened(&self, url: &VolumeUrl, settings: &Settings) -> Result<Opened> {
         let defaults = StoreOptions::default();
         let options = StoreOptions {
             endpoint: settings.endpoint.clone(),
@@ -155,7 +162,7 @@ impl Process {
             ..defaults
         };
         let observer = Arc::new(Counting(self.metrics.clone()));
-        Ok(open_observed(url, &options, &Environment::of_process(), &self.host, observer)?.store)
+        open_observed(url, &options, &Environment::of_process(), &self.host, observer)
     }
 
     /// From what was asked for to a store and settings. Sends no request.
@@ -180,11 +187,11 @@ impl Process {
         let settings = Sourced::load(&input)?;
         refuse_plain_file(&url)?;
         let url = if endpoint.is_some() { url.at(settings.settings.endpoint.as_deref())? } else { url };
-        let own = self.store(&url, &settings.settings)?;
+        let Opened { store: own, breaker } = self.opened(&url, &settings.settings)?;
         let elsewhere = Arc::new(self.elsewhere(&overrides));
         let store = Arc::new(OriginStore::new(Arc::clone(&own), Arc::clone(&elsewhere) as Arc<dyn Elsewhere>));
         let dir = local_dir(&settings.settings, own.url(), &self.host);
-        Ok(Located { url, settings, store, own, elsewhere, dir, input })
+        Ok(Located { url, settings, store, own, elsewhere, dir, input, breaker })
     }
 
     /// Opens a volume.
@@ -192,10 +199,11 @@ impl Process {
     /// # Errors
     /// As [`Process::locate`] and [`Volume::open`].
     pub fn open(&self, opening: Opening) -> Result<Volume> {
-        let Located { url, settings, own: store, elsewhere, dir, input, .. } = self.locate(&opening)?;
+        let Located { url, settings, own: store, elsewhere, dir, input, breaker, .. } = self.locate(&opening)?;
         let settings = settings.settings;
         let memory = ProbeMemory::new(settings.state_dir.join("stores"));
         let metrics = self.metrics.volume(store.url());
+        gauges::watch(&metrics, breaker);
         let fencing = Probing {
             url,
             store: Arc::clone(&store),

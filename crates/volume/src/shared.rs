@@ -413,7 +413,7 @@ impl Writer {
         let floor = self.live().first_key_value().map_or(newest, |(oldest, _)| newest.min(*oldest));
         self.overlay.write().expect(POISONED).trim(floor);
         let release = if taken(Step::ReleaseDurable) { floor } else { Lsn(u64::MAX) };
-        if let Err(error) = self.journal.release(release, None) {
+        if let Err(error) = self.journal.release(release) {
             tracing::warn!(%error, "finished journal segments could not be given up");
         }
     }

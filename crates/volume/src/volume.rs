@@ -7,7 +7,6 @@ use std::{
 };
 
 use plimsoll_commitlog::PinRecord;
-use plimsoll_metrics::{Position, Reading};
 use plimsoll_model::{Error, ErrorKind, Level, Lsn, PageSize, Result};
 use plimsoll_pages::{Fetcher, FetcherConfig, View};
 use plimsoll_proof::Prover;
@@ -19,6 +18,7 @@ use crate::{
     checkpoint::checkpoint,
     compactor::{self, Compacted},
     event::Event,
+    gauges,
     local::VolumeDir,
     origins::OriginStore,
     receipt,
@@ -105,23 +105,7 @@ impl Volume {
             caught_up: Event::default(),
             hydrating: AtomicBool::new(false),
         });
-        let weak = Arc::downgrade(&shared);
-        shared.config.metrics.read_with(move || {
-            let shared = weak.upgrade()?;
-            let writer = shared.state().writer.clone()?;
-            let accounts = writer.accounts();
-            Some(Reading { load: accounts.ledger.load(shared.now()), marks: *accounts.progress.marks() })
-        });
-        let weak = Arc::downgrade(&shared);
-        shared.config.metrics.follow_with(move || {
-            let shared = weak.upgrade()?;
-            let state = shared.state();
-            let age = match (&state.writer, state.looked) {
-                (Some(_), _) => Duration::ZERO,
-                (None, looked) => shared.now().since(looked?),
-            };
-            Some(Position { txid: state.view.txid.0, age })
-        });
+        gauges::register(&shared);
         let volume = Volume { shared };
         volume.shared.catch_up()?;
         if !volume.shared.config.read_only && volume.shared.dir.has_journal() {

@@ -508,6 +508,7 @@ impl Shared {
     pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
         self.state().closed = true;
         let _turning = self.turning.lock().await;
+        self.config.metrics.look();
         let writer = self.state().writer.clone();
         let Some(writer) = writer else {
             // Nobody may have written or waited since the fence, and the close must not be the last word.

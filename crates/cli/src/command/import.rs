@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{Read, Write, stdout},
+    io::{self, Read, Write, stdout},
     os::unix::fs::FileExt,
     path::Path,
 };
@@ -81,6 +81,11 @@ impl Source {
         // Looked at and closed again before SQLite locks anything.
         let mut header = Vec::new();
         let sniffed = File::open(path).and_then(|file| file.take(100).read_to_end(&mut header));
+        if let Err(missing) = &sniffed
+            && missing.kind() == io::ErrorKind::NotFound
+        {
+            return Err(Error::new(ErrorKind::NotFound, IMPORTING).object(&name).why("there is no such file").into());
+        }
         sniffed.doing(IMPORTING, &name)?;
         if !header.starts_with(b"SQLite format 3\0") || header.len() < 100 {
             return Err(no_database(&name, "it does not begin like a SQLite database").into());

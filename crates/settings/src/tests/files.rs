@@ -30,7 +30,7 @@ fn a_named_file_has_to_exist_and_another_does_not() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("plimsoll.toml");
     let error = find(&*files, &named(&path)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
 
     let config_home = [("XDG_CONFIG_HOME", dir.path().to_str().unwrap())];
@@ -72,7 +72,7 @@ fn a_changed_file_is_taken_up_once_and_a_bad_one_reported_once() {
     assert_eq!(watch.poll(&*files).unwrap(), None);
 
     fs::remove_file(&path).unwrap();
-    assert_eq!(watch.poll(&*files).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(watch.poll(&*files).unwrap_err().kind(), ErrorKind::Invalid);
     assert_eq!(watch.poll(&*files).unwrap(), None);
 
     fs::write(&path, "sync_interval_ms = 3").unwrap();

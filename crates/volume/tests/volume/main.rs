@@ -4,6 +4,7 @@ mod checkpoints; // states that are kept
 mod followers; // readers on other hosts
 mod foreign; // replicas that something else writes
 mod forks; // volumes that start as another one's state
+mod gauges; // what metrics show
 mod keeping; // what is kept for others
 mod levels; // what a commit has survived when it is acknowledged
 mod live; // settings that change while the volume is open
