@@ -19,6 +19,7 @@ mod suites; // foreign test suites
 mod test; // every test
 mod tools; // what the tests need
 mod totals; // counting results
+mod unfenced; // a server that cannot fence
 mod workspace; // where things are
 
 use std::process::ExitCode;
@@ -61,6 +62,8 @@ enum Command {
     Suites(suites::Suites),
     /// Downloads and compiles foreign test programs into target/suites.
     SuitesFetch(suites::SuitesFetch),
+    /// Builds a server that lets several creates of one name win, and checks that it is refused for writing.
+    Unfenced(unfenced::Unfenced),
 }
 
 fn main() -> ExitCode {
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Command::Tools(command) => command.run(),
         Command::Suites(command) => command.run(),
         Command::SuitesFetch(command) => command.run(),
+        Command::Unfenced(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

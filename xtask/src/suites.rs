@@ -69,15 +69,15 @@ impl Suites {
         let runner = Runner { fixture, tests: source.join("test"), vfs };
         let jobs = self.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(2, usize::from)).max(1);
 
+        // On files nothing does.
+        let (differs, either): (&[_], &[_]) = if self.plain { (&[], &[]) } else { (&list.differs, &list.either) };
         let (next, verdicts) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         thread::scope(|scope| {
             for _ in 0..jobs.min(files.len()) {
                 scope.spawn(|| {
                     while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let started = Instant::now();
-                        let verdict = runner
-                            .run(file)
-                            .map(|outcome| Verdict::of(file, &outcome, if self.plain { &[] } else { &list.differs }));
+                        let verdict = runner.run(file).map(|outcome| Verdict::of(file, &outcome, differs, either));
                         let verdict = verdict.unwrap_or_else(|error| Verdict::broken(file, format!("{error:#}")));
                         println!("{verdict} ({:.1} s)", started.elapsed().as_secs_f32());
                         verdicts.lock().expect("BUG: a panic while a verdict was added").push(verdict);

@@ -1,7 +1,7 @@
 //! An S3 server to work with: one that is running already, or moto, started for the run.
 
 use std::{
-    env, io,
+    env, fs, io,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
@@ -13,7 +13,7 @@ use std::{
 
 /// Where they are to be had, for whoever runs this without them.
 const MISSING: &str = "an S3 server is needed: `cargo xtask tools` installs what the tests use. PLIMSOLL_TEST_MOTO is the \
-    path of another moto_server, PLIMSOLL_TEST_S3RVER that of another s3rver";
+    path of another moto_server, PLIMSOLL_TEST_S3RVER that of another s3rver, PLIMSOLL_TEST_S3S_FS that of an s3s-fs in its place";
 /// The bucket that volumes are made in.
 const BUCKET: &str = "crash";
 /// Names a server that is running already, and has the bucket.
@@ -77,11 +77,20 @@ impl Server {
         Ok(server)
     }
 
-    /// Starts an s3rver, which accepts the condition of a create and ignores it.
+    /// Starts an s3rver, which accepts the condition of a create and ignores it, or an s3s-fs, which heeds it as long as
+    /// nobody else creates the same at that moment.
     ///
     /// # Errors
     /// It cannot be found or does not come up.
     pub fn start_without_fencing(dir: &Path) -> io::Result<Server> {
+        if let Some(program) = env::var_os("PLIMSOLL_TEST_S3S_FS") {
+            fs::create_dir(dir.join(BUCKET))?;
+            let mut s3s_fs = Command::new("sh");
+            let line = r#""$0" --access-key S3RVER --secret-key S3RVER --host 127.0.0.1 --port "$2" "$1" >/dev/null 2>&1 \
+                & read -r _; kill $!"#;
+            s3s_fs.args(["-c", line]).arg(program).arg(dir);
+            return Server::listening(s3s_fs);
+        }
         let mut s3rver = Command::new("sh");
         let line = r#"node "$0" -d "$1" --configure-bucket "$2" --allow-mismatched-signatures --no-vhost-buckets -s \
             -a 127.0.0.1 -p "$3" >/dev/null 2>&1 & read -r _; kill $!"#;

@@ -24,6 +24,8 @@ pub(super) struct List {
     pub(super) not_run: Vec<Exception>,
     /// Cases that come out otherwise on volumes.
     pub(super) differs: Vec<Exception>,
+    /// Cases that come out one way or the other, by who is quicker.
+    pub(super) either: Vec<Exception>,
 }
 
 impl List {
@@ -38,7 +40,7 @@ impl List {
         let table: Table = text.parse()?;
         let every_day = strings(table.get("every_day"), "every_day")?;
         let (not_run, differs) = (exceptions(&table, "not_run", "files")?, exceptions(&table, "differs", "cases")?);
-        let list = List { every_day, not_run, differs };
+        let list = List { every_day, not_run, differs, either: exceptions(&table, "either", "cases")? };
         if let Some(name) = list.every_day.iter().find(|name| list.reason_not_to_run(name).is_some()) {
             bail!("{name} is among the files that run every day and among those that do not run");
         }
