@@ -172,6 +172,15 @@ impl Setup {
         Ok(self.process.open(Opening { url: self.url(typed)?, overrides, read_only: false })?)
     }
 
+    /// As [`Setup::open`], for one deed that reads what it needs by itself.
+    ///
+    /// # Errors
+    /// As [`Process::open_unread`].
+    pub(crate) fn open_unread(&self, typed: &str, adjust: &[(&str, &str)]) -> Result<Volume> {
+        let overrides = self.adjusted(&self.locate(typed)?, adjust);
+        Ok(self.process.open_unread(Opening { url: self.url(typed)?, overrides, read_only: false })?)
+    }
+
     /// The overrides of the command line, after those of `adjust` that replace nothing but a default.
     pub(crate) fn adjusted(&self, located: &Located, adjust: &[(&str, &str)]) -> Vec<Override> {
         let unset = |name: &str| matches!(located.settings.source(name), Some(Source::Default));

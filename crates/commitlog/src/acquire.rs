@@ -2,28 +2,28 @@
 
 use std::time::Duration;
 
-use futures::FutureExt as _;
+use futures::{FutureExt as _, future::try_join};
 use plimsoll_host::{
     Host,
     crash::{self, Point},
 };
 use plimsoll_ltx::FileId;
 use plimsoll_model::{
-    Epoch, Error, ErrorKind, PageSize, Result, Stamp, WriterId,
+    Epoch, Error, ErrorKind, PageSize, Result, Stamp, Txid, WriterId,
     step::{self, taken},
 };
 use plimsoll_store::Body;
 
 use crate::{
-    Context, EpochRecord, Head, Inherited, Kind, Lease, Standing, VolumeRecord,
+    Context, EpochRecord, Head, Inherited, Kind, Lease, Standing, StatusReport, VolumeRecord,
     claim::{Asker, Placed, Step, Take, may_take, next_step},
     create::{create_ltx, create_record, insist},
-    key::{epoch_key, volume_key},
-    lease::Holder,
+    key::{epoch_key, status_key, volume_key},
+    lease::{Holder, status_record},
     record,
     removal::settle,
     standing::{look, newest_epoch},
-    tail::{Levels, tail},
+    tail::{Levels, tail_expecting},
     verdict::{Whose, is_late},
 };
 
@@ -54,6 +54,10 @@ pub struct Acquire {
     /// The identity of the volume that is meant, once it is known: another one, or none, is refused before anything
     /// is written.
     pub volume: Option<[u8; 16]>,
+    /// The newest sync that is known: as long as it is, that saves a round trip.
+    pub newest: Option<Txid>,
+    /// Who holds the volume, if it was looked already: that saves two. What has changed since then is noticed.
+    pub standing: Option<Standing>,
 }
 
 /// Takes the next epoch and shuts out every earlier writer. Makes the volume if there is none.
@@ -62,7 +66,8 @@ pub struct Acquire {
 /// nothing. It may be asked more than once. A volume without any sync is not fenced: its first sync will be the
 /// fence, and until then an earlier writer may win.
 ///
-/// Seven round trips when all is well. Dropping the future leaves at most an unused epoch and a fence.
+/// Seven round trips when all is well, and fewer if [`Acquire::newest`] and [`Acquire::standing`] are right. Dropping the
+/// future leaves at most an unused epoch and a fence.
 ///
 /// # Errors
 /// `Held`: the holder looks alive, or a newer writer came by; names it. `NotFound`: it is not the volume that is meant. `Unavailable`: the store did not answer;
@@ -74,7 +79,6 @@ pub async fn acquire(
 ) -> Result<Lease> {
     let Taken { epoch, record, taken_from, looked, retention } = take_epoch(context, ask).await?;
     let context = &context.clone().keeping(retention);
-    let fenced = fence(context, ask, epoch, fence_body).await?;
     let holder = Holder {
         writer: ask.writer,
         host_name: ask.host_name.clone(),
@@ -83,11 +87,32 @@ pub async fn acquire(
         holder_ttl: ask.holder_ttl,
         taken_from,
     };
-    let (head, inherited) = fenced.map(|fenced| (fenced.head, fenced.inherited)).unzip();
-    let lease = Lease::new(context.clone(), holder, head, inherited, looked);
+    let (fenced, volume) = try_join(fence(context, ask, epoch, fence_body), settle_in(context, &holder)).await?;
+    let lease = Lease::new(context.clone(), holder, volume, fenced, looked);
     lease.introduce().await?;
     crash::here(Point::Introduced);
     Ok(lease)
+}
+
+/// Gives a sign of life, and then makes sure that nobody has taken the volume since, or removes it: he looks for signs
+/// of life once he has an epoch. What the volume is. Two round trips.
+///
+/// What this writer found is not known yet, so this sign is one of somebody who has acknowledged nothing. It is created
+/// if absent: one that comes late does not take the place of a later one, which says more.
+async fn settle_in(context: &Context, holder: &Holder) -> Result<VolumeRecord> {
+    let (key, status) = (status_key(holder.epoch), status_record(context, holder, &StatusReport::default()));
+    let bytes = record::encode(&status);
+    insist(context, || create_record(context, &key, &bytes).boxed()).await?;
+    crash::here(Point::Greeted);
+    let (newer, volume) = try_join(overtaken_since(context, holder.epoch), record::read_volume(context)).await?;
+    if let Some(newer) = newer {
+        return Err(newer);
+    }
+    volume.ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, "opening for writing")
+            .object(context.object(volume_key()))
+            .why("it was there a moment ago and is gone: somebody removes the volume")
+    })
 }
 
 struct Taken {
@@ -105,8 +130,12 @@ struct Taken {
 /// Step 1: a new epoch, once the holder of the newest allows it.
 async fn take_epoch(context: &Context, ask: &Acquire) -> Result<Taken> {
     let asker = Asker { writer: ask.writer, takeover: ask.takeover, alone: ask.same_host, holder_ttl: ask.holder_ttl };
+    let mut known = ask.standing.clone();
     for _ in 0..RACES_MAX {
-        let standing = look(context).await?;
+        let standing = match known.take() {
+            Some(standing) => standing,
+            None => look(context).await?,
+        };
         let there = standing.volume.as_ref().map(|volume| volume.uuid);
         if ask.volume.is_some_and(|meant| there != Some(meant)) {
             return Err(Error::new(ErrorKind::NotFound, "opening for writing")
@@ -165,11 +194,17 @@ async fn make_volume(context: &Context, ask: &Acquire) -> Result<Duration> {
     winner.map(|winner| winner.l0_retention()).ok_or_else(|| busy(context, "it was removed meanwhile".to_owned()))
 }
 
-struct Fenced {
-    /// What the fence was put on.
-    inherited: Inherited,
+/// A fence that is the newest sync.
+#[derive(Clone, Copy, Debug)]
+pub struct Fenced {
+    /// What it was put on.
+    pub inherited: Inherited,
+    /// The file checksum of that.
+    pub link: u64,
     /// The fence.
-    head: Head,
+    pub head: Head,
+    /// Its size.
+    pub bytes: u64,
 }
 
 /// Steps 2 and 3: a fence that is the newest sync. `None` for a volume without syncs.
@@ -179,9 +214,10 @@ async fn fence(
     epoch: Epoch,
     fence_body: impl Fn(&Head, Epoch, Stamp) -> Result<Body>,
 ) -> Result<Option<Fenced>> {
-    let mut placed: Option<(Placed, Inherited)> = None;
+    let mut placed: Option<(Placed, Fenced)> = None;
+    let mut expected = ask.newest;
     for _ in 0..FENCES_MAX {
-        let tail = tail(context, Levels::Newest).await?;
+        let tail = tail_expecting(context, Levels::Newest, expected.take()).await?;
         let step = match next_step(tail.head.as_ref(), ask.writer, epoch, placed.map(|(placed, _)| placed)) {
             Step::GiveUp(_) if !taken(step::Step::GiveUp) => {
                 next_step(tail.head.as_ref(), ask.writer, Epoch(u32::MAX), None)
@@ -191,18 +227,21 @@ async fn fence(
         let (head, txid, stamp) = match (tail.head, step) {
             (None, _) | (_, Step::Begin) => return Ok(None),
             (Some(_), Step::GiveUp(newer)) => return Err(overtaken(context, epoch, newer).await),
-            (Some(head), Step::Hold) => {
-                let inherited = placed.map(|(_, inherited)| inherited);
-                return Ok(inherited.map(|inherited| Fenced { inherited, head }));
-            }
+            (Some(head), Step::Hold) => return Ok(placed.map(|(_, fenced)| Fenced { head, ..fenced })),
             (Some(head), Step::Fence(txid, stamp)) => (head, txid, Stamp { epoch, ..stamp }),
         };
         let inherited = Inherited { txid: head.txid, stamp: head.stamp };
         if !taken(step::Step::Fence) {
-            return Ok(Some(Fenced { inherited, head }));
+            return Ok(Some(Fenced { inherited, link: head.checksum, head, bytes: 0 }));
         }
         let body = fence_body(&head, epoch, stamp)?;
         let checksum = checksum_of(&body)?;
+        let fenced = Fenced {
+            inherited,
+            link: head.checksum,
+            head: Head { txid, stamp: Some(stamp), checksum, ..head },
+            bytes: body.len(),
+        };
         let id = FileId::sync(txid);
         crash::here(Point::FencePublish);
         let whose = insist(context, || create_ltx(context, &id, body.clone(), stamp, checksum).boxed()).await?;
@@ -213,10 +252,10 @@ async fn fence(
         // It counts if whoever had this name cannot have been merged and deleted since the listing was sent;
         // otherwise the next listing tells.
         if is_late(tail.sent, context.now(), context.fresh_for()) {
-            placed = Some((Placed { txid, stamp }, inherited));
+            placed = Some((Placed { txid, stamp }, fenced));
             continue;
         }
-        return Ok(Some(Fenced { inherited, head: Head { txid, stamp: Some(stamp), checksum, ..head } }));
+        return Ok(Some(fenced));
     }
     Err(busy(context, format!("its writer was faster {FENCES_MAX} times in a row")))
 }

@@ -21,7 +21,7 @@ use plimsoll_model::{
 use plimsoll_store::Body;
 
 use crate::{
-    Context, FenceInfo, Head, Inherited, LoadRecord, Mark, StatusRecord, Watermarks,
+    Context, FenceInfo, Fenced, Head, Inherited, LoadRecord, Mark, StatusRecord, VolumeRecord, Watermarks,
     aftermath::aftermath,
     create::{create_ltx, insist},
     key::status_key,
@@ -49,6 +49,8 @@ pub(crate) struct Holder {
 pub struct Lease {
     context: Context,
     holder: Holder,
+    volume: VolumeRecord,
+    fenced: Option<Fenced>,
     state: Mutex<State>,
     /// Held during a sync: they are made one after the other.
     syncing: futures::lock::Mutex<()>,
@@ -137,16 +139,18 @@ impl Lease {
     pub(crate) fn new(
         context: Context,
         holder: Holder,
-        head: Option<Head>,
-        inherited: Option<Inherited>,
+        volume: VolumeRecord,
+        fenced: Option<Fenced>,
         looked: Mono,
     ) -> Self {
         Lease {
             context,
             holder,
+            volume,
+            fenced,
             state: Mutex::new(State {
-                head,
-                inherited,
+                head: fenced.map(|fenced| fenced.head),
+                inherited: fenced.map(|fenced| fenced.inherited),
                 replayed: None,
                 looked,
                 recorded: None,
@@ -163,6 +167,18 @@ impl Lease {
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.holder.epoch
+    }
+
+    /// What the volume was once the epoch was there.
+    #[must_use]
+    pub fn volume(&self) -> &VolumeRecord {
+        &self.volume
+    }
+
+    /// The fence that this lease began with; `None` for a volume that had no sync.
+    #[must_use]
+    pub fn fence(&self) -> Option<Fenced> {
+        self.fenced
     }
 
     /// The epoch of another writer that had not let go when this lease was taken.
@@ -323,15 +339,10 @@ impl Lease {
 
     async fn report(&self, report: &StatusReport, closed: bool) -> Result<()> {
         let record = StatusRecord {
-            alive_ms: self.context.host.clock.wall().0,
-            epoch: self.holder.epoch,
-            writer: self.holder.writer,
-            host: self.holder.host_name.clone(),
-            watermarks: report.watermarks,
-            load: report.load,
             inherited: self.inherited(),
             replayed: self.state().replayed,
             closed,
+            ..status_record(&self.context, &self.holder, report)
         };
         self.context.store.put(&status_key(self.holder.epoch), record::encode(&record).into()).await
     }
@@ -459,5 +470,20 @@ impl Lease {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a writer says that has found nothing yet.
+pub(crate) fn status_record(context: &Context, holder: &Holder, report: &StatusReport) -> StatusRecord {
+    StatusRecord {
+        alive_ms: context.host.clock.wall().0,
+        epoch: holder.epoch,
+        writer: holder.writer,
+        host: holder.host_name.clone(),
+        watermarks: report.watermarks,
+        load: report.load,
+        inherited: None,
+        replayed: None,
+        closed: false,
     }
 }

@@ -27,7 +27,7 @@ mod sweep; // removing garbage beside those who pin
 mod tail; // the newest sync
 mod verdict; // pure: what an answer means
 
-pub use acquire::{Acquire, acquire, overtaken_since};
+pub use acquire::{Acquire, Fenced, acquire, overtaken_since};
 pub use aftermath::{FenceInfo, Loss, Sequel, aftermath, loss, losses, sequel};
 pub use bygone::forget_bygone;
 pub use claim::held_for;

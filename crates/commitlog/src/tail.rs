@@ -1,6 +1,6 @@
 //! The newest sync.
 
-use futures::future::{try_join, try_join_all};
+use futures::future::{join, try_join, try_join_all};
 use plimsoll_host::{Mono, WallMs};
 use plimsoll_ltx::{FileId, HEADER_BYTES, Header, SNAPSHOT_LEVEL};
 use plimsoll_model::{Error, ErrorKind, PageCount, PageSize, Result, Stamp, Txid};
@@ -65,15 +65,36 @@ pub struct Tail {
 /// # Errors
 /// Those of the store; `Corrupt` when the newest object is not an LTX file.
 pub async fn tail(context: &Context, levels: Levels) -> Result<Tail> {
+    tail_expecting(context, levels, None).await
+}
+
+/// As [`tail`], but one round trip if the newest sync is the one that is expected: it is read beside the listing.
+///
+/// Which of the two requests comes first does not matter. While a sync is the newest nobody removes it, so what was
+/// read under its name is what the listing shows.
+///
+/// # Errors
+/// As [`tail`].
+pub(crate) async fn tail_expecting(context: &Context, levels: Levels, expected: Option<Txid>) -> Result<Tail> {
+    let mut expected = expected.filter(|txid| !txid.is_zero()).map(FileId::sync);
     for _ in 0..LISTINGS_MAX {
         let sent = context.now();
-        let mut files = list(context, if levels == Levels::All { &ALL } else { &NEWEST }).await?;
+        let ahead = async {
+            match expected {
+                Some(id) => read_head(context, &id).await,
+                None => Ok(None),
+            }
+        };
+        let (files, ahead) = join(list(context, if levels == Levels::All { &ALL } else { &NEWEST }), ahead).await;
+        let mut files = files?;
         if files.is_empty() && levels == Levels::Newest {
             files = list(context, &OTHERS).await?;
         }
         let Some(newest) = newest(&files) else { return Ok(Tail { head: None, files, sent }) };
-        if let Some(head) = read_head(context, &newest).await? {
-            return Ok(Tail { head: Some(head), files, sent });
+        // Whatever was read of another one does not matter.
+        let head = if expected.take() == Some(newest) { ahead? } else { read_head(context, &newest).await? };
+        if head.is_some() {
+            return Ok(Tail { head, files, sent });
         }
     }
     Err(Error::new(ErrorKind::Unavailable, "finding the newest sync of")

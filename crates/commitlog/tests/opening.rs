@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use futures::future::join;
-use plimsoll_commitlog::{Acquire, Beat, Levels, Outcome, StatusReport, epoch_key, look, status_key, tail, volume_key};
+use plimsoll_commitlog::{Acquire, Beat, Levels, Outcome, Standing, StatusReport, epoch_key, look, status_key, tail, volume_key};
 use plimsoll_host::Clock as _;
 use plimsoll_ltx::{FileId, Layout};
 use plimsoll_model::{Epoch, ErrorKind, Lsn, Txid};
@@ -152,6 +152,29 @@ fn opening_takes_seven_round_trips() {
         world.open(takeover(2)).await.unwrap();
         let spent = world.clock.now().since(start);
         assert_eq!(spent, TICK * 7, "records, holder, epoch, list, head, fence, status");
+    });
+}
+
+#[test]
+fn what_is_known_already_saves_round_trips_and_is_not_trusted() {
+    World::run(|world| async move {
+        with_history(&world, 3).await;
+        world.script.add(Rule { op: None, key_contains: String::new(), fault: Fault::Delay(TICK), times: u32::MAX });
+        let standing = look(&world.context).await.unwrap();
+        let open = async |standing: &Standing, newest| {
+            let start = world.clock.now();
+            let ask = Acquire { standing: Some(standing.clone()), newest: Some(newest), ..takeover(2) };
+            let lease = world.open(ask).await.unwrap();
+            (lease, world.clock.now().since(start))
+        };
+        let newest = tail(&world.context, Levels::Newest).await.unwrap().head.unwrap().txid;
+        let (lease, spent) = open(&standing, newest).await;
+        assert_eq!(spent, TICK * 4, "epoch, list beside head, fence, status");
+        assert_eq!(lease.head().unwrap().txid, newest.next());
+        let before = lease.epoch();
+        // What was seen then is not so any more: its epoch is taken, and another sync is the newest.
+        let (lease, _) = open(&standing, newest).await;
+        assert_eq!((lease.epoch(), lease.head().unwrap().txid), (before.next(), newest.next().next()));
     });
 }
 

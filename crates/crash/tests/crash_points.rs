@@ -52,7 +52,7 @@ fn way(point: Point) -> Option<(Way, u64)> {
         Point::IdentityDrawn | Point::VolumeMade => (Way::Writing, 1),
         Point::EpochClose | Point::EpochClosed | Point::JournalDropped => (Way::Closing, 1),
         Point::JournalFound | Point::JournalMended | Point::EpochMarked | Point::Holding => (Way::Reopening, 1),
-        Point::EpochTake | Point::EpochTaken | Point::Introduced => (Way::Reopening, 1),
+        Point::EpochTake | Point::EpochTaken | Point::Greeted | Point::Introduced => (Way::Reopening, 1),
         Point::FencePublish | Point::FencePublished => (Way::Reopening, 1),
         Point::StrandJournal | Point::StrandMoved => (Way::Returning, 1),
         Point::RestoreCommitted | Point::ForkPinned | Point::ForkMade | Point::DiscardDropped => return None,

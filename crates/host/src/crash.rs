@@ -57,6 +57,8 @@ points! {
     EpochTake = "epoch-take",
     /// An epoch is taken, and its fence not published: the old writer may still go on.
     EpochTaken = "epoch-taken",
+    /// An epoch has its first sign of life, and its writer has found nothing yet: it has acknowledged nothing.
+    Greeted = "greeted",
     /// Before a fence is published.
     FencePublish = "fence-publish",
     /// A fence is published by a writer that is dead: what is under it is still its host's to go on with.

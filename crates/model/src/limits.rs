@@ -15,6 +15,7 @@ pub const OBJECT_BYTES_MAX: u64 = 5 << 30;
 /// Largest JSON record (volume, epoch, status, pin) that is read. Ours stay below 4 KiB.
 pub const RECORD_BYTES_MAX: usize = 256 << 10;
 /// Requests to one store that are under way at once, per process.
-pub const REQUESTS_MAX: usize = 64;
+/// Pages that are far from each other, as those that a restore brings back, cost a request each: this many take one round trip.
+pub const REQUESTS_MAX: usize = 128;
 
 const _: () = assert!(PREFIX_BYTES_MAX + KEY_BYTES_MAX <= 1024);

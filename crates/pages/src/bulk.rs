@@ -8,7 +8,7 @@ use plimsoll_ltx::{
     decode::{decode_frame, verify_whole},
     page_hash,
 };
-use plimsoll_model::{Error, ErrorKind, PageNo, PageSize, Result};
+use plimsoll_model::{Error, ErrorKind, PageNo, PageSize, Result, limits::REQUESTS_MAX};
 use plimsoll_proof::WHOLE_BYTES_MAX;
 
 use crate::{
@@ -17,8 +17,6 @@ use crate::{
     load::frame,
 };
 
-/// Requests at once.
-const PARALLEL: usize = 32;
 /// Bytes of frames per request.
 const RUN_BYTES_MAX: u64 = 4 << 20;
 
@@ -47,7 +45,7 @@ impl Fetcher {
         }
         let runs: Vec<_> = missing.into_values().flat_map(runs).collect();
         let fetched: Vec<Pages> =
-            stream::iter(runs).map(|run| self.fetch_run(run, size)).buffer_unordered(PARALLEL).try_collect().await?;
+            stream::iter(runs).map(|run| self.fetch_run(run, size)).buffer_unordered(REQUESTS_MAX).try_collect().await?;
         found.extend(fetched.into_iter().flatten());
         Ok(found)
     }

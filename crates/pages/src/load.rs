@@ -20,8 +20,8 @@ use crate::{Object, Placed, View};
 pub(crate) const LEVELS: std::ops::RangeInclusive<u8> = 0..=9;
 /// First guess at how much of an object's end holds its index.
 const TAIL_BYTES: u64 = 256 << 10;
-/// Indexes that are read at once.
-const PARALLEL: usize = 32;
+/// Indexes that are read at once: all of them, unless nothing was merged for long.
+const PARALLEL: usize = 64;
 
 /// Every LTX object of a volume.
 #[derive(Clone, Debug, Default)]
@@ -247,7 +247,7 @@ fn keep_all(prover: &Prover, id: FileId, proved: &Proved, cache: Option<&Arc<Cac
     let (Some(cache), Some(bytes)) = (cache, &proved.bytes) else { return Ok(()) };
     let size = proved.header.page_size;
     let mut data = vec![0; size.bytes()];
-    for entry in &proved.entries {
+    for entry in proved.entries.iter() {
         decode_frame(frame(bytes, 0, entry.offset, u64::from(entry.len)), entry.page, size, &mut data)
             .map_err(|error| error.object(format!("{}/{}", prover.store().url(), prover.layout().key(&id))))?;
         cache.put(entry.page, &data, entry.hash, proved.header.max);

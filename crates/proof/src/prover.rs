@@ -1,9 +1,18 @@
 //! Asking for a proof.
 
-use std::{collections::HashSet, fmt, path::PathBuf, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex as StdMutex, PoisonError},
+};
 
 use bytes::Bytes;
-use futures::{future::try_join, lock::Mutex};
+use futures::{
+    FutureExt as _,
+    future::{BoxFuture, Shared, WeakShared, try_join},
+    lock::Mutex,
+};
 use plimsoll_host::{Host, WallMs, run_blocking};
 use plimsoll_ltx::{
     FileId, Header, IndexEntry, Layout,
@@ -30,14 +39,19 @@ pub struct Proved {
     /// Its bytes.
     pub size: u64,
     /// Where its pages are, each with the hash that says whether what is read there is right.
-    pub entries: Vec<IndexEntry>,
+    pub entries: Arc<Vec<IndexEntry>>,
     /// All of it, if it is small.
     pub bytes: Option<Bytes>,
     /// When it was made, by the store's clock, if the answer says so: that of a small object of known size does.
     pub modified: Option<WallMs>,
 }
 
-/// See the [crate](crate). Cheap to clone; clones share what they know, and read one large object at a time.
+/// An object of this name and size, of which sidecars are looked for or not.
+type Asked = (FileId, u64, bool);
+type Answer = Arc<Result<Option<Proved>>>;
+
+/// See the [crate](crate). Cheap to clone; clones share what they know and what they are just asking for, and read one
+/// large object at a time.
 #[derive(Clone)]
 pub struct Prover(Arc<Inner>);
 
@@ -47,6 +61,8 @@ struct Inner {
     kept: Option<Kept>,
     /// Held while an object is read from end to end: that is a lot of traffic, and others may want the same one.
     surveying: Mutex<()>,
+    /// What is under way.
+    asking: StdMutex<HashMap<Asked, WeakShared<BoxFuture<'static, Answer>>>>,
 }
 
 impl Prover {
@@ -55,7 +71,13 @@ impl Prover {
     #[must_use]
     pub fn new(store: Arc<dyn Store>, host: Host, dir: Option<PathBuf>) -> Self {
         let kept = dir.map(|dir| Kept { files: Arc::clone(&host.files), dir });
-        Prover(Arc::new(Inner { store, host, kept, surveying: Mutex::new(()) }))
+        Prover(Arc::new(Inner {
+            store,
+            host,
+            kept,
+            surveying: Mutex::new(()),
+            asking: StdMutex::default(),
+        }))
     }
 
     /// The volume's prefix.
@@ -84,11 +106,34 @@ impl Prover {
     ///
     /// One round trip, two if the size is not known. A large object that nobody has described is read whole, in
     /// memory that does not grow with it. The description is kept for the next time, as one that was found is: it grows
-    /// with the object.
+    /// with the object. Who asks for the same object that was listed at the same time gets the same answer.
     ///
     /// # Errors
     /// `Corrupt`: the object fails its check. Otherwise as the store says.
     pub async fn prove(&self, id: &FileId, size: Option<u64>, sidecars: bool) -> Result<Option<Proved>> {
+        // Whether there is an object that nobody has listed may have changed since somebody else has asked.
+        let Some(bytes) = size else { return self.ask(id, None, sidecars).await };
+        let asked = (*id, bytes, sidecars);
+        let answer = match &*self.share(asked).await {
+            Ok(found) => Ok(found.clone()),
+            Err(error) => Err(error.duplicate()),
+        };
+        answer
+    }
+
+    fn share(&self, asked: Asked) -> Shared<BoxFuture<'static, Answer>> {
+        let mut asking = self.0.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(under_way) = asking.get(&asked).and_then(WeakShared::upgrade) {
+            return under_way;
+        }
+        let (this, (id, size, sidecars)) = (self.clone(), asked);
+        let fresh = async move { Arc::new(this.ask(&id, Some(size), sidecars).await) }.boxed().shared();
+        asking.retain(|_, other| other.upgrade().is_some());
+        asking.extend(fresh.downgrade().map(|weak| (asked, weak)));
+        fresh
+    }
+
+    async fn ask(&self, id: &FileId, size: Option<u64>, sidecars: bool) -> Result<Option<Proved>> {
         let (store, key) = (self.store(), self.layout().key(id));
         if size.is_some_and(|size| size <= WHOLE_BYTES_MAX) {
             let Some(found) = store.get(&key).await? else { return Ok(None) };
@@ -169,7 +214,7 @@ impl Prover {
         let decoded = verify_whole(&bytes).map_err(|error| error.object(self.object(id)))?;
         self.name_fits(id, &decoded)?;
         let Decoded { header, checksum, size, index } = decoded;
-        Ok(Proved { header, checksum, size, entries: index, bytes: Some(bytes), modified: None })
+        Ok(Proved { header, checksum, size, entries: Arc::new(index), bytes: Some(bytes), modified: None })
     }
 
     fn name_fits(&self, id: &FileId, Decoded { header, .. }: &Decoded) -> Result<()> {
@@ -192,6 +237,13 @@ impl fmt::Debug for Prover {
 impl From<Sidecar> for Proved {
     fn from(sidecar: Sidecar) -> Self {
         let Sidecar { header, file_bytes, file_checksum, entries } = sidecar;
-        Proved { header, checksum: file_checksum, size: file_bytes, entries, bytes: None, modified: None }
+        Proved {
+            header,
+            checksum: file_checksum,
+            size: file_bytes,
+            entries: Arc::new(entries),
+            bytes: None,
+            modified: None,
+        }
     }
 }

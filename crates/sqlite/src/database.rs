@@ -189,8 +189,7 @@ impl Database {
     /// # Errors
     /// `Held` while a transaction of this process is writing. As [`Volume::restore`](plimsoll_volume::Volume::restore).
     pub(crate) fn restore(&self, reference: &Reference) -> Result<Restored> {
-        let volume = &self.shared.volume;
-        volume.restore(&volume.at(reference)?, header::renew)
+        Ok(self.shared.volume.restore_to(reference, false, header::renew)?.done)
     }
 
     /// Bytes in the database as this transaction sees it.

@@ -17,7 +17,7 @@ use plimsoll_store::Store;
 /// Objects up to this size are read whole: most syncs are smaller.
 const WHOLE_BYTES_MAX: u64 = 64 << 10;
 /// Requests at once.
-const PARALLEL: usize = 16;
+const PARALLEL: usize = 64;
 const DOING: &str = "looking for an earlier state of";
 
 /// Checks that the syncs by which a plan reaches an earlier state are history: the newest one links back to them, or a

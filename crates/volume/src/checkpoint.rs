@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use futures::future::try_join_all;
+use futures::future::{try_join, try_join_all};
 use plimsoll_commitlog::{
-    Context, Kind, PinRecord, Pinned, PinnedObject, VolumeRecord, create_volume, decode_volume, delete_volume,
+    Context, Kind, Origin, PinRecord, Pinned, PinnedObject, VolumeRecord, create_volume, decode_volume, delete_volume,
     detached_key, detaching_key, head_of, identity, pin, read_pin, unpin, volume_key,
 };
 use plimsoll_host::WallMs;
@@ -32,29 +32,49 @@ pub async fn checkpoint(context: &Context, name: &str, note: Option<&str>, at: O
         let state = made_of(context, at).await?;
         let Some(last) = state.last() else { return Err(nothing(context)) };
         let Some(head) = head_of(context, &last.id).await? else { continue };
-        let record = PinRecord {
-            txid: last.id.max,
-            created_ms: context.host().clock.wall().0,
-            note: note.map(str::to_owned),
-            bytes: head.page_count.bytes(head.page_size),
-            fork: None,
-            objects: state.iter().map(named).collect(),
-            nonce: context.host().chance.bits(),
-        };
-        if pin(context, name, &record, &times(&state)).await? == Pinned::Kept {
-            if !is_given_up(context, &record).await? {
-                return Ok(record);
-            }
-            unpin(context, name).await?;
-            return Err(collected(context));
+        if let Some(record) = name_state(context, name, note, &state, head.page_count.bytes(head.page_size)).await? {
+            return Ok(record);
         }
     }
     Err(collected(context))
 }
 
+/// Names a state that is made of these objects; `None` if some are being collected. Three round trips.
+///
+/// # Errors
+/// As [`checkpoint`].
+pub(crate) async fn name_state(
+    context: &Context,
+    name: &str,
+    note: Option<&str>,
+    state: &[Listed],
+    bytes: u64,
+) -> Result<Option<PinRecord>> {
+    let Some(last) = state.last() else { return Err(nothing(context)) };
+    let record = PinRecord {
+        txid: last.id.max,
+        created_ms: context.host().clock.wall().0,
+        note: note.map(str::to_owned),
+        bytes,
+        fork: None,
+        objects: state.iter().map(named).collect(),
+        nonce: context.host().chance.bits(),
+    };
+    // What a volume started with does not change.
+    let times = times(state);
+    let (pinned, volume) = try_join(pin(context, name, &record, &times), identity(context)).await?;
+    if pinned == Pinned::Collected {
+        return Ok(None);
+    }
+    if !is_given_up(context, &record, &volume.map(|volume| volume.origins).unwrap_or_default()).await? {
+        return Ok(Some(record));
+    }
+    unpin(context, name).await?;
+    Err(collected(context))
+}
+
 /// Whether a state is made of what a fork has stopped to read from other volumes.
-async fn is_given_up(context: &Context, record: &PinRecord) -> Result<bool> {
-    let origins = identity(context).await?.map(|volume| volume.origins).unwrap_or_default();
+async fn is_given_up(context: &Context, record: &PinRecord, origins: &[Origin]) -> Result<bool> {
     let elsewhere = record.objects.iter().any(|object| origins.iter().any(|origin| is_of(origin, object.id)));
     if !elsewhere {
         return Ok(false);

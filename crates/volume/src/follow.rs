@@ -9,13 +9,13 @@ use std::{
 use futures::{future::select, try_join};
 use plimsoll_cache::{Cache, CacheId};
 use plimsoll_commitlog::{Context, VolumeRecord, identity, refuse_half};
-use plimsoll_host::Mono;
+use plimsoll_host::{Mono, WallMs};
 use plimsoll_ltx::plan::Target;
 use plimsoll_model::{
     Error, ErrorKind, Lsn, Result, Txid,
     step::{Step, taken},
 };
-use plimsoll_pages::{Listed, Reading, View, after, continues, index, list, load, next};
+use plimsoll_pages::{Listed, Object, Reading, View, after, continues, index, list, load, next};
 
 use crate::{
     ancestry::vouch,
@@ -136,7 +136,7 @@ impl Shared {
             // That there is no next sync says nothing of a volume that was removed, or made again.
             return self.load(sent, Load::IfChanged).await;
         }
-        let mut newest = view;
+        let (mut newest, mut on_top) = (view, Vec::new());
         let store = &self.config.store;
         while let Some(index) = next(&self.prover, &newest, self.reading(ours)).await? {
             let answered = self.now();
@@ -148,8 +148,20 @@ impl Shared {
                 return self.load(answered, Load::All).await;
             }
             newest = Arc::new(after(&newest, &index, store.url())?);
+            on_top.push(Arc::clone(&index.object));
         }
-        self.publish(newest, ours, None, sent, false)
+        self.publish(newest, ours, None, sent, false)?;
+        on_top.iter().for_each(|object| self.grown_by(object));
+        Ok(())
+    }
+
+    /// The newest state was made of one more object.
+    pub(crate) fn grown_by(&self, object: &Object) {
+        let added = Listed { id: object.id, size: object.size, modified: WallMs(0) };
+        let made_of = &mut self.state().made_of;
+        if made_of.last().is_some_and(|last| last.id.max.next() == object.id.min) {
+            made_of.push(added);
+        }
     }
 
     /// Finds out where the pages of the newest state are by now, also if there is nothing newer: objects that a
@@ -226,6 +238,7 @@ impl Shared {
             }
             let base = View::empty();
             let reading = self.reading(volume.is_some());
+            let made_of = plan.clone();
             let loaded = async { try_join!(load(&self.prover, &base, plan, reading), stamped) };
             match loaded.await {
                 Ok((mut view, stamped)) => {
@@ -234,7 +247,9 @@ impl Shared {
                     view.checksum = checksum;
                     let uuid = volume.as_ref().map(|volume| volume.uuid);
                     self.prover.retain(listing.files.iter().map(|file| file.id).collect()).await;
-                    return self.publish(Arc::new(view), volume.is_some(), uuid, sent, true);
+                    self.publish(Arc::new(view), volume.is_some(), uuid, sent, true)?;
+                    self.state().made_of = made_of;
+                    return Ok(());
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound && attempt < LISTINGS_MAX => {}
                 Err(error) => return Err(error),
@@ -244,7 +259,7 @@ impl Shared {
     }
 
     /// Makes a view the newest, if it is. `listed`: it was compared with all that the store holds.
-    fn publish(
+    pub(crate) fn publish(
         self: &Arc<Self>,
         view: Arc<View>,
         ours: bool,

@@ -58,7 +58,7 @@ pub use receipt::Receipt;
 pub use reference::{Reference, split_reference};
 pub use release::{LossReport, Released};
 pub use remove::remove;
-pub use restore::Restored;
+pub use restore::{Restored, Restoring};
 pub use session::Lag;
 pub use snapshot::Snapshot;
 pub use status::{LevelStatus, LoadStatus, Role, Status};

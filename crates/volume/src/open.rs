@@ -199,7 +199,31 @@ impl Process {
     /// # Errors
     /// As [`Process::locate`] and [`Volume::open`].
     pub fn open(&self, opening: Opening) -> Result<Volume> {
-        let Located { url, settings, own: store, elsewhere, dir, input, breaker, .. } = self.locate(&opening)?;
+        let read_only = opening.read_only;
+        let (config, input) = self.config(&opening)?;
+        let volume = Volume::open(config)?;
+        if !read_only && !volume.is_recorded() {
+            self.check_new(&volume.settings())?;
+        }
+        self.watch(&volume, input);
+        Ok(volume)
+    }
+
+    /// Opens a volume that exists, for one deed that reads at once what it needs: see [`Volume::open_unread`]. If this
+    /// host has a journal of it, as [`Process::open`].
+    ///
+    /// # Errors
+    /// As [`Process::open`].
+    pub fn open_unread(&self, opening: Opening) -> Result<Volume> {
+        let (config, _) = self.config(&opening)?;
+        if VolumeDir::at(config.dir.clone(), Arc::clone(&config.host.files)).has_journal() {
+            return self.open(opening);
+        }
+        Ok(Volume::open_unread(config))
+    }
+
+    fn config(&self, opening: &Opening) -> Result<(Config, Input)> {
+        let Located { url, settings, own: store, elsewhere, dir, input, breaker, .. } = self.locate(opening)?;
         let settings = settings.settings;
         let memory = ProbeMemory::new(settings.state_dir.join("stores"));
         let metrics = self.metrics.volume(store.url());
@@ -211,7 +235,7 @@ impl Process {
             host: self.host.clone(),
             trusted: settings.unsafe_no_fencing,
         };
-        let volume = Volume::open(Config {
+        let config = Config {
             store,
             host: self.host.clone(),
             dir: dir.path().to_owned(),
@@ -222,12 +246,8 @@ impl Process {
             metrics,
             fencing: Arc::new(fencing),
             elsewhere,
-        })?;
-        if !opening.read_only && !volume.is_recorded() {
-            self.check_new(&volume.settings())?;
-        }
-        self.watch(&volume, input);
-        Ok(volume)
+        };
+        Ok((config, input))
     }
 
     /// Whether a volume may be made with these settings, some of which hold for it as long as it exists.

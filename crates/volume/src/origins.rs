@@ -13,7 +13,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -41,9 +41,14 @@ pub struct OriginStore {
 /// What a volume started with.
 #[derive(Default)]
 struct Known {
-    /// The volume's record, for the first who asks; later ones want to know whether it is being removed by now.
+    /// The volume's record, for those who ask while it is being read, or for the first after that; later ones want to
+    /// know whether it is being removed by now.
     record: Mutex<Option<Object>>,
+    /// Somebody has got it.
+    given: AtomicBool,
     inherited: HashMap<FileId, Inherited>,
+    /// Whether there is a record at all.
+    recorded: bool,
     /// Whether other volumes keep objects for it, as far as is known here.
     fork: bool,
     /// By the volume's own store's clock: as old as the fork itself.
@@ -120,7 +125,7 @@ impl OriginStore {
     pub(crate) fn forget_origins(&self, kept: bool) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_some() {
-            *known = Some(Arc::new(Known { fork: kept, ..Known::default() }));
+            *known = Some(Arc::new(Known { recorded: true, fork: kept, ..Known::default() }));
         }
     }
 
@@ -149,6 +154,14 @@ impl OriginStore {
         }
     }
 
+    /// Whether the volume has a record. No request once that is known.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub(crate) async fn is_recorded(&self) -> Result<bool> {
+        Ok(self.known().await?.recorded)
+    }
+
     fn cached(&self) -> Option<Arc<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -173,7 +186,7 @@ impl OriginStore {
         let known = match decode_volume(&object.bytes) {
             Ok(volume) => self.follow(&volume, object).await?,
             // Whoever asks for the identity is told. Without what it started with, a fork has a gap, and is not read.
-            Err(_) => Known { record: Mutex::new(Some(object)), ..Known::default() },
+            Err(_) => Known { record: Mutex::new(Some(object)), recorded: true, ..Known::default() },
         };
         let known = Arc::new(known);
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&known));
@@ -183,7 +196,8 @@ impl OriginStore {
     async fn follow(&self, volume: &VolumeRecord, object: Object) -> Result<Known> {
         let modified = object.modified;
         let fork = !volume.origins.is_empty() && !volume.removed;
-        let mut known = Known { record: Mutex::new(Some(object)), inherited: HashMap::new(), fork, modified };
+        let record = Mutex::new(Some(object));
+        let mut known = Known { record, inherited: HashMap::new(), recorded: true, fork, modified, ..Known::default() };
         if !fork {
             return Ok(known);
         }
@@ -278,8 +292,17 @@ impl Store for OriginStore {
     async fn get(&self, key: &str) -> Result<Option<Object>> {
         if key == volume_key() {
             // What it is stands there also if what it was made of is gone.
+            let waited = self.cached().is_none();
             let first = match self.known().await {
-                Ok(known) => known.record.lock().unwrap_or_else(PoisonError::into_inner).take(),
+                Ok(known) => {
+                    let mut record = known.record.lock().unwrap_or_else(PoisonError::into_inner);
+                    if waited {
+                        known.given.store(true, Ordering::Release);
+                        record.clone()
+                    } else {
+                        record.take().filter(|_| !known.given.load(Ordering::Acquire))
+                    }
+                }
                 Err(_) => None,
             };
             return match first {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat};
+use futures::future::try_join;
 use plimsoll_commitlog::{PinnedObject, read_pin};
 use plimsoll_host::WallMs;
 use plimsoll_ltx::{HEADER_BYTES, Header, Layout, plan::Target};
@@ -37,11 +38,14 @@ impl Volume {
 }
 
 impl Shared {
-    async fn past(self: &Arc<Self>, reference: &Reference) -> Result<View> {
+    /// May be asked for while the newest state is being read for the first time.
+    pub(crate) async fn past(self: &Arc<Self>, reference: &Reference) -> Result<View> {
         let (store, layout) = (&self.config.store, self.config.layout());
         for attempt in 1.. {
-            let files = objects(store, layout, reference).await.map_err(|error| error.object(self.url().to_owned()))?;
-            let ours = self.state().ours;
+            let named = |error: Error| error.object(self.url().to_owned());
+            let found = async { objects(store, layout, reference).await.map_err(named) };
+            let (files, recorded) = try_join(found, self.origins.is_recorded()).await?;
+            let ours = self.state().ours || recorded;
             match load(&self.prover, &View::empty(), files, Reading { cache: None, ..self.reading(ours) }).await {
                 Err(error) if error.kind() == ErrorKind::NotFound && attempt < LISTINGS_MAX => {}
                 other => return other,
@@ -50,7 +54,7 @@ impl Shared {
         Ok(View::empty())
     }
 
-    fn pin_past(self: &Arc<Self>, view: Arc<View>) -> Snapshot {
+    pub(crate) fn pin_past(self: &Arc<Self>, view: Arc<View>) -> Snapshot {
         let tip = Tip { lsn: view.lsn, count: view.count, page_size: view.page_size, version: PAST | view.txid.0 };
         self.open_cache(&view, self.state().uuid);
         self.keep_in_use(&view);

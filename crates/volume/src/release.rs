@@ -91,7 +91,7 @@ impl Volume {
     /// As [`Volume::begin_write`].
     pub fn take_over(&self) -> Result<Option<LossReport>> {
         let shared = self.shared();
-        shared.config.host.tasks.wait(shared.take_as(true, true))?;
+        shared.config.host.tasks.wait(shared.take_as(true, true, None))?;
         Ok(shared.state().loss.clone())
     }
 }

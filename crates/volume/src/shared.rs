@@ -21,7 +21,7 @@ use plimsoll_model::{
     step::{Step, taken},
 };
 use plimsoll_pages::{
-    Fetcher, Overlay, View,
+    Fetcher, Listed, Overlay, View,
     compact::{Merger, Retention},
 };
 use plimsoll_proof::Prover;
@@ -54,6 +54,8 @@ pub(crate) struct Tip {
 pub(crate) struct State {
     pub(crate) tip: Tip,
     pub(crate) view: Arc<View>,
+    /// What it was made of when it was read, oldest first. Outrun by what this process has synced since.
+    pub(crate) made_of: Vec<Listed>,
     /// Set while this process holds the volume for writing.
     pub(crate) writer: Option<Arc<Writer>>,
     /// Whether a write transaction is open.

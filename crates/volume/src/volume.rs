@@ -57,6 +57,18 @@ impl Volume {
     /// # Errors
     /// As the store says; `Corrupt` if its objects do not make up a state, or the journal is damaged.
     pub fn open(config: Config) -> Result<Volume> {
+        let volume = Volume::open_unread(config);
+        volume.shared.catch_up()?;
+        if !volume.shared.config.read_only && volume.shared.dir.has_journal() {
+            volume.recover()?;
+        }
+        Ok(volume)
+    }
+
+    /// A handle that has not asked the store for anything yet: whatever is done with it first does, so several things
+    /// can be asked for at once. Not for a host with a journal of the volume, which only [`Volume::open`] goes on from.
+    #[must_use]
+    pub fn open_unread(config: Config) -> Volume {
         let origins = Arc::new(OriginStore::new(Arc::clone(&config.store), Arc::clone(&config.elsewhere)));
         let config = Config { store: Arc::clone(&origins) as Arc<dyn Store>, ..config };
         let fetcher = Arc::new(Fetcher::new(FetcherConfig {
@@ -71,6 +83,7 @@ impl Volume {
         let state = State {
             tip: Tip { lsn: Lsn::ZERO, count: plimsoll_model::PageCount(0), page_size: None, version: 0 },
             view: Arc::new(View::empty()),
+            made_of: Vec::new(),
             writer: None,
             writing: false,
             leaving: false,
@@ -106,12 +119,7 @@ impl Volume {
             hydrating: AtomicBool::new(false),
         });
         gauges::register(&shared);
-        let volume = Volume { shared };
-        volume.shared.catch_up()?;
-        if !volume.shared.config.read_only && volume.shared.dir.has_journal() {
-            volume.recover()?;
-        }
-        Ok(volume)
+        Volume { shared }
     }
 
     /// Commits of this host that are not in the store yet are part of what its readers see.

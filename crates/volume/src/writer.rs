@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use futures::future::{Either, select, try_join4};
-use plimsoll_commitlog::{Acquire, Head, Lease, Pins, StatusReport, acquire, overtaken_since};
+use futures::future::{Either, select, try_join};
+use plimsoll_commitlog::{Acquire, Fenced, Head, Lease, Pins, Standing, StatusReport, acquire, overtaken_since};
 use plimsoll_durability::{FlushReason, Terminal};
 use plimsoll_host::{
     Lock, Mono,
@@ -18,12 +18,12 @@ use plimsoll_host::{
     run_blocking,
 };
 use plimsoll_journal::{Journal, Place, ReplayedCommit};
-use plimsoll_ltx::{Encoder, Header};
+use plimsoll_ltx::{Encoder, FileId, Header};
 use plimsoll_model::{
     Epoch, Error, ErrorKind, Level, PageNo, Result, Stamp, Txid, WriterId,
     step::{Step, taken},
 };
-use plimsoll_pages::{Overlay, compact::Merger};
+use plimsoll_pages::{Object, Overlay, compact::Merger};
 use plimsoll_store::Body;
 
 use crate::{
@@ -75,23 +75,34 @@ impl Shared {
     /// `Held`: another thread, process or host has it for now. `Fenced`, `Closed`: never again.
     /// `Unsupported`: the store cannot be written to safely. Otherwise as store and disk say.
     pub(crate) async fn take(self: &Arc<Self>) -> Result<Arc<Writer>> {
-        self.take_as(self.settings().takeover, true).await
+        self.take_as(self.settings().takeover, true, None).await
     }
 
     /// As [`Shared::take`]; `takeover`: also from a holder that looks alive. `asking`: a process of this host that has
-    /// it is asked to let go when it can.
-    pub(crate) async fn take_as(self: &Arc<Self>, takeover: bool, asking: bool) -> Result<Arc<Writer>> {
-        let taken = self.take_for(Reason::Writing, takeover, asking).await?;
+    /// it is asked to let go when it can. `standing`: who holds it, if it was just looked.
+    pub(crate) async fn take_as(
+        self: &Arc<Self>,
+        takeover: bool,
+        asking: bool,
+        standing: Option<Standing>,
+    ) -> Result<Arc<Writer>> {
+        let taken = self.take_for(Reason::Writing, takeover, asking, standing).await?;
         Ok(taken.expect("BUG: whoever writes has a volume made if there is none"))
     }
 
     /// As [`Shared::take_as`], for what a process of this host has left in its journal. `None`: the volume that it was
     /// of is not here any more, so nothing was taken and nothing made; what was left is kept aside.
     pub(crate) async fn take_left(self: &Arc<Self>, takeover: bool, asking: bool) -> Result<Option<Arc<Writer>>> {
-        self.take_for(Reason::LeftBehind, takeover, asking).await
+        self.take_for(Reason::LeftBehind, takeover, asking, None).await
     }
 
-    async fn take_for(self: &Arc<Self>, reason: Reason, takeover: bool, asking: bool) -> Result<Option<Arc<Writer>>> {
+    async fn take_for(
+        self: &Arc<Self>,
+        reason: Reason,
+        takeover: bool,
+        asking: bool,
+        standing: Option<Standing>,
+    ) -> Result<Option<Arc<Writer>>> {
         let Some(_turning) = self.in_time(self.turning.lock()).await else {
             return Err(Error::new(ErrorKind::Held, "writing to")
                 .object(self.url().to_owned())
@@ -130,9 +141,10 @@ impl Shared {
         };
         self.config.fencing.ensure().await?;
         let id = self.dir.writer(&self.config.host)?;
-        let lease = self.lease(id, volume, takeover).await?;
+        let sent = self.now();
+        let lease = self.lease(id, volume, takeover, standing).await?;
         let (epoch, taken_from) = (lease.epoch(), lease.taken_from());
-        let held = match self.settle_in(id, &lease).await {
+        let held = match self.settle_in(id, &lease, sent).await {
             Ok((journal, tail)) => self.hold(id, lease, lock, journal, &tail),
             Err(error) => {
                 // Nobody has to wait for a writer that never was.
@@ -192,7 +204,13 @@ impl Shared {
         Ok(lock)
     }
 
-    async fn lease(&self, writer: WriterId, volume: Option<[u8; 16]>, takeover: bool) -> Result<Lease> {
+    async fn lease(
+        &self,
+        writer: WriterId,
+        volume: Option<[u8; 16]>,
+        takeover: bool,
+        standing: Option<Standing>,
+    ) -> Result<Lease> {
         let settings = &self.settings();
         let ask = Acquire {
             writer,
@@ -204,6 +222,8 @@ impl Shared {
             holder_ttl: settings.holder_ttl,
             page_size: None,
             volume,
+            newest: Some(self.state().view.txid),
+            standing,
         };
         let (clock, frames) = (Arc::clone(&self.config.host.clock), self.config.frames());
         acquire(&self.context(), &ask, move |head: &Head, _: Epoch, stamp: Stamp| {
@@ -226,15 +246,16 @@ impl Shared {
     }
 
     /// With the lease in hand: reads what the fence was put on, and goes on from this host's journal.
-    async fn settle_in(self: &Arc<Self>, id: WriterId, lease: &Lease) -> Result<(Journal, Vec<ReplayedCommit>)> {
-        let context = self.context();
-        let newer = overtaken_since(&context, lease.epoch());
+    /// `sent` is when it was begun to ask for the lease.
+    async fn settle_in(
+        self: &Arc<Self>,
+        id: WriterId,
+        lease: &Lease,
+        sent: Mono,
+    ) -> Result<(Journal, Vec<ReplayedCommit>)> {
+        let uuid = self.adopt_identity(lease)?;
         // Whoever had the volume before may have detached it.
-        let detached = self.origins.was_detached();
-        let ((), uuid, newer, detached) = try_join4(self.catch_up_to(lease), self.identity(), newer, detached).await?;
-        if let Some(error) = newer {
-            return Err(error);
-        }
+        let ((), detached) = try_join(self.catch_up_to(lease, sent), self.origins.was_detached()).await?;
         if detached {
             self.locate_anew().await?;
         }
@@ -348,11 +369,14 @@ impl Shared {
     }
 
     /// Reads up to the fence. What is read then cannot change any more but by this writer.
-    async fn catch_up_to(self: &Arc<Self>, lease: &Lease) -> Result<()> {
+    async fn catch_up_to(self: &Arc<Self>, lease: &Lease, sent: Mono) -> Result<()> {
         let Some(head) = lease.head() else {
             let read = self.state().view.txid;
             return if read.is_zero() { Ok(()) } else { Err(self.another_volume("opening for writing")) };
         };
+        if let Some(fence) = lease.fence() {
+            self.step_onto(&fence, sent).await?;
+        }
         for _ in 0..2 {
             if self.state().view.txid == head.txid {
                 return Ok(());
@@ -371,14 +395,31 @@ impl Shared {
             .hint("open again"))
     }
 
-    /// Asked once the epoch is there. It may have been removed since it was opened.
-    async fn identity(&self) -> Result<[u8; 16]> {
-        let record = plimsoll_commitlog::identity(&self.context()).await?;
-        let (uuid, retention) = record.map(|record| (record.uuid, record.l0_retention())).ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "opening for writing")
-                .object(format!("{}/volume.json", self.url()))
-                .why("it was there a moment ago and is gone: somebody removes the volume")
-        })?;
+    /// If what is known here is what the fence was put on, it is the fence now: that changes nothing, and what it is
+    /// is known without reading it. That state is told by its checksum, which is the fence's link.
+    async fn step_onto(self: &Arc<Self>, fence: &Fenced, sent: Mono) -> Result<()> {
+        let _following = self.following.lock().await;
+        let (view, looked) = {
+            let state = self.state();
+            (Arc::clone(&state.view), state.looked)
+        };
+        // Where its pages are may have changed since it was looked last.
+        let near = looked.is_some_and(|looked| self.now().since(looked) < self.fresh_for());
+        let known = view.txid == fence.inherited.txid && view.checksum == fence.link && view.checksum != 0;
+        let (Some(stamp), true) = (fence.head.stamp, near && known && view.page_size == Some(fence.head.page_size)) else {
+            return Ok(());
+        };
+        let object = Arc::new(Object { id: FileId::sync(fence.head.txid), size: fence.bytes });
+        let mut next = view.after(&object, stamp.lsn, fence.head.page_count, fence.head.page_size, &[]);
+        next.checksum = fence.head.checksum;
+        self.publish(Arc::new(next), true, None, sent, false)?;
+        self.grown_by(&object);
+        Ok(())
+    }
+
+    /// Takes up what the volume was once the epoch was there. It may have been removed since it was opened.
+    fn adopt_identity(&self, lease: &Lease) -> Result<[u8; 16]> {
+        let (uuid, retention) = (lease.volume().uuid, lease.volume().l0_retention());
         let mut state = self.state();
         if state.uuid.is_some_and(|known| known != uuid) {
             drop(state);

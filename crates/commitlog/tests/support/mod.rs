@@ -177,6 +177,8 @@ pub fn ask(n: u64) -> Acquire {
         holder_ttl: TTL,
         page_size: None,
         volume: None,
+        newest: None,
+        standing: None,
     }
 }
 

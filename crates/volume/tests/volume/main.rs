@@ -20,7 +20,8 @@ mod recovery; // crashes, full disks, old states
 mod remote; // the way to the store
 mod removals; // removing what others make or use
 mod requests;
-mod retention; // what reading costs
+mod retention;
+mod round_trips; // what reading costs
 mod sessions; // tokens, lag, what readers may do
 mod standing_alone; // forks that read from no other volume any more
 mod stranded; // journals kept aside

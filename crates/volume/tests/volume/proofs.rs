@@ -266,8 +266,10 @@ fn a_writer_that_is_overtaken_while_it_opens_says_by_whom() {
 
     let (slow, fast) = (world.machine("slow"), world.machine("fast"));
     let (late, early) = (slow.open(&[]), fast.open(&[("takeover", "true")]));
-    // Its own fence is there, and it is slow to read it.
-    slow.remote.script.once(Op::GetTail, "0000000000000002-", Fault::Delay(Duration::from_secs(10)));
+    put(&early, &[(1, 3)], 1, Level::Durable).unwrap();
+    early.release().unwrap();
+    // It has what is under its own fence to read still, and then the fence, which is slow.
+    slow.remote.script.once(Op::GetTail, "0000000000000004-", Fault::Delay(Duration::from_secs(10)));
     let host = fast.host();
     let winner = early.clone();
     host.tasks.clone().spawn(Box::pin(async move {

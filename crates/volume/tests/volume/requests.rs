@@ -11,7 +11,7 @@ fn reads(asked: &[(Op, String)]) -> usize {
 }
 
 /// One object that is too large to be fetched whole: pages that do not compress.
-fn fill(world: &World, volume: &Volume, pages: u32) {
+pub(crate) fn fill(world: &World, volume: &Volume, pages: u32) {
     let base = volume.snapshot().unwrap();
     let mut txn = volume.begin_write(&base).unwrap();
     for number in 1..=pages {

@@ -1,0 +1,101 @@
+//! What latency costs: how many requests wait for each other, by a virtual clock.
+
+use plimsoll_model::Level;
+use plimsoll_volume::{Reference, Volume};
+
+use crate::{
+    requests::fill,
+    world::{Machine, World, get, put},
+};
+
+/// Milliseconds per request; nothing else takes time.
+const LATENCY: u64 = 1000;
+
+/// How many requests one after the other something takes.
+fn trips<T>(world: &World, machine: &Machine, work: impl FnOnce() -> T) -> (u64, T) {
+    machine.remote.set_latency(LATENCY);
+    machine.remote.asked();
+    let before = world.now();
+    let done = work();
+    let took = (world.now() - before).as_millis() as u64;
+    machine.remote.set_latency(0);
+    (took.div_ceil(LATENCY), done)
+}
+
+/// A volume of so many pages that nobody holds, with some syncs on top of a large object.
+fn left(world: &World, pages: u32, syncs: u32) {
+    let mut machine = world.machine("first");
+    let volume = machine.open(&[]);
+    fill(world, &volume, pages);
+    for mark in 1..=syncs {
+        put(&volume, &[(mark, u64::from(mark))], pages, Level::Durable).unwrap();
+    }
+    volume.close().unwrap();
+    machine.kill();
+}
+
+fn write(volume: &Volume, mark: u64) {
+    put(volume, &[(1, mark)], 3000, Level::Durable).unwrap();
+}
+
+#[test]
+fn the_first_commit_on_another_host_takes_seven_round_trips() {
+    let world = World::new(1);
+    left(&world, 3000, 20);
+    let machine = world.machine("b");
+    let (opening, volume) = trips(&world, &machine, || machine.open(&[]));
+    assert_eq!(opening, 2, "{:?}", machine.remote.asked());
+    let (taking, ()) = trips(&world, &machine, || write(&volume, 7));
+    assert_eq!(taking, 7, "{:?}", machine.remote.asked());
+    assert_eq!(get(&volume.snapshot().unwrap(), 1), 7);
+}
+
+/// Changes pages that are far from each other, after a checkpoint of the state before.
+fn change(world: &World, pages: u32, changed: u32) {
+    let mut machine = world.machine("second");
+    let volume = machine.open(&[]);
+    volume.checkpoint("before", None).unwrap();
+    let far: Vec<(u32, u64)> = (1..=changed).map(|number| (number * (pages / (changed + 1)), 7)).collect();
+    put(&volume, &far, pages, Level::Durable).unwrap();
+    volume.close().unwrap();
+    machine.kill();
+}
+
+#[test]
+fn a_restore_on_another_host_takes_the_same_few_round_trips_for_a_small_and_a_large_volume() {
+    for pages in [2_000, 12_000] {
+        let world = World::new(2);
+        left(&world, pages, 20);
+        change(&world, pages, 60);
+        let machine = world.machine("b");
+        let (taken, restored) = trips(&world, &machine, || {
+            let volume = Volume::open_unread(machine.config(&[]));
+            let restored =
+                volume.restore_to(&Reference::Checkpoint("before".into()), true, |then, _| then[8] ^= 1).unwrap();
+            let pages = restored.done.pages;
+            volume.close().unwrap();
+            assert!(restored.kept().unwrap().is_some());
+            pages
+        });
+        assert_eq!(restored, 61);
+        assert_eq!(taken, 9, "{pages} pages: {:?}", machine.remote.asked());
+    }
+}
+
+#[test]
+fn a_restore_on_the_host_that_has_the_volume_takes_four_round_trips_however_large_it_is() {
+    for pages in [2_000, 12_000] {
+        let world = World::new(3);
+        left(&world, pages, 20);
+        let machine = world.machine("b");
+        let volume = machine.open(&[]);
+        volume.checkpoint("before", None).unwrap();
+        let far: Vec<(u32, u64)> = (1..=60).map(|number| (number * (pages / 61), 7)).collect();
+        put(&volume, &far, pages, Level::Durable).unwrap();
+        let reference = Reference::Checkpoint("before".into());
+        let (taken, restored) =
+            trips(&world, &machine, || volume.restore_to(&reference, false, |then, _| then[8] ^= 1).unwrap().done);
+        assert_eq!(restored.pages, 61);
+        assert_eq!(taken, 4, "{pages} pages: {:?}", machine.remote.asked());
+    }
+}
