@@ -26,8 +26,10 @@ pub(crate) struct JournalTail {
     pub(crate) writer: WriterId,
     /// Whether they can still be synced.
     pub(crate) prospect: &'static str,
-    /// Commits that the history does not hold.
+    /// Commits that the history does not hold; at most, if what it holds is not known exactly.
     pub(crate) commits: u64,
+    /// Whether that is known exactly.
+    pub(crate) settled: bool,
     /// Their bytes.
     pub(crate) bytes: u64,
     /// Distinct pages.
@@ -37,7 +39,7 @@ pub(crate) struct JournalTail {
 }
 
 impl JournalTail {
-    fn of(replay: &Replay, Outlook { prospect, held }: Outlook) -> Self {
+    fn of(replay: &Replay, Outlook { prospect, held, settled }: Outlook) -> Self {
         let missing = || replay.commits.iter().filter(|commit| commit.lsn > held);
         let pages: BTreeSet<_> = missing().flat_map(|commit| commit.pages.iter().map(|(page, _)| page.get())).collect();
         JournalTail {
@@ -47,6 +49,7 @@ impl JournalTail {
                 Prospect::Fenced => FENCED,
                 Prospect::Removed => REMOVED,
             },
+            settled,
             commits: missing().count() as u64,
             bytes: missing().map(|commit| commit.bytes).sum(),
             pages: pages.len() as u64,
@@ -65,8 +68,9 @@ impl JournalTail {
         match self.prospect {
             REMOVED => format!("{commits} in this host's journal are of a volume that was removed from this URL"),
             _ => format!(
-                "{commits} in this host's journal are fenced: another writer went on without them; \
-                 `plimsoll sync {url}` sets them aside"
+                "{}{commits} in this host's journal are fenced: another writer went on without them; \
+                 `plimsoll sync {url}` sets them aside",
+                if self.settled { "" } else { "at most " }
             ),
         }
     }
@@ -107,7 +111,7 @@ pub(crate) fn journal_tail(setup: &Setup, located: &Located, newest: &Newest) ->
 /// # Errors
 /// `Corrupt` if it is damaged; `Held` if it changed faster than it can be read.
 pub(crate) fn journal_alone(setup: &Setup, located: &Located) -> Result<Option<JournalTail>> {
-    let all = Outlook { prospect: Prospect::Pending, held: Lsn::ZERO };
+    let all = Outlook { prospect: Prospect::Pending, held: Lsn::ZERO, settled: true };
     Ok(replay(setup, located)?.map(|replay| JournalTail::of(&replay, all)))
 }
 

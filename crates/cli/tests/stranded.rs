@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::fs;
+
 use support::{Sandbox, answer, kill, rows};
 
 /// A volume whose row `kept` is stranded on host `state`, while host `elsewhere` has added `other`.
@@ -110,6 +112,15 @@ fn commits_that_nobody_has_set_aside_yet_are_not_passed_over_in_silence() {
     answer(&mut sandbox.on("elsewhere", &takeover)).ok();
     let listed = sandbox.run(&["stranded", "ls", &url]).ok();
     assert!(listed.contains("1 commit (") && listed.contains("`plimsoll sync"), "{listed}");
+    assert!(!listed.contains("at most"), "{listed}");
+    // While the other writer has not said what it found, the history may hold more than is known.
+    let said = std::path::Path::new(url.strip_prefix("file://").unwrap()).join("status");
+    let newest = fs::read_dir(&said).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
+    let aside = sandbox.path("said.json");
+    fs::rename(&newest, &aside).unwrap();
+    let unsure = sandbox.run(&["stranded", "ls", &url]).ok();
+    assert!(unsure.contains("at most 1 commit ("), "{unsure}");
+    fs::rename(&aside, &newest).unwrap();
     let listed = sandbox.run(&["--json", "stranded", "ls", &url]).json();
     assert_eq!((&listed["journal"]["prospect"], &listed["journal"]["commits"]), (&"fenced".into(), &1.into()));
     let file = sandbox.path("stranded.db");

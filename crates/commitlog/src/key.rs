@@ -107,7 +107,37 @@ pub(crate) fn checkpoint_key(name: &str) -> Result<String> {
             .object(format!("{name:?}"))
             .why("digits alone are the number of a sync wherever a state is named"));
     }
+    if is_like_a_time(name) {
+        return Err(Error::new(ErrorKind::Invalid, "naming a checkpoint")
+            .object(format!("{name:?}"))
+            .why("it would be taken for a time wherever a state is named"));
+    }
     pin_key(name)
+}
+
+/// Pure: whether whoever writes this behind a URL means a time, though it is not written as one: a day such as
+/// `2026-11-27`, or a span such as `5m` or `-1h30m`.
+#[must_use]
+pub fn is_like_a_time(name: &str) -> bool {
+    const SPANS: [&str; 12] = ["ms", "s", "sec", "secs", "m", "min", "mins", "h", "hour", "hours", "d", "w"];
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let date: Vec<&str> = name.split('T').next().unwrap_or_default().split('-').collect();
+    if let [year, month, day] = date[..]
+        && [(year, 4), (month, 2), (day, 2)].iter().all(|(part, length)| digits(part) && part.len() == *length)
+    {
+        return true;
+    }
+    let mut rest = name.strip_prefix(['-', '+']).unwrap_or(name);
+    let mut spans = 0;
+    while !rest.is_empty() {
+        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
+        let (unit, after) = after.split_at(after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len()));
+        if !digits(number) || !SPANS.contains(&unit) {
+            return false;
+        }
+        (rest, spans) = (after, spans + 1);
+    }
+    spans > 0
 }
 
 /// What a collector is about to remove. `nonce` is drawn for it.
@@ -156,8 +186,11 @@ mod tests {
         for name in ["", ".x", "a/b", "ä", "a b", &"x".repeat(129)] {
             assert_eq!(pin_key(name).unwrap_err().kind(), ErrorKind::Invalid, "{name}");
         }
-        for name in ["", "17", "fork-1"] {
+        for name in ["", "17", "fork-1", "5m", "-5m", "1h30m", "+2d", "2026-11-27", "2026-11-27T1000"] {
             assert_eq!(checkpoint_key(name).unwrap_err().kind(), ErrorKind::Invalid, "{name}");
+        }
+        for name in ["5x", "v2", "m5", "2026-11-27-nightly", "2026-11", "5m-ago", "-", "at-1700000000000"] {
+            assert!(checkpoint_key(name).is_ok(), "{name}");
         }
     }
 }

@@ -34,8 +34,8 @@ pub use claim::held_for;
 pub use context::Context;
 pub use identity::{create_volume, identity, mark_detached, mark_detaching};
 pub use key::{
-    detached_key, detaching_key, epoch_key, fork_pin_name, parse_epoch_key, parse_pin_key, pin_key, record_folders,
-    status_key, volume_key,
+    detached_key, detaching_key, epoch_key, fork_pin_name, is_like_a_time, parse_epoch_key, parse_pin_key, pin_key,
+    record_folders, status_key, volume_key,
 };
 pub use lease::{Beat, Lease, Outcome, StatusReport, Sync};
 pub use pin::{Pin, Pinned, Pins, is_pinned, pin, pins, read_pin, unpin};

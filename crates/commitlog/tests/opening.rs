@@ -5,7 +5,9 @@ mod support;
 use std::time::Duration;
 
 use futures::future::join;
-use plimsoll_commitlog::{Acquire, Beat, Levels, Outcome, Standing, StatusReport, epoch_key, look, status_key, tail, volume_key};
+use plimsoll_commitlog::{
+    Acquire, Beat, Levels, Outcome, Standing, StatusReport, epoch_key, look, status_key, tail, volume_key,
+};
 use plimsoll_host::Clock as _;
 use plimsoll_ltx::{FileId, Layout};
 use plimsoll_model::{Epoch, ErrorKind, Lsn, Txid};

@@ -44,8 +44,11 @@ impl Fetcher {
             }
         }
         let runs: Vec<_> = missing.into_values().flat_map(runs).collect();
-        let fetched: Vec<Pages> =
-            stream::iter(runs).map(|run| self.fetch_run(run, size)).buffer_unordered(REQUESTS_MAX).try_collect().await?;
+        let fetched: Vec<Pages> = stream::iter(runs)
+            .map(|run| self.fetch_run(run, size))
+            .buffer_unordered(REQUESTS_MAX)
+            .try_collect()
+            .await?;
         found.extend(fetched.into_iter().flatten());
         Ok(found)
     }

@@ -71,13 +71,7 @@ impl Prover {
     #[must_use]
     pub fn new(store: Arc<dyn Store>, host: Host, dir: Option<PathBuf>) -> Self {
         let kept = dir.map(|dir| Kept { files: Arc::clone(&host.files), dir });
-        Prover(Arc::new(Inner {
-            store,
-            host,
-            kept,
-            surveying: Mutex::new(()),
-            asking: StdMutex::default(),
-        }))
+        Prover(Arc::new(Inner { store, host, kept, surveying: Mutex::new(()), asking: StdMutex::default() }))
     }
 
     /// The volume's prefix.
@@ -114,11 +108,11 @@ impl Prover {
         // Whether there is an object that nobody has listed may have changed since somebody else has asked.
         let Some(bytes) = size else { return self.ask(id, None, sidecars).await };
         let asked = (*id, bytes, sidecars);
-        let answer = match &*self.share(asked).await {
+        let answer = self.share(asked).await;
+        match &*answer {
             Ok(found) => Ok(found.clone()),
             Err(error) => Err(error.duplicate()),
-        };
-        answer
+        }
     }
 
     fn share(&self, asked: Asked) -> Shared<BoxFuture<'static, Answer>> {

@@ -5,7 +5,7 @@
 //! puts the old pages back into a transaction that is then dropped with the lock. Readers are on
 //! snapshots, so PENDING and EXCLUSIVE are always granted.
 
-use std::{ffi::c_int, sync::Arc};
+use std::{cell::RefCell, ffi::c_int, sync::Arc};
 
 use plimsoll_model::{Error, ErrorKind, Level, PageNo, PageSize, Result};
 use plimsoll_volume::{Receipt, Reference, Restored, Snapshot};
@@ -43,6 +43,10 @@ pub(crate) struct Database {
     pub(crate) promise: Promise,
     /// The earlier state that the connection looks at instead of the newest.
     past: Option<Snapshot>,
+    /// Full text of the connection's last error, for `PRAGMA plimsoll_error`.
+    last_error: RefCell<Option<String>>,
+    /// Errors that belonged to no volume and came before this connection.
+    strays_before: u64,
     /// The last `PRAGMA journal_mode`, to answer with when WAL is asked for.
     pub(crate) journal_mode: &'static str,
 }
@@ -80,6 +84,8 @@ impl Database {
             buffer: Vec::new(),
             promise: Promise { compiled: synchronous, synchronous: None, durability: None },
             past: None,
+            last_error: RefCell::default(),
+            strays_before: registry().strays(),
             journal_mode: "delete",
         }
     }
@@ -92,6 +98,17 @@ impl Database {
     /// What the connections of the volume share.
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Remembers an error's text.
+    pub(crate) fn remember(&self, text: &str) {
+        *self.last_error.borrow_mut() = Some(text.to_owned());
+    }
+
+    /// The text of this connection's last error; one that belongs to no connection counts if it came up on this thread
+    /// since this one was opened. Those of other connections are theirs.
+    pub(crate) fn last_error(&self) -> Option<String> {
+        self.last_error.borrow().clone().or_else(|| registry().stray_here(self.strays_before))
     }
 
     /// The lock that SQLite holds.

@@ -132,14 +132,14 @@ unsafe fn run(instance: &Instance, db: *mut Sqlite3, command: Command, arguments
         Command::Status => pragma::status(main()?.database.shared()).map(Answer::Text),
         // Also without a volume: then it says why one could not be opened.
         Command::Error => Ok(match main() {
-            Ok(main) => pragma::error(main.database.shared()),
+            Ok(main) => main.database.last_error(),
             // In a child that was forked off, this is the error, and what the parent remembered stayed there.
             Err(error) if error.kind() == ErrorKind::Closed => Some(error.to_string()),
-            Err(_) => registry().last_error(),
+            Err(_) => registry().stray(0),
         }
         .map_or(Answer::Null, Answer::Text)),
-        Command::Sync => pragma::wait(main()?.database.shared(), plimsoll_model::Level::Durable).map(lsn),
-        Command::Wait => pragma::wait(main()?.database.shared(), pragma::level(word()?)?).map(lsn),
+        Command::Sync => pragma::wait(&main()?.database, plimsoll_model::Level::Durable).map(lsn),
+        Command::Wait => pragma::wait(&main()?.database, pragma::level(word()?)?).map(lsn),
         Command::Restore => pragma::restore(&main()?.database, argument(0)).map(Answer::Text),
         Command::Token => pragma::token(main()?.database.shared()).map(Answer::Text),
         Command::WaitToken => {
@@ -153,7 +153,7 @@ unsafe fn run(instance: &Instance, db: *mut Sqlite3, command: Command, arguments
                 .and_then(Option::as_deref)
                 .ok_or_else(|| Error::new(ErrorKind::Invalid, "making a checkpoint").why("NULL is no name for it"))?;
             let note = arguments.get(1).and_then(Option::as_deref);
-            checkpoint::create(main()?.database.shared(), name, note)
+            checkpoint::create(&main()?.database, name, note)
         }
         Command::Checkpoints => checkpoint::all(main()?.database.shared()),
         Command::Durability => pragma::durability(&mut main()?.database, word()?).map(Answer::Text),

@@ -10,10 +10,11 @@ use plimsoll_model::{Error, ErrorKind, Level, Result};
 use crate::{
     api::Api,
     codes::{Asked, is_ordinary, result_code},
+    database::Database,
     ffi::{AutoExtension, OK, ScalarFn, Sqlite3, Vfs},
     functions,
     pragma::synchronous_level,
-    registry::{Shared, lock, registry},
+    registry::{lock, registry},
     vfs,
 };
 
@@ -122,12 +123,12 @@ impl Instance {
     }
 
     /// Turns an error into SQLite's result code, and keeps its words for who asks.
-    pub(crate) fn fail(&self, asked: Asked, error: &Error, shared: Option<&Shared>) -> c_int {
+    pub(crate) fn fail(&self, asked: Asked, error: &Error, database: Option<&Database>) -> c_int {
         let code = result_code(error.kind(), asked);
         let text = error.to_string();
         registry().keep(error);
-        match shared {
-            Some(shared) => shared.remember(&text),
+        match database {
+            Some(database) => database.remember(&text),
             None => registry().remember_error(&text),
         }
         if !is_ordinary(code) {

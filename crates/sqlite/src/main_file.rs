@@ -77,7 +77,7 @@ impl MainFile {
     }
 
     fn fail(&self, asked: Asked, error: &Error) -> c_int {
-        self.instance.fail(asked, error, Some(self.database.shared()))
+        self.instance.fail(asked, error, Some(&self.database))
     }
 
     fn code(&self, asked: Asked, result: Result<()>) -> c_int {

@@ -52,10 +52,10 @@ pub(crate) fn run(database: &mut Database, name: &str, value: Option<&str>, in_t
             _ => Reply::Pass,
         },
         ("plimsoll_status", None) => status(database.shared()).into(),
-        ("plimsoll_error", None) => error(database.shared()).map_or(Reply::Silence, Reply::Text),
-        ("plimsoll_sync", None) => wait(database.shared(), Level::Durable).into(),
+        ("plimsoll_error", None) => database.last_error().map_or(Reply::Silence, Reply::Text),
+        ("plimsoll_sync", None) => wait(database, Level::Durable).into(),
         ("plimsoll_wait", value) => {
-            level(value.unwrap_or(Level::Durable.name())).and_then(|level| wait(database.shared(), level)).into()
+            level(value.unwrap_or(Level::Durable.name())).and_then(|level| wait(database, level)).into()
         }
         ("plimsoll_time", Some(value)) => look_at(database, value).into(),
         ("plimsoll_time", None) => Reply::Text(looked_at(database)),
@@ -201,15 +201,11 @@ pub(crate) fn lag(shared: &Shared) -> Result<String> {
 ///
 /// # Errors
 /// As [`plimsoll_volume::Volume::wait`].
-pub(crate) fn wait(shared: &Shared, level: Level) -> Result<String> {
-    let lsn = shared.volume.head();
-    match shared.volume.wait(lsn, level) {
-        Ok(()) => Ok(lsn.to_string()),
-        Err(error) => {
-            shared.remember(&error.to_string());
-            Err(error)
-        }
-    }
+pub(crate) fn wait(database: &Database, level: Level) -> Result<String> {
+    let volume = &database.shared().volume;
+    let lsn = volume.head();
+    volume.wait(lsn, level).inspect_err(|error| database.remember(&error.to_string()))?;
+    Ok(lsn.to_string())
 }
 
 /// The volume's status as JSON.
@@ -218,11 +214,6 @@ pub(crate) fn wait(shared: &Shared, level: Level) -> Result<String> {
 /// `Invalid` if it cannot be written as JSON.
 pub(crate) fn status(shared: &Shared) -> Result<String> {
     json(&shared.volume.status())
-}
-
-/// The full text of the last error.
-pub(crate) fn error(shared: &Shared) -> Option<String> {
-    shared.last_error().or_else(|| registry().last_error())
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use std::{
     ptr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicPtr, Ordering},
+        atomic::{AtomicPtr, AtomicU64, Ordering},
     },
+    thread::{self, ThreadId},
 };
 
 use plimsoll_host::os::forked;
@@ -30,20 +31,6 @@ pub(crate) struct Shared {
     pub(crate) volume: Volume,
     /// Change counters shown in place of the stored ones.
     pub(crate) shown: Shown,
-    /// Full text of the last error, for `PRAGMA plimsoll_error`.
-    last_error: Mutex<Option<String>>,
-}
-
-impl Shared {
-    /// Remembers an error's text.
-    pub(crate) fn remember(&self, text: &str) {
-        *lock(&self.last_error) = Some(text.to_owned());
-    }
-
-    /// The last error's text.
-    pub(crate) fn last_error(&self) -> Option<String> {
-        lock(&self.last_error).clone()
-    }
 }
 
 /// One volume, opened in one way.
@@ -68,6 +55,14 @@ pub(crate) struct Attached {
     name: String,
 }
 
+/// An error that belongs to no open volume.
+struct Stray {
+    /// Counted from 1.
+    number: u64,
+    thread: ThreadId,
+    text: String,
+}
+
 /// Everything of one process.
 pub(crate) struct Registry {
     generation: u64,
@@ -76,7 +71,8 @@ pub(crate) struct Registry {
     names: Mutex<HashMap<String, usize>>,
     pub(crate) super_journals: SuperJournals,
     pub(crate) buffers: Buffers,
-    process_error: Mutex<Option<String>>,
+    stray: Mutex<Option<Stray>>,
+    strays: AtomicU64,
     /// The last error of any volume, for a program that links this code.
     failure: Mutex<Option<Error>>,
     process: OnceLock<Process>,
@@ -102,7 +98,8 @@ pub(crate) fn registry() -> &'static Registry {
             names: Mutex::default(),
             super_journals: SuperJournals::default(),
             buffers: Buffers::default(),
-            process_error: Mutex::default(),
+            stray: Mutex::default(),
+            strays: AtomicU64::new(0),
             failure: Mutex::default(),
             process: OnceLock::new(),
         }));
@@ -137,7 +134,7 @@ impl Registry {
                 }
                 None => {
                     let volume = open_volume(self.process()?, request)?;
-                    let shared = Arc::new(Shared { volume, shown: Shown::default(), last_error: Mutex::default() });
+                    let shared = Arc::new(Shared { volume, shown: Shown::default() });
                     held.shared = Some(Arc::clone(&shared));
                     shared
                 }
@@ -226,11 +223,23 @@ impl Registry {
 
     /// Remembers an error that belongs to no open volume.
     pub(crate) fn remember_error(&self, text: &str) {
-        *lock(&self.process_error) = Some(text.to_owned());
+        let number = self.strays.fetch_add(1, Ordering::Relaxed) + 1;
+        *lock(&self.stray) = Some(Stray { number, thread: thread::current().id(), text: text.to_owned() });
     }
 
-    /// The last error that belonged to no open volume.
-    pub(crate) fn last_error(&self) -> Option<String> {
-        lock(&self.process_error).clone()
+    /// How many errors there were that belonged to no open volume.
+    pub(crate) fn strays(&self) -> u64 {
+        self.strays.load(Ordering::Relaxed)
+    }
+
+    /// The last error that belonged to no open volume, if it came after so many others.
+    pub(crate) fn stray(&self, after: u64) -> Option<String> {
+        lock(&self.stray).as_ref().filter(|stray| stray.number > after).map(|stray| stray.text.clone())
+    }
+
+    /// The same, if it came up on this thread.
+    pub(crate) fn stray_here(&self, after: u64) -> Option<String> {
+        let here = lock(&self.stray).as_ref().is_some_and(|stray| stray.thread == thread::current().id());
+        self.stray(after).filter(|_| here)
     }
 }

@@ -125,3 +125,21 @@ fn uri_names_and_plain_names_mean_the_same_volume() {
     assert_eq!(number(&same, "SELECT count(*) FROM t"), 1);
     assert_eq!(number(&open(&format!("{url}/?sync_interval_ms=1000")), "SELECT count(*) FROM t"), 1);
 }
+
+/// It showed whatever had gone wrong last anywhere in the process.
+#[test]
+fn the_error_of_one_connection_is_not_shown_to_another() {
+    let url = fresh_url();
+    let (one, other) = (open(&format!("file:{url}")), open(&format!("file:{url}")));
+    one.execute_batch("CREATE TABLE t(v)").unwrap();
+    one.query_row("SELECT plimsoll_wait('durable')", [], |_| Ok(())).unwrap();
+    one.query_row("PRAGMA plimsoll_time = '1'", [], |_| Ok(())).unwrap();
+    one.execute_batch("INSERT INTO t VALUES (1)").unwrap_err();
+    assert!(text(&one, "SELECT plimsoll_error()").contains("which is past"));
+    let asked = |connection: &Connection| {
+        connection.query_row("SELECT plimsoll_error()", [], |row| row.get::<_, Option<String>>(0)).unwrap()
+    };
+    assert_eq!(asked(&other), None);
+    Connection::open("file:nowhere://x?vfs=plimsoll").unwrap_err();
+    assert_eq!(asked(&open(&format!("file:{url}"))), None);
+}

@@ -81,6 +81,8 @@ pub struct Outlook {
     pub prospect: Prospect,
     /// The history holds its commits up to here; at least, if that is not known exactly.
     pub held: Lsn,
+    /// Whether that is known exactly.
+    pub settled: bool,
 }
 
 /// Finds out what would become of a journal if this host opened the volume for writing now, without doing so. No
@@ -106,11 +108,12 @@ pub async fn outlook(
     let same_volume = case.same_volume();
     let last = replay.commits.last().map_or(Lsn::ZERO, |commit| commit.lsn);
     Ok(match judge(case).await? {
-        (Fate::Replay(held), _) => Outlook { prospect: Prospect::Pending, held },
-        (Fate::Finished, _) => Outlook { prospect: Prospect::Pending, held: last },
-        (Fate::Strand, _) if !same_volume => Outlook { prospect: Prospect::Removed, held: Lsn::ZERO },
+        (Fate::Replay(held), _) => Outlook { prospect: Prospect::Pending, held, settled: true },
+        (Fate::Finished, _) => Outlook { prospect: Prospect::Pending, held: last, settled: true },
+        (Fate::Strand, _) if !same_volume => Outlook { prospect: Prospect::Removed, held: Lsn::ZERO, settled: true },
         (Fate::Strand, base) => {
-            Outlook { prospect: Prospect::Fenced, held: base.map_or(Lsn::ZERO, |base| Lsn(base.lsn)) }
+            let held = base.map_or(Lsn::ZERO, |base| Lsn(base.lsn));
+            Outlook { prospect: Prospect::Fenced, held, settled: base.is_some() }
         }
     })
 }

@@ -1,6 +1,7 @@
 //! Which state of a volume is meant. Pure.
 
 use chrono::DateTime;
+use plimsoll_commitlog::is_like_a_time;
 use plimsoll_host::WallMs;
 use plimsoll_model::{Error, ErrorKind, Result, Txid};
 
@@ -38,6 +39,15 @@ impl Reference {
         let relative = text.starts_with(|c: char| c.is_ascii_digit()) && text.to_ascii_lowercase().ends_with("ago");
         if relative || text.contains(':') {
             return Reference::time(text, now);
+        }
+        if is_like_a_time(text) {
+            let span = text.trim_start_matches(['-', '+']);
+            let (why, day) = ("it looks like a time, and is not written as one", text.split('T').next());
+            let hint = match day.filter(|day| day.matches('-').count() == 2) {
+                Some(day) => format!("write {day}T00:00:00Z, with the hour that is meant"),
+                None => format!("write '{span} ago'"),
+            };
+            return Err(invalid(text, why).hint(hint));
         }
         Reference::checkpoint(text)
     }
@@ -134,6 +144,20 @@ mod tests {
         for text in ["", "0", "99999999999999999999999", "five minutes ago", "5 fortnights ago", "12:00", "a/b"] {
             assert_eq!(Reference::parse(text, NOW).unwrap_err().kind(), ErrorKind::Invalid, "{text}");
         }
+    }
+
+    #[test]
+    fn what_looks_like_a_time_is_not_looked_for_among_checkpoints_but_told_how_to_be_written() {
+        for (text, advice) in
+            [("5m", "'5m ago'"), ("-5m", "'5m ago'"), ("1h30m", "'1h30m ago'"), ("2026-11-27", "2026-11-27T00:00:00Z")]
+        {
+            let error = Reference::parse(text, NOW).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{text}");
+            assert!(error.to_string().contains(advice), "{error}");
+        }
+        assert_eq!(Reference::parse("1h30m ago", NOW).unwrap(), Reference::Time(WallMs(NOW.0 - 5_400_000)));
+        // One of that name from before can still be named as such.
+        assert_eq!(Reference::checkpoint("5m").unwrap(), Reference::Checkpoint("5m".into()));
     }
 
     #[test]

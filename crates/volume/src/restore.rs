@@ -102,12 +102,7 @@ impl Volume {
     ///
     /// # Errors
     /// As [`Volume::at`] and [`Volume::restore`]. `NotFound` if there is no volume.
-    pub fn restore_to(
-        &self,
-        reference: &Reference,
-        keep: bool,
-        renew: impl Fn(&mut [u8], &[u8]),
-    ) -> Result<Restoring> {
+    pub fn restore_to(&self, reference: &Reference, keep: bool, renew: impl Fn(&mut [u8], &[u8])) -> Result<Restoring> {
         let (target, standing) = self.shared().config.host.tasks.wait(self.shared().prepare(reference))?;
         self.restore_from(&target, standing, keep, renew)
     }

@@ -406,7 +406,8 @@ impl Shared {
         // Where its pages are may have changed since it was looked last.
         let near = looked.is_some_and(|looked| self.now().since(looked) < self.fresh_for());
         let known = view.txid == fence.inherited.txid && view.checksum == fence.link && view.checksum != 0;
-        let (Some(stamp), true) = (fence.head.stamp, near && known && view.page_size == Some(fence.head.page_size)) else {
+        let (Some(stamp), true) = (fence.head.stamp, near && known && view.page_size == Some(fence.head.page_size))
+        else {
             return Ok(());
         };
         let object = Arc::new(Object { id: FileId::sync(fence.head.txid), size: fence.bytes });

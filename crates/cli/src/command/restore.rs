@@ -25,10 +25,14 @@ pub(crate) struct Wanted {
 pub(crate) fn run(setup: &Setup, typed: &str, wanted: Wanted) -> Result<()> {
     let (typed, in_url) = split_reference(typed);
     let Wanted { checkpoint: named, txid, time, keep } = wanted;
-    if let Some(time) = &time {
-        Reference::time(time, setup.process.host.clock.wall())?;
-    }
-    let mut named = [in_url, named, txid.map(|txid| txid.to_string()), time].into_iter().flatten();
+    let now = setup.process.host.clock.wall();
+    let named = [
+        in_url.map(|state| Reference::parse(&state, now)),
+        named.map(|name| Reference::checkpoint(&name)),
+        txid.map(|txid| Reference::txid(&txid.to_string())),
+        time.map(|time| Reference::time(&time, now)),
+    ];
+    let mut named = named.into_iter().flatten().collect::<Result<Vec<_>, _>>()?.into_iter();
     let (Some(reference), None) = (named.next(), named.next()) else {
         return Err(Error::new(ErrorKind::Invalid, "restoring")
             .object(typed)
@@ -36,7 +40,6 @@ pub(crate) fn run(setup: &Setup, typed: &str, wanted: Wanted) -> Result<()> {
             .hint("name a checkpoint, --txid, --time, or <url>@<one of them>")
             .into());
     };
-    let reference = Reference::parse(&reference, setup.process.host.clock.wall())?;
     let bar = progress::waiting(setup, "restoring");
     let volume = setup.open_unread(&typed, PATIENCE)?;
     let restored = match patiently(setup, || volume.restore_to(&reference, keep, renew)) {

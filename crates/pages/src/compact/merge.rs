@@ -152,7 +152,8 @@ impl Merger {
             let index = described(&self.prover, id, &proved, None)?;
             let (checksum, size) = (proved.checksum, proved.size);
             // Whoever made it may not have come to this.
-            let sidecar = Sidecar::of(&proved.header, Finished { checksum, size, index: Arc::unwrap_or_clone(proved.entries) });
+            let sidecar =
+                Sidecar::of(&proved.header, Finished { checksum, size, index: Arc::unwrap_or_clone(proved.entries) });
             store.put(&id.sidecar_key(), sidecar.encode().into()).await?;
             return Ok(Merged { object: index.object, pages: index.pages, bytes: 0 });
         }
