@@ -188,6 +188,7 @@ impl Aim {
                 profile.blows = &[(3, Blow::Kill), (3, Blow::PowerLoss), (1, Blow::Partition)];
                 profile.blow_every = SECOND;
                 profile.levels = (95, 2);
+                (profile.pointers, profile.deeds) = (20, ASIDE);
                 settings.sync_interval = 2 * SECOND;
                 settings.journal_sync_policy = JournalSyncPolicy::Manual;
                 settings.heartbeat = 20 * SECOND;
@@ -309,6 +310,7 @@ const BREEDING: Deeds = &[
     (2, Deed::Release),
     (14, Deed::Compact),
 ];
+const ASIDE: Deeds = &[(1, Deed::Aside)];
 const NAMING: Deeds = &[(50, Deed::Checkpoint), (25, Deed::Forget), (10, Deed::Compact)];
 const MOVING: Deeds = &[(20, Deed::Token), (40, Deed::Carry), (20, Deed::Release), (10, Deed::TakeOver)];
 const SLEEPERS: Blows = &[(6, Blow::SleepAtStore), (4, Blow::Sleep), (1, Blow::Kill), (1, Blow::Partition)];

@@ -214,6 +214,12 @@ events! {
     ReleaseRefused = "releases refused",
     /// Whoever took a volume over said what was lost.
     LossReport = "loss reports",
+    /// The state was made that stranded commits would have led to.
+    Exported = "stranded journals exported",
+    /// A stranded journal was discarded.
+    Discarded = "stranded journals discarded",
+    /// A host took a volume that another one had just let go.
+    TakenAtOnce = "volumes taken right after a release",
     /// A volume was read by a host that had never seen it.
     Audit = "audits",
 }

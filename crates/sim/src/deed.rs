@@ -32,6 +32,7 @@ pub(crate) enum Deed {
     Token,
     Carry,
     Compact,
+    Aside,
 }
 
 /// How likely each is.
@@ -51,6 +52,7 @@ pub(crate) const ALL: Deeds = &[
     (6, Deed::Token),
     (8, Deed::Carry),
     (5, Deed::Compact),
+    (6, Deed::Aside),
 ];
 
 impl Application {
@@ -77,6 +79,7 @@ impl Application {
             Deed::TakeOver => self.take_over(handle),
             Deed::Token => self.token(handle),
             Deed::Carry => self.carry(handle),
+            Deed::Aside => self.aside(handle),
             Deed::Compact => {
                 handle.volume.compact().map_err(|error| handle.stopped("compact", &error))?;
                 Ok(())
@@ -85,7 +88,7 @@ impl Application {
     }
 
     /// The volume of a world without what it reads from others.
-    fn own(&self, world: &World) -> Context {
+    pub(crate) fn own(&self, world: &World) -> Context {
         let store = store(&self.connection.on(&world.shelf), &self.host, self.profile.wrapped);
         Context::new(self.host.clone(), store, self.profile.settings.l0_retention)
     }

@@ -7,6 +7,7 @@ use plimsoll_settings::Settings;
 use plimsoll_volume::Reference;
 
 use crate::{
+    coverage::Event,
     handle::Handle,
     machine::Machine,
     network::{Connection, World},
@@ -19,6 +20,9 @@ use crate::{
 
 /// Between two tries of the last writer.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Taking a volume that was let go costs some round trips of 20 ms. The shortest time after which a silent holder is
+/// given up is 2 s.
+const AT_ONCE: Duration = Duration::from_millis(1500);
 /// The reader who has never been here has all the time that it needs.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
@@ -119,8 +123,36 @@ fn write(handle: &Handle, profile: &Profile, connection: &Connection) -> bool {
         }
         Err(error) => handle.object(Promise::SoundAnswers, &format!("everything is well, and yet: {error}")),
     }
+    if let Err(error) = handle.volume.release() {
+        handle.object(Promise::SoundAnswers, &format!("everything is well, and yet letting go says: {error}"));
+    }
     if let Err(error) = handle.volume.clone().close() {
         handle.object(Promise::SoundAnswers, &format!("everything is well, and yet closing says: {error}"));
     }
     true
+}
+
+/// Takes the volume on a machine that has never seen it, right after another one has let it go: whoever respects a
+/// holder has nothing to wait for.
+pub(crate) fn take_at_once(world: &World, profile: &Profile, machine: &Machine, group: Group) {
+    let host = machine.host(world, group);
+    let connection = machine.connection(world, group, PATIENCE, false);
+    let settings = Arc::new(Settings { takeover: false, ..profile.settings.clone() });
+    let began = world.time.now();
+    let opened = open(&connection, &host, &settings, false, profile.wrapped);
+    let taken = opened.and_then(|volume| {
+        let handle =
+            Handle::new(world.clone(), machine.number, format!("{}.next", machine.name()), host.files, false, volume);
+        let snapshot = handle.volume.snapshot()?;
+        drop(handle.volume.begin_write(&snapshot)?);
+        let took = world.time.now() - began;
+        if took > AT_ONCE {
+            handle.object(Promise::SoundAnswers, &format!("the volume was let go, and taking it took {took:?}"));
+        }
+        world.count(Event::TakenAtOnce);
+        handle.volume.clone().close()
+    });
+    if let Err(error) = taken {
+        world.judge().object(Promise::SoundAnswers, format!("the volume was let go, and cannot be taken: {error}"));
+    }
 }

@@ -24,6 +24,8 @@ struct Owed {
     commits: BTreeMap<Tag, bool>,
     /// Kept aside after another writer went on without them.
     stranded: BTreeSet<Tag>,
+    /// Kept aside, and given up by whoever was asked.
+    discarded: BTreeSet<Tag>,
 }
 
 /// See the [module](self).
@@ -161,6 +163,19 @@ impl Judge {
                 );
             }
         }
+    }
+
+    /// Somebody gives up commits that were kept aside.
+    pub(crate) fn discarded(&mut self, host: usize, tags: &BTreeSet<Tag>) {
+        let owed = &mut self.owed[host];
+        owed.commits.retain(|tag, _| !tags.contains(tag));
+        owed.stranded.retain(|tag| !tags.contains(tag));
+        owed.discarded.extend(tags);
+    }
+
+    /// Whether somebody has given up a commit that was kept aside.
+    pub(crate) fn is_discarded(&self, host: usize, tag: Tag) -> bool {
+        self.owed[host].discarded.contains(&tag)
     }
 
     /// Every commit that was kept aside and must be there for good.

@@ -12,6 +12,7 @@
 //! The same seed gives the same run, byte for byte of its trace.
 
 mod aim; // what a run is after
+mod aside; // journals that were kept aside
 mod bucket; // the store itself
 mod commits; // what was tried, as a tree
 mod coverage; // what a run is there to try

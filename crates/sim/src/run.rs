@@ -303,7 +303,15 @@ impl Run {
             }
             self.machines[at].disk.kill();
         }
-        self.world.open_volumes().into_iter().try_for_each(|world| self.audit_of(world))
+        for world in self.world.open_volumes() {
+            let (machine, profile) = (Machine::new(self.machines.len(), &self.dice), Arc::clone(&self.profile));
+            let next = world.clone();
+            self.witness("the next host", |group| {
+                Box::new(move || finale::take_at_once(&next, &profile, &machine, group))
+            })?;
+            self.audit_of(world)?;
+        }
+        Ok(())
     }
 
     /// Frees everything.

@@ -210,7 +210,10 @@ impl Application {
                 }
                 let kept = if handle.said().fenced { handle.stranded() } else { Default::default() };
                 for tag in appended.into_iter().filter(|tag| !kept.contains(tag)) {
-                    handle.world.judge().is_durable(tag, "a volume was closed without an error");
+                    let mut judge = handle.world.judge();
+                    if !judge.is_discarded(handle.host, tag) {
+                        judge.is_durable(tag, "a volume was closed without an error");
+                    }
                 }
             }
             Err(error) => {
