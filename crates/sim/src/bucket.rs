@@ -8,7 +8,7 @@ use plimsoll_ltx::{FileId, Layout};
 use plimsoll_store::{Created, Entry, Object};
 
 /// What the store's clock shows at the beginning.
-const EPOCH_MS: u64 = 1_800_000_000_000;
+pub(crate) const EPOCH_MS: u64 = 1_800_000_000_000;
 
 /// Objects by key, and their layout.
 pub(crate) struct Bucket {

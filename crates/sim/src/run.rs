@@ -304,8 +304,8 @@ impl Run {
             self.machines[at].disk.kill();
         }
         for world in self.world.open_volumes() {
-            let (machine, profile) = (Machine::new(self.machines.len(), &self.dice), Arc::clone(&self.profile));
-            let next = world.clone();
+            let machine = Machine::punctual(self.machines.len(), &self.dice);
+            let (next, profile) = (world.clone(), Arc::clone(&self.profile));
             self.witness("the next host", |group| {
                 Box::new(move || finale::take_at_once(&next, &profile, &machine, group))
             })?;
