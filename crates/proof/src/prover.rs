@@ -98,7 +98,7 @@ impl Prover {
     /// Proves an object; `None` if there is none. `size` is what a listing says, if it is known. `sidecars`: whether
     /// there may be any.
     ///
-    /// One round trip, two if the size is not known. A large object that nobody has described is read whole, in
+    /// One round trip, two if the size is not known or a small object fails its check. A large object that nobody has described is read whole, in
     /// memory that does not grow with it. The description is kept for the next time, as one that was found is: it grows
     /// with the object. Who asks for the same object that was listed at the same time gets the same answer.
     ///
@@ -130,9 +130,15 @@ impl Prover {
     async fn ask(&self, id: &FileId, size: Option<u64>, sidecars: bool) -> Result<Option<Proved>> {
         let (store, key) = (self.store(), self.layout().key(id));
         if size.is_some_and(|size| size <= WHOLE_BYTES_MAX) {
-            let Some(found) = store.get(&key).await? else { return Ok(None) };
-            let proved = self.whole(id, found.bytes)?;
-            return Ok(Some(Proved { modified: Some(found.modified), ..proved }));
+            return match self.small(id, &key).await {
+                // It may have been damaged on its way only. Where hundreds of objects are read at once, none of them
+                // would have to be for anything to come of it.
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    tracing::debug!(%error, "it is read once more");
+                    self.small(id, &key).await
+                }
+                other => other,
+            };
         }
         if size.is_none() {
             let Some(tail) = store.get_tail(&key, WHOLE_BYTES_MAX).await? else { return Ok(None) };
@@ -164,6 +170,12 @@ impl Prover {
             return Ok(Some(kept.into()));
         }
         self.survey(id).await
+    }
+
+    async fn small(&self, id: &FileId, key: &str) -> Result<Option<Proved>> {
+        let Some(found) = self.store().get(key).await? else { return Ok(None) };
+        let proved = self.whole(id, found.bytes)?;
+        Ok(Some(Proved { modified: Some(found.modified), ..proved }))
     }
 
     /// Proves an object by reading all of it, whatever was said of it before; `None` if there is none.

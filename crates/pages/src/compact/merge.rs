@@ -87,6 +87,8 @@ struct Pick {
 
 /// Frames of one source, each with its place in the batch.
 type Wanted = Vec<(usize, Placed)>;
+/// What is in them.
+type Contents = Vec<(usize, Vec<u8>)>;
 
 impl Merger {
     /// Remembers the index of an object, so that merging it costs no request for that. In bounded memory, also if
@@ -231,36 +233,45 @@ impl Merger {
             .into_iter()
             .enumerate()
             .flat_map(|(source, frames)| runs(frames).into_iter().map(move |run| (source, run)).collect::<Vec<_>>());
-        let fetched: Vec<(usize, Wanted, Bytes)> = stream::iter(runs)
+        let fetched: Vec<Contents> = stream::iter(runs)
             .map(|(source, run)| async move {
                 let key = self.key(&indexes[source].object.id);
-                let start = run.first().map_or(0, |(_, placed)| placed.offset);
-                let end = run.last().map_or(0, |(_, placed)| placed.offset + placed.len);
-                let bytes = self.prover.store().get_range(&key, start..end).await?.ok_or_else(|| gone(&key))?;
-                Ok::<_, Error>((source, run, bytes))
+                match self.contents(&key, &run, size).await {
+                    // It may have been damaged on its way only.
+                    Err(error) if error.kind() == ErrorKind::Corrupt => self.contents(&key, &run, size).await,
+                    other => other,
+                }
             })
             .buffered(PARALLEL)
             .try_collect()
             .await?;
-        for (source, run, bytes) in fetched {
-            let named = |error: Error| {
-                error.object(format!("{}/{}", self.prover.store().url(), self.key(&indexes[source].object.id)))
-            };
-            let start = run.first().map_or(0, |(_, placed)| placed.offset);
-            for (at, placed) in run {
-                let part = frame(&bytes, start, placed.offset, placed.len);
-                let data = &mut pages[at].1;
-                decode_frame(part, placed.page, size, data).map_err(named)?;
-                let hash = page_hash(data);
-                if placed.hash != hash && taken(Step::PageHash) {
-                    return Err(named(
-                        Error::new(ErrorKind::Corrupt, "merging")
-                            .why(format!("page {} does not have the content that its index names", placed.page)),
-                    ));
-                }
-            }
+        for (at, data) in fetched.into_iter().flatten() {
+            pages[at].1 = data;
         }
         Ok(pages)
+    }
+
+    /// What is in a run of frames of one object.
+    async fn contents(&self, key: &str, run: &Wanted, size: PageSize) -> Result<Contents> {
+        let store = self.prover.store();
+        let named = |error: Error| error.object(format!("{}/{key}", store.url()));
+        let start = run.first().map_or(0, |(_, placed)| placed.offset);
+        let end = run.last().map_or(0, |(_, placed)| placed.offset + placed.len);
+        let bytes = store.get_range(key, start..end).await?.ok_or_else(|| gone(key))?;
+        let mut contents = Contents::with_capacity(run.len());
+        for (at, placed) in run {
+            let mut data = vec![0; size.bytes()];
+            decode_frame(frame(&bytes, start, placed.offset, placed.len), placed.page, size, &mut data)
+                .map_err(named)?;
+            if placed.hash != page_hash(&data) && taken(Step::PageHash) {
+                return Err(named(
+                    Error::new(ErrorKind::Corrupt, "merging")
+                        .why(format!("page {} does not have the content that its index names", placed.page)),
+                ));
+            }
+            contents.push((*at, data));
+        }
+        Ok(contents)
     }
 }
 

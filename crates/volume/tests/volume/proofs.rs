@@ -283,3 +283,23 @@ fn a_writer_that_is_overtaken_while_it_opens_says_by_whom() {
     assert_eq!(marks(&early), [7]);
     assert_eq!(try_get(&early.snapshot().unwrap(), 1).unwrap(), 7);
 }
+
+/// Where many objects were read at once over a way that turns bits over, none of them had to be for an open or a merge to succeed.
+#[test]
+fn an_answer_that_was_damaged_on_its_way_is_asked_for_again() {
+    let world = World::new(12);
+    let volume = world.machine("a").open(&[]);
+    for mark in 1..4 {
+        put(&volume, &[(1, mark), (2, mark)], 2, Level::Durable).unwrap();
+    }
+    volume.close().unwrap();
+    let machine = world.machine("b");
+    machine.remote.script.once(Op::Get, ".ltx", Fault::Truncate(200));
+    let volume = machine.open(&[("cache_bytes_max", "0")]);
+    assert!(machine.remote.script.is_used_up(), "an open reads syncs");
+    assert_eq!(marks(&volume), [3, 3]);
+    machine.remote.script.once(Op::GetRange, ".ltx", Fault::Truncate(10));
+    volume.compact().unwrap();
+    assert!(machine.remote.script.is_used_up(), "a merge reads pages");
+    assert_eq!(marks(&world.machine("c").open_read_only(&[])), [3, 3]);
+}
