@@ -1,5 +1,7 @@
 //! Everything that can be measured.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 
 use crate::{
@@ -30,6 +32,12 @@ impl Scale {
             Scale::Full => full,
         }
     }
+
+    /// No further round of a case begins after this.
+    #[must_use]
+    pub fn patience(self) -> Duration {
+        Duration::from_secs(self.pick(10, 20, 30))
+    }
 }
 
 /// One line of a bench's table.
@@ -45,6 +53,8 @@ pub struct Case {
     pub reference: Option<Subject>,
     /// Delay of the object store, milliseconds.
     pub latency_ms: u64,
+    /// What its data is, if other cases find the same and none of them changes it.
+    pub data: Option<String>,
 }
 
 impl Case {
@@ -55,11 +65,18 @@ impl Case {
             subjects: subjects.to_vec(),
             reference: None,
             latency_ms: 0,
+            data: None,
         }
     }
 
     pub(crate) fn against(mut self, reference: Subject) -> Case {
         self.reference = Some(reference);
+        self
+    }
+
+    /// Cases that name the same data have it made once.
+    pub(crate) fn of(mut self, data: impl Into<String>) -> Case {
+        self.data = Some(data.into());
         self
     }
 
@@ -79,7 +96,7 @@ pub struct Bench {
     pub headline: &'static str,
     /// Its cases at a scale.
     pub cases: fn(Scale) -> Vec<Case>,
-    /// Rounds at a scale.
+    /// Rounds at a scale, fewer of what takes long: see [`Scale::patience`].
     pub rounds: fn(Scale) -> u64,
     pub(crate) prepare: fn(&Job) -> Result<()>,
     pub(crate) measure: fn(&Job) -> Result<Figures>,

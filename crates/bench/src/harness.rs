@@ -5,7 +5,7 @@ use std::{
     env,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -35,6 +35,9 @@ pub struct Lab {
     program: PathBuf,
     command: Option<PathBuf>,
     places: u64,
+    cases: u64,
+    /// What cases of the same bench share, by what it is.
+    made: BTreeMap<String, Place>,
 }
 
 impl Lab {
@@ -45,7 +48,8 @@ impl Lab {
     pub fn new(dir: &Path, command: Option<PathBuf>) -> Result<Lab> {
         std::fs::create_dir_all(dir)?;
         let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(dir)?;
-        Ok(Lab { server: Server::start()?, dir, program: env::current_exe()?, command, places: 0 })
+        let (server, program, made) = (Server::start()?, env::current_exe()?, BTreeMap::new());
+        Ok(Lab { server, dir, program, command, places: 0, cases: 0, made })
     }
 
     /// Measures every case of a bench.
@@ -54,26 +58,34 @@ impl Lab {
     /// When a job cannot be started. A subject that fails is a part of the result.
     pub fn run(&mut self, bench: &Bench, scale: Scale, rounds: Option<u64>) -> Result<Vec<Measured>> {
         let rounds = rounds.unwrap_or_else(|| (bench.rounds)(scale));
-        (bench.cases)(scale).into_iter().map(|case| self.measure(bench, case, rounds)).collect()
+        let cases = (bench.cases)(scale);
+        let (count, mut measured) = (cases.len(), Vec::new());
+        for (number, case) in (1..).zip(cases) {
+            eprintln!("{} {number}/{count}: {}", bench.name, case.name);
+            measured.push(self.measure(bench, case, rounds, scale.patience())?);
+        }
+        for place in std::mem::take(&mut self.made).into_values() {
+            self.remove(&place);
+        }
+        Ok(measured)
     }
 
-    fn measure(&mut self, bench: &Bench, case: Case, rounds: u64) -> Result<Measured> {
-        eprintln!("{}: {}", bench.name, case.name);
+    fn measure(&mut self, bench: &Bench, case: Case, rounds: u64, patience: Duration) -> Result<Measured> {
         let mut measured = Measured { rounds: BTreeMap::new(), failures: Vec::new(), case };
         let mut ready = Vec::new();
+        self.cases += 1;
         for subject in measured.case.subjects.clone() {
             if !subject.is_here() {
                 measured.failures.push(format!("{} is not installed here", subject.name()));
                 continue;
             }
-            let job = self.job(bench, &measured.case, subject);
-            self.server.set_latency(Duration::ZERO);
-            match self.run_job(&job)? {
-                Ok(_) => ready.push(job),
+            match self.prepare(bench, &measured.case, subject)? {
+                Ok(job) => ready.push(job),
                 Err(why) => measured.failures.push(format!("{}, preparing: {why}", subject.name())),
             }
         }
-        for round in 0..rounds {
+        let began = Instant::now();
+        for round in (0..rounds).take_while(|round| *round == 0 || began.elapsed() < patience) {
             for prepared in &ready {
                 self.server.set_latency(Duration::from_millis(measured.case.latency_ms));
                 let job = Job { step: Step::Measure, round, ..prepared.clone() };
@@ -85,28 +97,56 @@ impl Lab {
                     }
                 };
                 measured.rounds.entry(job.subject).or_default().push(found);
+                let _ = std::fs::remove_dir_all(&job.cold().place.dir);
             }
         }
-        for job in ready {
-            self.server.remove(&job.place.prefix);
-            let _ = std::fs::remove_dir_all(&job.place.dir);
+        for job in ready.iter().filter(|_| measured.case.data.is_none()) {
+            self.remove(&job.place);
         }
         Ok(measured)
     }
 
-    fn job(&mut self, bench: &Bench, case: &Case, subject: Subject) -> Job {
-        self.places += 1;
-        let prefix = format!("p{}", self.places);
-        let dir = self.dir.path().join(&prefix);
-        Job {
+    /// Has made what every round finds, unless it is there.
+    fn prepare(&mut self, bench: &Bench, case: &Case, subject: Subject) -> Result<Result<Job, String>> {
+        // Those that keep their data in the object store find the same there.
+        let owner = if subject.is_remote() { "in the store" } else { subject.name() };
+        let data = case.data.as_ref().map(|data| format!("{data}, {owner}"));
+        let made = data.as_ref().and_then(|data| self.made.get(data)).cloned();
+        let ready = made.is_some();
+        let job = Job {
             bench: bench.name.to_owned(),
             step: Step::Prepare,
             subject,
-            place: Place { endpoint: self.server.endpoint(), prefix, dir, name: "db".to_owned() },
+            place: made.unwrap_or_else(|| self.place()),
             round: 0,
+            case: self.cases,
             parameters: case.parameters.clone(),
             command: self.command.clone(),
+        };
+        if ready {
+            return Ok(Ok(job));
         }
+        self.server.set_latency(Duration::ZERO);
+        if let Err(why) = self.run_job(&job)? {
+            self.remove(&job.place);
+            return Ok(Err(why));
+        }
+        if let Some(data) = data {
+            self.made.insert(data, job.place.clone());
+        }
+        Ok(Ok(job))
+    }
+
+    fn place(&mut self) -> Place {
+        self.places += 1;
+        let prefix = format!("p{}", self.places);
+        let dir = self.dir.path().join(&prefix);
+        Place { endpoint: self.server.endpoint(), prefix, dir, name: "db".to_owned() }
+    }
+
+    fn remove(&self, place: &Place) {
+        self.server.remove(&place.prefix);
+        let _ = std::fs::remove_dir_all(&place.dir);
     }
 
     fn run_job(&self, job: &Job) -> Result<Result<Figures, String>> {

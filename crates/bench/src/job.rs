@@ -47,6 +47,8 @@ pub struct Job {
     pub place: Place,
     /// The round, from 0.
     pub round: u64,
+    /// The case, among all of a run.
+    pub case: u64,
     /// What distinguishes the case.
     pub parameters: Parameters,
     /// The `plimsoll` command, if it was built.
@@ -71,7 +73,7 @@ impl Job {
     /// This host in this round: nothing of earlier rounds is local.
     #[must_use]
     pub fn cold(&self) -> Job {
-        Job { place: self.place.elsewhere(format!("cold-{}", self.round)), ..self.clone() }
+        Job { place: self.place.elsewhere(format!("cold-{}-{}", self.case, self.round)), ..self.clone() }
     }
 
     /// What was asked of the object store so far for this job's data.

@@ -9,6 +9,7 @@
 #![allow(clippy::disallowed_methods, reason = "a measurement takes the real clock and threads")]
 
 pub mod catalogue; // everything that can be measured
+mod command; // what only the command can do
 pub mod figures; // what a job finds, and how rounds are summed up
 pub mod harness; // runs jobs in turns
 pub mod job; // what a job is asked, and how it answers

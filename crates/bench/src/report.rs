@@ -30,6 +30,8 @@ pub struct Report {
     bench: &'static str,
     about: &'static str,
     headline: &'static str,
+    /// How often each case was measured, in words.
+    rounds: String,
     lines: Vec<Line>,
     failures: Vec<String>,
 }
@@ -55,7 +57,8 @@ impl Report {
                 }
             }
         }
-        Report { bench: bench.name, about: bench.about, headline: bench.headline, lines, failures }
+        let (about, rounds) = (bench.about, rounds_of(measured));
+        Report { bench: bench.name, about, headline: bench.headline, rounds, lines, failures }
     }
 
     fn rows(&self) -> Vec<[String; 5]> {
@@ -82,7 +85,7 @@ impl Report {
         let rows = self.rows();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths = [0, 1, 2, 3].map(width);
-        let mut text = format!("\n{}: {}\n", self.bench, self.about);
+        let mut text = format!("\n{}: {}; {}\n", self.bench, self.about, self.rounds);
         let mut before = "";
         for [case, subject, figure, value, ratio] in &rows {
             let shown = if case == before { "" } else { case };
@@ -100,8 +103,8 @@ impl Report {
     #[must_use]
     pub fn markdown(&self) -> String {
         let mut text = format!(
-            "### {}\n\n{}\n\n| case | subject | figure | median (min..max) | ratio in each round |\n",
-            self.bench, self.about
+            "### {}\n\n{}; {}\n\n| case | subject | figure | median (min..max) | ratio in each round |\n",
+            self.bench, self.about, self.rounds
         );
         text.push_str("|---|---|---|---|---|\n");
         for row in self.rows() {
@@ -136,6 +139,18 @@ impl Report {
             })
             .collect();
         plot(&format!("{}: {}", self.bench, self.headline), &bars)
+    }
+}
+
+/// Cases that take long have fewer rounds.
+fn rounds_of(measured: &[Measured]) -> String {
+    let counts: Vec<usize> =
+        measured.iter().map(|measured| measured.rounds.values().map(Vec::len).max().unwrap_or(0)).collect();
+    let (least, most) = (counts.iter().min().unwrap_or(&0), counts.iter().max().unwrap_or(&0));
+    match (least == most, most) {
+        (true, 1) => "one round".to_owned(),
+        (true, _) => format!("{most} rounds"),
+        (false, _) => format!("{least} to {most} rounds"),
     }
 }
 

@@ -41,6 +41,10 @@ pub struct Counts {
     pub bytes_in: u64,
     /// Bytes of objects read.
     pub bytes_out: u64,
+    /// Of the writes, those of merges and of what describes them.
+    pub merge_puts: u64,
+    /// Their bytes.
+    pub merge_bytes: u64,
     /// Length of the longest chain of requests, each sent after the one before it was answered: what latency costs.
     pub trips: u64,
 }
@@ -50,6 +54,18 @@ impl Counts {
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.gets + self.puts + self.lists + self.deletes
+    }
+
+    fn put(&mut self, key: &str, bytes: usize) {
+        self.puts += 1;
+        self.bytes_in += bytes as u64;
+        // Keys are `prefix/name/level/range.ltx`, or `index/level-range.pix`, in place of the last two.
+        let level = key.split('/').nth(2).unwrap_or_default();
+        let merge = level.len() == 4 && level != "0000" && level.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if merge || level == "index" {
+            self.merge_puts += 1;
+            self.merge_bytes += bytes as u64;
+        }
     }
 
     /// What came after `before`.
@@ -62,6 +78,8 @@ impl Counts {
             deletes: self.deletes - before.deletes,
             bytes_in: self.bytes_in - before.bytes_in,
             bytes_out: self.bytes_out - before.bytes_out,
+            merge_puts: self.merge_puts - before.merge_puts,
+            merge_bytes: self.merge_bytes - before.merge_bytes,
             trips: self.trips - before.trips,
         }
     }
@@ -151,6 +169,8 @@ impl Server {
             deletes: sum.deletes + counts.deletes,
             bytes_in: sum.bytes_in + counts.bytes_in,
             bytes_out: sum.bytes_out + counts.bytes_out,
+            merge_puts: sum.merge_puts + counts.merge_puts,
+            merge_bytes: sum.merge_bytes + counts.merge_bytes,
             trips: sum.trips.max(counts.trips),
         })
     }
@@ -261,9 +281,7 @@ impl State {
                 response
             }
             Op::Put { if_absent } => {
-                let counts = self.count(key);
-                counts.puts += 1;
-                counts.bytes_in += body.len() as u64;
+                self.count(key).put(key, body.len());
                 if *if_absent && self.objects.contains_key(key) {
                     return answers::status(StatusCode::PRECONDITION_FAILED);
                 }
@@ -287,9 +305,7 @@ impl State {
                 answers::upload(key, self.uploads)
             }
             Op::Part { upload, number } => {
-                let counts = self.count(key);
-                counts.puts += 1;
-                counts.bytes_in += body.len() as u64;
+                self.count(key).put(key, body.len());
                 self.parts.insert((upload.clone(), *number), body);
                 answers::stored()
             }

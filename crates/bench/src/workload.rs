@@ -78,3 +78,14 @@ pub(crate) fn wait_durable(connection: &Connection) -> Result<()> {
     connection.query_row("SELECT plimsoll_wait('durable')", [], |_| Ok(()))?;
     Ok(())
 }
+
+/// So many syncs of a changed row each.
+pub(crate) fn update_often(connection: &Connection, rows: u64, syncs: u64) -> Result<()> {
+    let mut dice = Dice(5);
+    let mut update = connection.prepare("UPDATE t SET v = ?1 WHERE id = ?2")?;
+    for _ in 0..syncs {
+        update.execute(params![text(&mut dice), 1 + dice.below(rows) as i64])?;
+        wait_durable(connection)?;
+    }
+    Ok(())
+}

@@ -12,7 +12,9 @@ use plimsoll_metrics::Metrics;
 use plimsoll_model::{Error, ErrorKind, ResultExt};
 use plimsoll_settings::{Override, Source};
 use plimsoll_store::VolumeUrl;
-use plimsoll_volume::{Located, Opening, Process, Stranded, StrandedJournal, Volume, VolumeDir, split_reference};
+use plimsoll_volume::{
+    Connections, Located, Opening, Process, Stranded, StrandedJournal, Volume, VolumeDir, split_reference,
+};
 
 use crate::{
     args::{Color, Global},
@@ -72,6 +74,7 @@ impl Setup {
             environment,
             host_name: os::host_name(),
             pid: process::id(),
+            connections: Connections::default(),
         };
         let overrides = global.set.iter().map(|(name, value)| Override::new(name, value, SET)).collect();
         let setup = Setup {

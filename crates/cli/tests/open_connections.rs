@@ -4,7 +4,7 @@ mod support;
 
 use plimsoll_host::os;
 use plimsoll_metrics::Metrics;
-use plimsoll_volume::Process;
+use plimsoll_volume::{Connections, Process};
 use rusqlite::Connection;
 use support::{Sandbox, plain_database};
 
@@ -21,6 +21,7 @@ fn connect(sandbox: &Sandbox, url: &str) -> Connection {
         .into(),
         host_name: os::host_name(),
         pid: std::process::id(),
+        connections: Connections::default(),
     };
     plimsoll_sqlite::register_with(process).unwrap();
     let connection = Connection::open_with_flags_and_vfs(url, rusqlite::OpenFlags::default(), c"plimsoll").unwrap();

@@ -10,7 +10,7 @@ use plimsoll_host::{
 use plimsoll_metrics::Metrics;
 use plimsoll_model::{Error, ErrorKind, Result, ResultExt as _};
 use plimsoll_store::VolumeUrl;
-use plimsoll_volume::{Located, Opening, Process, StrandedJournal, fork, remove};
+use plimsoll_volume::{Connections, Located, Opening, Process, StrandedJournal, fork, remove};
 
 use crate::{
     speech::Said,
@@ -63,6 +63,7 @@ fn act(deed: &Deed) -> Result<()> {
         environment: env::vars().collect(),
         host_name: os::host_name(),
         pid: process::id(),
+        connections: Connections::default(),
     };
     let opening = |typed: &str| -> Result<Opening> {
         let here = env::current_dir().doing("finding", "the current directory")?;

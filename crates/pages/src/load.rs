@@ -111,6 +111,12 @@ fn listed(store: &Arc<dyn Store>, layout: Layout, entries: &[Entry]) -> Result<V
         .collect()
 }
 
+/// Says where pages go that are here anyway.
+pub trait Keep: Send + Sync {
+    /// The cache for pages of so many bytes, if there is one.
+    fn cache(&self, page_size: PageSize) -> Option<Arc<Cache>>;
+}
+
 /// How objects are read.
 #[derive(Clone, Copy, Default)]
 pub struct Reading<'a> {
@@ -120,7 +126,7 @@ pub struct Reading<'a> {
     /// all of the object first. For reading only: what is merged is always proved.
     pub unproved: bool,
     /// Gets the pages of small objects.
-    pub cache: Option<&'a Arc<Cache>>,
+    pub keep: Option<&'a dyn Keep>,
 }
 
 /// What an object says of itself.
@@ -156,7 +162,7 @@ pub async fn index(prover: &Prover, file: Listed, reading: Reading<'_>) -> Resul
     if !is_listed(&file, &proved) {
         return Err(gone(&key));
     }
-    described(prover, file.id, &proved, reading.cache)
+    described(prover, file.id, &proved, reading.keep)
 }
 
 /// Whether what a name stands for is still what a listing showed. When the newest sync is listed, it may be old
@@ -214,14 +220,14 @@ pub async fn next(prover: &Prover, view: &View, reading: Reading<'_>) -> Result<
     let index = described(prover, id, &proved, None)?;
     let goes_on = continues(view, &index) && view.page_size.is_none_or(|size| size == index.page_size);
     if goes_on {
-        keep_all(prover, id, &proved, reading.cache)?;
+        keep_all(prover, id, &proved, reading.keep)?;
     }
     Ok(Some(index))
 }
 
 /// The index of a proved object. If all of it is here, its pages go to the cache.
-pub(crate) fn described(prover: &Prover, id: FileId, proved: &Proved, cache: Option<&Arc<Cache>>) -> Result<Index> {
-    keep_all(prover, id, proved, cache)?;
+pub(crate) fn described(prover: &Prover, id: FileId, proved: &Proved, keep: Option<&dyn Keep>) -> Result<Index> {
+    keep_all(prover, id, proved, keep)?;
     Ok(of(id, proved.size, &proved.header, proved.checksum, proved.entries.iter().map(placed).collect()))
 }
 
@@ -243,9 +249,10 @@ pub(crate) fn placed(entry: &IndexEntry) -> Placed {
 }
 
 /// Puts every page of a verified object into the cache, if all of it is here.
-fn keep_all(prover: &Prover, id: FileId, proved: &Proved, cache: Option<&Arc<Cache>>) -> Result<()> {
-    let (Some(cache), Some(bytes)) = (cache, &proved.bytes) else { return Ok(()) };
+fn keep_all(prover: &Prover, id: FileId, proved: &Proved, keep: Option<&dyn Keep>) -> Result<()> {
+    let (Some(keep), Some(bytes)) = (keep, &proved.bytes) else { return Ok(()) };
     let size = proved.header.page_size;
+    let Some(cache) = keep.cache(size) else { return Ok(()) };
     let mut data = vec![0; size.bytes()];
     for entry in proved.entries.iter() {
         decode_frame(frame(bytes, 0, entry.offset, u64::from(entry.len)), entry.page, size, &mut data)
@@ -262,18 +269,24 @@ pub(crate) fn frame(part: &[u8], start: u64, offset: u64, len: u64) -> &[u8] {
     from.zip(to).and_then(|(from, to)| part.get(from..to)).unwrap_or_default()
 }
 
-/// The state after `files` (oldest first, as a restore plan gives them) on top of `base`.
+/// The state after `files` (oldest first, as a restore plan gives them) on top of `base`, and the commit that the last
+/// of them goes up to, if its stamp says so.
 ///
 /// # Errors
 /// `NotFound`: an object was collected since the listing; list again. `Corrupt`, or as the store says.
-pub async fn load(prover: &Prover, base: &View, files: Vec<Listed>, reading: Reading<'_>) -> Result<View> {
+pub async fn load(
+    prover: &Prover,
+    base: &View,
+    files: Vec<Listed>,
+    reading: Reading<'_>,
+) -> Result<(View, Option<Lsn>)> {
     let indexes: Vec<Index> =
         stream::iter(files).map(|file| index(prover, file, reading)).buffered(PARALLEL).try_collect().await?;
     let mut view = base.clone();
     for index in &indexes {
         view = after(&view, index, prover.store().url())?;
     }
-    Ok(view)
+    Ok((view, indexes.last().and_then(|index| index.lsn)))
 }
 
 /// Whether a sync was put on the state of a view, as far as both say.
@@ -366,7 +379,7 @@ mod tests {
         now(store.create(&key, sync(2).into())).unwrap();
         let file = now(list_level(&store, Layout::Other, 0)).unwrap()[0];
         let prover = Prover::new(Arc::clone(&store), plimsoll_host::os::host().unwrap(), None);
-        let reading = || Reading { sidecars: true, unproved: false, cache: None };
+        let reading = || Reading { sidecars: true, unproved: false, keep: None };
         let read = || now(index(&prover, file, reading())).map(|index| index.lsn);
         assert_eq!(read().unwrap(), Some(Lsn(1)));
         *clock.0.lock().unwrap() += 300_000;

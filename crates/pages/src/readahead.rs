@@ -2,17 +2,21 @@
 
 use plimsoll_model::PageNo;
 
-/// First request of a stream. Latency dominates below this, so neighbours are nearly free; but most reads by key
-/// want none of them.
-const WINDOW_BYTES_MIN: u64 = 16 << 10;
-/// The same from the first page on: opening a database reads its schema, which is mostly there.
+/// Request of a read that goes on from no other, as one by key is: the page, and what fits beside it. A larger one would
+/// take no longer, but of its neighbours nothing is read again before it is pushed out, unless the database is small.
+const WINDOW_BYTES_MIN: u64 = 4 << 10;
+/// The same from the first page on: opening a database reads its schema, which is mostly there. That is no scan.
 const WINDOW_BYTES_FIRST: u64 = 64 << 10;
-/// How much larger the next request of a scan is.
+/// How much larger each further request of a scan is.
 const GROWTH: u64 = 4;
+/// From there on what a scan wants next is asked for before it does. Two pages side by side are no scan yet.
+const WINDOW_BYTES_SCAN: u64 = WINDOW_BYTES_MIN * GROWTH * GROWTH;
 /// Scans that are told apart.
 const STREAMS: usize = 8;
-/// A scan may skip this many pages (interior pages of a tree, pages cached before) and still be one. With more, reads by key
-/// of a database that is not large would pass for scans.
+/// Two reads so near to each other are a scan: in between are pages of other trees, or one that is cached. With more,
+/// reads by key of a database that is not large would pass for scans.
+const SKIP_PAGES_NEW: u32 = 3;
+/// A scan that was seen to be one may skip so many.
 const SKIP_PAGES: u32 = 16;
 
 #[derive(Clone, Copy)]
@@ -20,6 +24,14 @@ struct Stream {
     next: PageNo,
     window: u64,
     used: u64,
+}
+
+impl Stream {
+    /// Whether a miss on `page` goes on with this.
+    fn reaches(&self, page: PageNo) -> bool {
+        let skip = if self.window < WINDOW_BYTES_SCAN { SKIP_PAGES_NEW } else { SKIP_PAGES };
+        (self.next.get()..self.next.get().saturating_add(skip)).contains(&page.get())
+    }
 }
 
 /// Remembers the latest misses. Pure; the caller guards it.
@@ -52,17 +64,14 @@ impl ReadAhead {
         if self.window_max == 0 {
             return Window { bytes: 0, scan: false };
         }
-        let first = if page == PageNo::FIRST { WINDOW_BYTES_FIRST } else { WINDOW_BYTES_MIN };
-        let (smallest, largest) = (first.min(self.window_max), self.window_max);
+        let (smallest, largest) = (WINDOW_BYTES_MIN.min(self.window_max), self.window_max);
         self.clock += 1;
         let clock = self.clock;
-        let reach =
-            |stream: &Stream| (stream.next.get()..stream.next.get().saturating_add(SKIP_PAGES)).contains(&page.get());
-        if let Some(stream) = self.streams.iter_mut().find(|stream| reach(stream)) {
+        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.reaches(page)) {
             stream.window = (stream.window * GROWTH).min(largest);
             stream.used = clock;
             stream.next = page;
-            return Window { bytes: stream.window, scan: true };
+            return Window { bytes: stream.window, scan: stream.window >= WINDOW_BYTES_SCAN.min(largest) };
         }
         let fresh = Stream { next: page, window: smallest, used: clock };
         if self.streams.len() < STREAMS {
@@ -70,7 +79,8 @@ impl ReadAhead {
         } else if let Some(oldest) = self.streams.iter_mut().min_by_key(|stream| stream.used) {
             *oldest = fresh;
         }
-        Window { bytes: smallest, scan: false }
+        let bytes = if page == PageNo::FIRST { WINDOW_BYTES_FIRST.min(largest) } else { smallest };
+        Window { bytes, scan: false }
     }
 
     /// The window for `page` turned out to end before `next`: a miss there continues the stream.
@@ -94,13 +104,13 @@ mod tests {
         let mut ahead = ReadAhead::new(300 << 10);
         let mut at = 2;
         let mut windows = Vec::new();
-        for _ in 0..4 {
+        for _ in 0..5 {
             let window = ahead.miss(page(at));
             windows.push(window.bytes >> 10);
             ahead.fetched(page(at), page(at + 16));
             at += 16;
         }
-        assert_eq!(windows, [16, 64, 256, 300]);
+        assert_eq!(windows, [4, 16, 64, 256, 300]);
     }
 
     #[test]
@@ -109,23 +119,42 @@ mod tests {
         for at in 1..9 {
             assert_eq!(ahead.miss(page(at)), Window { bytes: 0, scan: false });
         }
-        ahead.set_window_max(8 << 10);
-        assert_eq!(ahead.miss(page(20)).bytes, 8 << 10);
+        ahead.set_window_max(3 << 10);
+        assert_eq!(ahead.miss(page(20)).bytes, 3 << 10);
     }
 
     #[test]
     fn the_first_page_brings_what_opening_a_database_reads() {
-        assert_eq!(ReadAhead::new(1 << 20).miss(page(1)), Window { bytes: WINDOW_BYTES_FIRST, scan: false });
+        let mut ahead = ReadAhead::new(1 << 20);
+        assert_eq!(ahead.miss(page(1)), Window { bytes: WINDOW_BYTES_FIRST, scan: false });
+        // It was in an object of its own, as it is after any sync.
+        ahead.fetched(page(1), page(2));
+        assert_eq!(ahead.miss(page(2)), Window { bytes: WINDOW_BYTES_MIN * GROWTH, scan: false });
     }
 
     #[test]
     fn point_reads_stay_small_and_do_not_disturb_a_scan() {
         let mut ahead = ReadAhead::new(1 << 20);
-        ahead.miss(page(2));
-        ahead.fetched(page(2), page(17));
+        for (from, to) in [(2, 6), (6, 17)] {
+            ahead.miss(page(from));
+            ahead.fetched(page(from), page(to));
+        }
         for point in [9000, 500, 70_000] {
             assert_eq!(ahead.miss(page(point)), Window { bytes: WINDOW_BYTES_MIN, scan: false });
         }
-        assert_eq!(ahead.miss(page(17)), Window { bytes: WINDOW_BYTES_MIN * GROWTH, scan: true });
+        assert_eq!(ahead.miss(page(17)), Window { bytes: WINDOW_BYTES_SCAN, scan: true });
+    }
+
+    #[test]
+    fn a_scan_skips_pages_of_other_trees_and_two_reads_by_key_that_are_not_near_are_none() {
+        let miss = |ahead: &mut ReadAhead, at: u32| {
+            let window = ahead.miss(page(at));
+            ahead.fetched(page(at), page(at + 1));
+            window.scan
+        };
+        let mut ahead = ReadAhead::new(1 << 20);
+        assert_eq!([100, 100 + 1 + SKIP_PAGES_NEW, 90].map(|at| miss(&mut ahead, at)), [false; 3]);
+        let pages = [500, 503, 506, 507 + SKIP_PAGES - 1, 507 + 2 * SKIP_PAGES + 1];
+        assert_eq!(pages.map(|at| miss(&mut ahead, at)), [false, false, true, true, false]);
     }
 }

@@ -7,7 +7,7 @@ use plimsoll_metrics::Metrics;
 use plimsoll_model::{Error, ErrorKind, Result, ResultExt};
 use plimsoll_settings::{Override, key};
 use plimsoll_store::{Scheme, VolumeUrl};
-use plimsoll_volume::{Opening, Process, Volume};
+use plimsoll_volume::{Connections, Opening, Process, Volume};
 
 use crate::logging;
 
@@ -38,6 +38,7 @@ pub(crate) fn start_process() -> Result<Process> {
             .collect(),
         host_name: os::host_name(),
         pid: process::id(),
+        connections: Connections::default(),
     })
 }
 

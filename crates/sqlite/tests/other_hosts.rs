@@ -10,7 +10,7 @@ use plimsoll_metrics::Metrics;
 use plimsoll_model::{Level, PageCount, PageNo};
 use plimsoll_settings::Override;
 use plimsoll_store::VolumeUrl;
-use plimsoll_volume::{Opening, Process, Volume};
+use plimsoll_volume::{Connections, Opening, Process, Volume};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// A volume as another host opens it, that takes over if need be.
@@ -21,6 +21,7 @@ fn elsewhere(url: &str, state: &Path) -> Volume {
         environment: Default::default(),
         host_name: "elsewhere".to_owned(),
         pid: 1,
+        connections: Connections::default(),
     };
     let overrides = [("state_dir", state.to_str().unwrap()), ("takeover", "true")]
         .map(|(name, value)| Override::new(name, value, "the test"))

@@ -7,6 +7,7 @@
 mod answer;
 mod aws;
 mod azure;
+mod connections;
 mod credentials;
 mod gcp;
 mod http;
@@ -30,6 +31,7 @@ use plimsoll_model::{
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+pub use self::connections::Connections;
 use self::{
     answer::{Answer, Context},
     credentials::Credentials,

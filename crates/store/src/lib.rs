@@ -57,6 +57,7 @@ mod url;
 pub use self::{
     api::{Body, Created, Entry, Folder, Object, Store, Tail},
     breaker::{Breaker, BreakerPolicy, BreakerState, BreakerStore},
+    cloud::Connections,
     environment::Environment,
     file::FileStore,
     memory::MemoryStore,

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{breaker::BreakerPolicy, retry::RetryPolicy};
+use crate::{breaker::BreakerPolicy, cloud::Connections, retry::RetryPolicy};
 
 /// Settings of a store. The defaults suit a cloud store in the same region.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct StoreOptions {
     /// The server to talk to, unless the URL names one; else what the environment
     /// (`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `GOOGLE_BASE_URL`, `AZURE_STORAGE_ENDPOINT`) or the
@@ -23,6 +23,8 @@ pub struct StoreOptions {
     pub connect_timeout: Duration,
     /// Longest wait for an answer, or for the next piece of one. Uploads get a second more per MiB.
     pub request_timeout: Duration,
+    /// Connections to share with other stores of the same host; those of the default are the store's own.
+    pub connections: Connections,
 }
 
 impl Default for StoreOptions {
@@ -35,6 +37,7 @@ impl Default for StoreOptions {
             breaker: BreakerPolicy::default(),
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(20),
+            connections: Connections::default(),
         }
     }
 }

@@ -29,8 +29,11 @@ use crate::{
 
 /// Pause after a round that failed.
 const RETRY: Duration = Duration::from_secs(10);
-/// Syncs that are merged without waiting for the timer: short-lived writers never see one.
-const SYNCS_MAX: u64 = 256;
+/// Syncs that are merged without waiting for the timer: short-lived writers never see one, and who opens the volume reads
+/// the index of each one that is not merged. As many as are read at once.
+const SYNCS_MAX: u64 = 64;
+/// The same for bytes of syncs that are so small that they are read whole.
+const SYNC_BYTES_MAX: u64 = 8 << 20;
 
 /// What one round did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,7 +65,8 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
             writer.compactor.sleep(&**clock, None).await;
             continue;
         };
-        let crowded = head.0.saturating_sub(merged_at.0) >= SYNCS_MAX;
+        let crowded = head.0.saturating_sub(merged_at.0) >= SYNCS_MAX
+            || writer.merger.whole_bytes_after(merged_at) >= SYNC_BYTES_MAX;
         if head <= merged_at || (now < first && !crowded) {
             // Nothing new costs nothing: a new sync rings.
             let deadline = (head > merged_at).then_some(first);

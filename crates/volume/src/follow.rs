@@ -12,10 +12,10 @@ use plimsoll_commitlog::{Context, VolumeRecord, identity, refuse_half};
 use plimsoll_host::{Mono, WallMs};
 use plimsoll_ltx::plan::Target;
 use plimsoll_model::{
-    Error, ErrorKind, Lsn, Result, Txid,
+    Error, ErrorKind, Lsn, PageSize, Result, Txid,
     step::{Step, taken},
 };
-use plimsoll_pages::{Listed, Object, Reading, View, after, continues, index, list, load, next};
+use plimsoll_pages::{Keep, Listed, Object, Reading, View, after, continues, index, list, load, next};
 
 use crate::{
     ancestry::vouch,
@@ -36,6 +36,25 @@ enum Load {
     IfChanged,
 }
 
+impl Keep for Shared {
+    fn cache(&self, _: PageSize) -> Option<Arc<Cache>> {
+        self.cache.get().map(|(cache, _)| Arc::clone(cache))
+    }
+}
+
+/// The same while nothing was read yet: what is here first says how large pages are.
+struct First<'a> {
+    shared: &'a Shared,
+    uuid: Option<[u8; 16]>,
+}
+
+impl Keep for First<'_> {
+    fn cache(&self, page_size: PageSize) -> Option<Arc<Cache>> {
+        self.shared.open_cache(page_size, self.uuid);
+        Keep::cache(self.shared, page_size)
+    }
+}
+
 impl Shared {
     pub(crate) fn context(&self) -> Context {
         let recorded = self.state().l0_retention;
@@ -46,7 +65,7 @@ impl Shared {
     }
 
     pub(crate) fn reading(&self, sidecars: bool) -> Reading<'_> {
-        Reading { sidecars, unproved: self.config.settings.unsafe_unproved_pages, cache: self.cache() }
+        Reading { sidecars, unproved: self.config.settings.unsafe_unproved_pages, keep: Some(self) }
     }
 
     /// Makes sure that what is read next is not much older than `follow_interval`. Returns at once if
@@ -185,7 +204,8 @@ impl Shared {
         let plan = listing.restore(Target::Txid(txid))?;
         vouch(store, layout, &listing, &plan).await?;
         let ours = self.state().ours;
-        load(&self.prover, &View::empty(), plan, Reading { cache: None, ..self.reading(ours) }).await
+        let reading = Reading { keep: None, ..self.reading(ours) };
+        Ok(load(&self.prover, &View::empty(), plan, reading).await?.0)
     }
 
     /// Reads the whole index anew, unless that is only wanted if something has changed.
@@ -220,10 +240,11 @@ impl Shared {
                 continue;
             }
             let newest_sync = newest_sync.copied().filter(|file| ends_in(&file));
+            let reads_it_anyway = newest_sync.is_some_and(|file| plan.last().is_some_and(|last| last.id == file.id));
             let stamped = async {
                 let Some(file) = newest_sync else { return Ok(None) };
                 // All of it if it is small, for its header alone has no check.
-                let reading = Reading { cache: None, ..self.reading(volume.is_some()) };
+                let reading = Reading { keep: None, ..self.reading(volume.is_some()) };
                 let index = index(&self.prover, file, reading).await?;
                 Ok(Some((index.lsn, index.checksum)))
             };
@@ -237,15 +258,23 @@ impl Shared {
                 continue;
             }
             let base = View::empty();
-            let reading = self.reading(volume.is_some());
+            let uuid = volume.as_ref().map(|volume| volume.uuid);
+            let first = First { shared: self, uuid };
+            let reading = Reading { keep: Some(&first), ..self.reading(volume.is_some()) };
             let made_of = plan.clone();
-            let loaded = async { try_join!(load(&self.prover, &base, plan, reading), stamped) };
+            let loaded = load(&self.prover, &base, plan, reading);
+            let loaded = async {
+                if reads_it_anyway {
+                    return loaded.await;
+                }
+                let ((mut view, _), stamped) = try_join!(loaded, stamped)?;
+                let (lsn, checksum) = stamped.unwrap_or_default();
+                view.checksum = checksum;
+                Ok((view, lsn))
+            };
             match loaded.await {
-                Ok((mut view, stamped)) => {
-                    let (lsn, checksum) = stamped.unwrap_or_default();
+                Ok((mut view, lsn)) => {
                     view.lsn = lsn.unwrap_or(Lsn::ZERO);
-                    view.checksum = checksum;
-                    let uuid = volume.as_ref().map(|volume| volume.uuid);
                     self.prover.retain(listing.files.iter().map(|file| file.id).collect()).await;
                     self.publish(Arc::new(view), volume.is_some(), uuid, sent, true)?;
                     self.state().made_of = made_of;
@@ -267,7 +296,9 @@ impl Shared {
         sent: Mono,
         listed: bool,
     ) -> Result<()> {
-        self.open_cache(&view, uuid);
+        if let Some(page_size) = view.page_size {
+            self.open_cache(page_size, uuid);
+        }
         let hydrate = {
             let mut state = self.state();
             // This process may have taken the volume, written and let it go since the listing was asked for.
@@ -330,8 +361,10 @@ impl Shared {
     }
 
     /// Opens the cache once the page size is known.
-    pub(crate) fn open_cache(&self, view: &View, uuid: Option<[u8; 16]>) {
-        let (Some(page_size), None) = (view.page_size, self.cache.get()) else { return };
+    pub(crate) fn open_cache(&self, page_size: PageSize, uuid: Option<[u8; 16]>) {
+        if self.cache.get().is_some() {
+            return;
+        }
         let Some((dir, lock)) = self.dir.cache() else {
             tracing::warn!(dir = %self.dir.path().display(), "no local cache: every cold page is a request");
             return;

@@ -20,6 +20,10 @@ use crate::{
 
 /// How often it is looked whether another process of this host wants to write.
 const WANTED_EVERY: Duration = Duration::from_millis(50);
+/// The same while nobody has written here for as long as [`QUIET`]: a process may have a thousand such volumes.
+const WANTED_EVERY_QUIET: Duration = Duration::from_millis(500);
+/// See [`WANTED_EVERY_QUIET`].
+const QUIET: Duration = Duration::from_secs(2);
 /// First pause after a turn that came to nothing; doubles up to the maximum.
 const TURN_PAUSE: Duration = Duration::from_millis(250);
 const TURN_PAUSE_MAX: Duration = Duration::from_secs(4);
@@ -67,7 +71,9 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>, replayed: bool
                 by.keeper.ring();
             }));
         }
-        writer.keeper.sleep(&*clock, Some(clock.now() + WANTED_EVERY)).await;
+        let quiet = turn.asked.is_none() && now.since(writer.accounts().written) >= QUIET;
+        let every = if quiet { WANTED_EVERY_QUIET } else { WANTED_EVERY };
+        writer.keeper.sleep(&*clock, Some(clock.now() + every)).await;
         if writer.stopped() {
             return;
         }

@@ -54,6 +54,7 @@ pub use local::{Home, VolumeDir, homes};
 pub use open::{Located, Neighbours, Opening, Process, local_dir};
 pub use origins::OriginStore;
 pub use past::objects;
+pub use plimsoll_store::Connections;
 pub use receipt::Receipt;
 pub use reference::{Reference, split_reference};
 pub use release::{LossReport, Released};

@@ -10,8 +10,8 @@ use plimsoll_model::{Error, ErrorKind, Result};
 use plimsoll_pages::compact::Retention;
 use plimsoll_settings::{Input, Override, Settings, Sourced, Watch, find};
 use plimsoll_store::{
-    Breaker, Environment, Observer, Opened, ProbeMemory, Scheme, Store, StoreOptions, VolumeUrl, ensure_fencing,
-    open_observed,
+    Breaker, Connections, Environment, Observer, Opened, ProbeMemory, Scheme, Store, StoreOptions, VolumeUrl,
+    ensure_fencing, open_observed,
 };
 
 use crate::{Config, Elsewhere, Fencing, OriginStore, Place, Volume, VolumeDir, gauges};
@@ -37,6 +37,8 @@ pub struct Process {
     pub host_name: String,
     /// This process.
     pub pid: u32,
+    /// To the object stores.
+    pub connections: Connections,
 }
 
 /// What to open, and how.
@@ -159,6 +161,7 @@ impl Process {
             region: settings.region.clone(),
             allow_http: settings.allow_http,
             request_timeout: request_timeout(settings.sync_timeout, defaults.request_timeout),
+            connections: self.connections.clone(),
             ..defaults
         };
         let observer = Arc::new(Counting(self.metrics.clone()));

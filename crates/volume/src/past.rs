@@ -46,9 +46,9 @@ impl Shared {
             let found = async { objects(store, layout, reference).await.map_err(named) };
             let (files, recorded) = try_join(found, self.origins.is_recorded()).await?;
             let ours = self.state().ours || recorded;
-            match load(&self.prover, &View::empty(), files, Reading { cache: None, ..self.reading(ours) }).await {
+            match load(&self.prover, &View::empty(), files, Reading { keep: None, ..self.reading(ours) }).await {
                 Err(error) if error.kind() == ErrorKind::NotFound && attempt < LISTINGS_MAX => {}
-                other => return other,
+                other => return other.map(|(view, _)| view),
             }
         }
         Ok(View::empty())
@@ -56,7 +56,9 @@ impl Shared {
 
     pub(crate) fn pin_past(self: &Arc<Self>, view: Arc<View>) -> Snapshot {
         let tip = Tip { lsn: view.lsn, count: view.count, page_size: view.page_size, version: PAST | view.txid.0 };
-        self.open_cache(&view, self.state().uuid);
+        if let Some(page_size) = view.page_size {
+            self.open_cache(page_size, self.state().uuid);
+        }
         self.keep_in_use(&view);
         Snapshot::of_past(self, view, tip)
     }

@@ -23,7 +23,7 @@ use plimsoll_model::{
     Error, ErrorKind, Level, Lsn, PageCount, PageNo, PageSize, Result, Stamp, Txid,
     step::{Step, taken},
 };
-use plimsoll_pages::{Index, Object, Placed, Sink, View};
+use plimsoll_pages::{Index, Object, Placed, Sink};
 use plimsoll_store::Body;
 
 use crate::{
@@ -238,28 +238,27 @@ async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>
         .iter()
         .map(|entry| Placed { page: entry.page, offset: entry.offset, len: u64::from(entry.len), hash: entry.hash })
         .collect();
-    let after: Option<(Arc<View>, Option<[u8; 16]>)> = {
+    let after: Option<Option<[u8; 16]>> = {
         let mut state = shared.state();
         let ours = state.writer.as_ref().is_some_and(|current| Arc::ptr_eq(current, writer));
         // Without the writer, what is read is what the store is found to hold.
         ours.then(|| {
             let mut view = state.view.after(&object, stamp.lsn, page_count, page_size, &placed);
             view.checksum = checksum;
-            let view = Arc::new(view);
-            shared.set_view(&mut state, Arc::clone(&view));
+            shared.set_view(&mut state, Arc::new(view));
             // Not now: whoever took the volume while this host slept may have merged and collected what follows.
             state.looked = state.looked.max(Some(attempt.made));
             state.listed = state.listed.max(Some(attempt.made));
             state.synced = Some(host.clock.now());
-            (view, state.uuid)
+            state.uuid
         })
     };
     crash::here(Point::SyncDone);
     writer.accounts().durable(stamp.lsn, host.clock.wall());
     writer.progress.fire();
     crash::here(Point::WatermarkMoved);
-    let Some((view, uuid)) = after else { return };
-    shared.open_cache(&view, uuid);
+    let Some(uuid) = after else { return };
+    shared.open_cache(page_size, uuid);
     let (of, by, at) = (Arc::clone(shared), Arc::clone(writer), Arc::clone(attempt));
     run_blocking(&host.tasks, move || {
         keep(&of, &by, &at, txid);

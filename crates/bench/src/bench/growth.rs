@@ -1,21 +1,25 @@
-//! What grows with the size of a database and with the length of its history.
+//! What grows with the size of a database, with the length of its history, and with how many are open beside it.
 
 use anyhow::Result;
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use crate::{
     catalogue::{Bench, Case, Scale},
+    command::import,
     figures::Figures,
     job::Job,
     measure::{Footprint, Latencies, time_ms},
     subject::{Subject, open},
-    workload::{Dice, ROWS_PER_MB, fill, point, text, wait_durable},
+    workload::{Dice, ROWS_PER_MB, fill, point, text, update_often, wait_durable},
 };
+
+/// Rows of a database that is only open beside the one that is measured.
+const ROWS_BESIDE: u64 = 200;
 
 pub(crate) fn bench() -> Bench {
     Bench {
         name: "growth",
-        about: "commits, reads, opening and memory by size and by number of syncs",
+        about: "commits, reads, opening and memory by size, by number of syncs and by what else is open",
         headline: "commit_p50_us",
         cases,
         rounds: |scale| scale.pick(1, 2, 5),
@@ -25,45 +29,64 @@ pub(crate) fn bench() -> Bench {
 }
 
 fn cases(scale: Scale) -> Vec<Case> {
-    let case = |mb: u64, syncs: u64| {
-        let name = format!("{mb} MB, {syncs} syncs");
-        Case::new(name, &[("mb", mb), ("syncs", syncs)], &[Subject::Plimsoll, Subject::Litestream])
+    let case = |mb: u64, syncs: u64, beside: u64| {
+        let among = if beside > 0 { format!(", {beside} others open") } else { String::new() };
+        let parameters = [("mb", mb), ("syncs", syncs), ("beside", beside)];
+        // Two of Litestream's in one process break each other.
+        let subjects = [Subject::Plimsoll, Subject::Litestream];
+        let subjects = if beside > 0 { &subjects[..1] } else { &subjects };
+        Case::new(format!("{mb} MB, {syncs} syncs{among}"), &parameters, subjects)
     };
     scale
         .pick(
-            vec![(1, 1), (2, 1), (1, 20)],
-            vec![(1, 1), (10, 1), (100, 1), (10, 200)],
-            vec![(1, 1), (10, 1), (100, 1), (1000, 1), (10, 100), (10, 1000), (10, 10_000)],
+            vec![(1, 1, 0), (2, 1, 0), (1, 20, 0), (1, 1, 5)],
+            vec![(1, 1, 0), (10, 1, 0), (100, 1, 0), (10, 200, 0), (10, 2000, 0), (1, 1, 100)],
+            vec![
+                (1, 1, 0),
+                (10, 1, 0),
+                (100, 1, 0),
+                (1000, 1, 0),
+                (10, 100, 0),
+                (10, 1000, 0),
+                (10, 10_000, 0),
+                (1, 1, 10),
+                (1, 1, 100),
+                (1, 1, 1000),
+            ],
         )
         .into_iter()
-        .map(|(mb, syncs)| case(mb, syncs))
+        .map(|(mb, syncs, beside)| case(mb, syncs, beside))
         .collect()
 }
 
 fn prepare(job: &Job) -> Result<()> {
-    let connection = open(Subject::Plimsoll, &job.place, &[("sync_interval_ms", "1")])?;
     let rows = job.number("mb") * ROWS_PER_MB;
-    fill(&connection, rows)?;
-    wait_durable(&connection)?;
-    let mut dice = Dice(5);
-    for _ in 1..job.number("syncs") {
-        connection
-            .execute("UPDATE t SET v = ?1 WHERE id = ?2", params![text(&mut dice), 1 + dice.below(rows) as i64])?;
-        wait_durable(&connection)?;
-    }
-    Ok(())
+    import(job, &job.place, rows)?;
+    update_often(&open(Subject::Plimsoll, &job.place, &[("sync_interval_ms", "1")])?, rows, job.number("syncs"))
+}
+
+/// Opens as many others, each written once.
+fn others(job: &Job) -> Result<Vec<Connection>> {
+    let other = |number: u64| {
+        let connection = open(job.subject, &job.place.named(format!("{}-beside-{number}", job.round)), &[])?;
+        fill(&connection, ROWS_BESIDE)?;
+        Ok(connection)
+    };
+    (0..job.number("beside")).map(other).collect()
 }
 
 fn measure(job: &Job) -> Result<Figures> {
     let rows = job.number("mb") * ROWS_PER_MB;
     let mut dice = Dice(17 + job.round);
-    let before = Footprint::now();
     let job = &job.cold();
+    let _others = others(job)?;
+    let (before, asked) = (Footprint::now(), job.counts()?);
     let (connection, opened) = time_ms(|| {
         let connection = job.open(&[])?;
         point(&connection, 1 + rows / 3)?;
         Ok(connection)
     })?;
+    let asked = job.counts()?.since(&asked);
     connection.query_row("SELECT sum(length(v)) FROM t", [], |row| row.get::<_, i64>(0))?;
     connection.pragma_update(None, "cache_size", 20)?;
     let mut reads = Latencies::default();
@@ -73,25 +96,34 @@ fn measure(job: &Job) -> Result<Figures> {
     }
     let mut figures = Figures::from([
         ("open_ms".to_owned(), opened),
+        ("open_round_trips".to_owned(), asked.trips as f64),
         ("read_p50_us".to_owned(), reads.percentile_us(0.5)),
         ("memory_kb".to_owned(), Footprint::now().memory_kb - before.memory_kb),
     ]);
     if job.subject == Subject::Plimsoll {
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        let mut commits = Latencies::default();
-        let mut update = connection.prepare("UPDATE t SET v = ?1 WHERE id = ?2")?;
-        for number in 0..1000 {
-            let (text, id) = (text(&mut dice), 1 + dice.below(rows) as i64);
-            let mut commit = || -> Result<usize> { Ok(update.execute(params![text, id])?) };
-            // The first takes the volume for writing.
-            if number == 0 {
-                commit()?
-            } else {
-                commits.time(commit)?
-            };
-        }
-        figures.insert("commit_p50_us".to_owned(), commits.percentile_us(0.5));
-        figures.insert("commit_p99_us".to_owned(), commits.percentile_us(0.99));
+        figures.extend(commits(&connection, rows, &mut dice)?);
     }
     Ok(figures)
+}
+
+fn commits(connection: &Connection, rows: u64, dice: &mut Dice) -> Result<Figures> {
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    let mut update = connection.prepare("UPDATE t SET v = ?1 WHERE id = ?2")?;
+    let mut commit = || Ok(update.execute(params![text(dice), 1 + dice.below(rows) as i64])?);
+    // The first takes the volume for writing.
+    commit()?;
+    let (mut commits, mut durable) = (Latencies::default(), Latencies::default());
+    for _ in 0..1000 {
+        commits.time(&mut commit)?;
+    }
+    wait_durable(connection)?;
+    for _ in 0..50 {
+        commit()?;
+        durable.time(|| wait_durable(connection))?;
+    }
+    Ok(Figures::from([
+        ("commit_p50_us".to_owned(), commits.percentile_us(0.5)),
+        ("commit_p99_us".to_owned(), commits.percentile_us(0.99)),
+        ("durable_p50_us".to_owned(), durable.percentile_us(0.5)),
+    ]))
 }

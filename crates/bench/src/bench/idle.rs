@@ -33,7 +33,10 @@ fn cases(scale: Scale) -> Vec<Case> {
     let mut cases = Vec::new();
     for volumes in scale.pick(vec![1, 20], vec![1, 100], vec![1, 100, 1000]) {
         for (written, how) in [(0, "read"), (1, "written")] {
-            let parameters = [("volumes", volumes), ("written", written), ("seconds", scale.pick(1, 5, 60))];
+            // A writer that is idle shows signs of life for a minute, then lets go.
+            let settle = if written == 1 { scale.pick(2, 70, 75) } else { 2 };
+            let seconds = scale.pick(1, 5, 20);
+            let parameters = [("volumes", volumes), ("written", written), ("settle", settle), ("seconds", seconds)];
             let mut subjects = vec![Subject::Plimsoll, Subject::Wal];
             // Two of Litestream's in one process break each other.
             if volumes == 1 && written == 0 {
@@ -52,7 +55,8 @@ fn measure(job: &Job) -> Result<Figures> {
     if job.number("written") == 0 {
         // Made by another process, so that this one only reads.
         let maker = if job.subject == Subject::Litestream { Subject::Plimsoll } else { job.subject };
-        let parameters = [("volumes", volumes), ("written", 1)].map(|(name, value)| (name.to_owned(), value));
+        let parameters = [("volumes", volumes), ("written", 1), ("settle", 0), ("seconds", 0)]
+            .map(|(name, value)| (name.to_owned(), value));
         run_beside(&Job { subject: maker, parameters: parameters.into(), ..job.clone() })?;
     }
     // What the process is without any: libraries, threads, the first connection.
@@ -67,9 +71,12 @@ fn measure(job: &Job) -> Result<Figures> {
         open_ones.push(connection);
     }
     // What was written is synced, and what can be let go is.
-    std::thread::sleep(Duration::from_secs(2));
+    let (made, opened) = (Instant::now(), job.counts()?);
+    let busy = Footprint::now();
+    std::thread::sleep(Duration::from_secs(if job.subject.is_remote() { job.number("settle") } else { 0 }));
     let after = Footprint::now();
     let asked = job.counts()?;
+    let settling = made.elapsed().as_secs_f64();
     let start = Instant::now();
     std::thread::sleep(Duration::from_secs(job.number("seconds")));
     let later = Footprint::now();
@@ -81,6 +88,8 @@ fn measure(job: &Job) -> Result<Figures> {
         ("threads_all", after.threads),
         ("handles_each", each(after.handles - before.handles)),
         ("cpu_ms_per_s_each", each((later.cpu_ms - after.cpu_ms) / seconds)),
+        ("settling: cpu_ms_per_s_each", each((after.cpu_ms - busy.cpu_ms) / settling)),
+        ("settling: requests_each", each(asked.since(&opened).requests() as f64)),
         ("requests_per_minute_each", each(job.counts()?.since(&asked).requests() as f64 / seconds * 60.0)),
     ]
     .map(|(name, value)| (name.to_owned(), value))

@@ -1,21 +1,19 @@
 //! What can be done with a URL, on a small database and on a large one in turns: none of it may take longer on the
 //! large one.
 
-use std::{
-    fs,
-    process::{Command, Stdio},
-};
+use std::fs;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use rusqlite::{Connection, params};
 
 use crate::{
     catalogue::{Bench, Case, Scale},
+    command::{command, import},
     figures::Figures,
     job::Job,
     measure::time_ms,
     subject::{Place, Subject, open},
-    workload::{Dice, ROWS_PER_MB, fill, text, wait_durable},
+    workload::{Dice, ROWS_PER_MB, text, wait_durable},
 };
 
 /// Delay of the object store.
@@ -50,39 +48,13 @@ fn cases(scale: Scale) -> Vec<Case> {
 fn prepare(job: &Job) -> Result<()> {
     for size in SIZES {
         let (place, rows) = (job.place.named(size), job.number(size) * ROWS_PER_MB);
-        fs::create_dir_all(&place.dir)?;
-        let file = place.dir.join(format!("{size}.db"));
-        {
-            let plain = Connection::open(&file)?;
-            plain.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
-            fill(&plain, rows)?;
-        }
-        command(job, &place, &["import", &file.to_string_lossy(), &place.url()])?;
-        fs::remove_file(&file)?;
+        import(job, &place, rows)?;
         let connection = open(Subject::Plimsoll, &place, &QUIET)?;
         let mut dice = Dice(5);
         for _ in 0..SYNCS {
             change(&connection, &mut dice, rows, 1)?;
             wait_durable(&connection)?;
         }
-    }
-    Ok(())
-}
-
-/// Runs the command on the host that a place is seen from.
-fn command(job: &Job, place: &Place, arguments: &[&str]) -> Result<()> {
-    let program = job.command.as_deref().context("the plimsoll command is needed: --plimsoll, or cargo xtask bench")?;
-    let settings = [
-        ("PLIMSOLL_ENDPOINT", place.endpoint.as_str()),
-        ("PLIMSOLL_REGION", "us-east-1"),
-        ("PLIMSOLL_ALLOW_HTTP", "true"),
-    ];
-    fs::create_dir_all(&place.dir)?;
-    let mut command = Command::new(program);
-    command.args(arguments).envs(settings).env("PLIMSOLL_STATE_DIR", place.dir.join("state")).stdin(Stdio::null());
-    let output = command.output().context("starting the plimsoll command")?;
-    if !output.status.success() {
-        bail!("plimsoll {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(())
 }

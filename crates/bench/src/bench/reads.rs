@@ -1,24 +1,33 @@
 //! What reading costs: warm, cold, and in long runs.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
+use rusqlite::Connection;
 
 use crate::{
     catalogue::{Bench, Case, Scale},
+    command::import,
     figures::Figures,
     job::Job,
-    measure::{Latencies, time_ms},
+    measure::Latencies,
+    s3::Counts,
     subject::{Subject, open},
-    workload::{Dice, ROWS_PER_MB, fill, point, wait_durable},
+    workload::{Dice, ROWS_PER_MB, fill, point},
 };
 
 /// Reads of rows by key from a warm cache.
 const WARM: u64 = 0;
 /// Reads of rows by key, of which nothing is local.
 const COLD: u64 = 1;
-/// One read of a tenth of the table, of which nothing is local.
+/// One read of a megabyte of the table, of which nothing is local.
 const RANGE: u64 = 2;
-/// One read of the whole table, of which nothing is local.
+/// The table from one end to the other, of which nothing is local.
 const SCAN: u64 = 3;
+/// A scan is so many queries, one after the other, so that it can be ended in the middle.
+const SCAN_PARTS: u64 = 100;
+/// No further query begins after this.
+const ENOUGH: Duration = Duration::from_secs(15);
 
 pub(crate) fn bench() -> Bench {
     Bench {
@@ -34,21 +43,22 @@ pub(crate) fn bench() -> Bench {
 
 fn cases(scale: Scale) -> Vec<Case> {
     let mb = scale.pick(2, 20, 100);
+    let data = format!("{mb} MB");
     let mut cases = Vec::new();
     // SQLite's own cache holds nearly nothing, what a program gets by default, or everything.
     for (cache, name) in [(20, "page cache of 20 pages"), (2000 / 4, "page cache of 2 MB"), (1 << 20, "all cached")] {
         let parameters = [("mb", mb), ("kind", WARM), ("cache", cache), ("reads", scale.pick(1000, 30_000, 300_000))];
         let subjects = [Subject::Plimsoll, Subject::Wal, Subject::Rollback, Subject::Litestream];
-        cases.push(Case::new(format!("warm, {name}"), &parameters, &subjects).against(Subject::Rollback));
+        cases.push(Case::new(format!("warm, {name}"), &parameters, &subjects).against(Subject::Rollback).of(&data));
     }
     for latency in scale.pick(vec![10], vec![0, 10], vec![0, 10, 30]) {
         for (kind, name, reads) in
-            [(COLD, "cold by key", scale.pick(5, 20, 100)), (RANGE, "cold range", 1), (SCAN, "cold scan", 1)]
+            [(COLD, "cold by key", scale.pick(20, 50, 100)), (RANGE, "cold range of 1 MB", 1), (SCAN, "cold scan", 1)]
         {
             let parameters = [("mb", mb), ("kind", kind), ("cache", 500), ("reads", reads)];
             let subjects = [Subject::Plimsoll, Subject::Litestream];
             let case = Case::new(format!("{name}, {latency} ms a request"), &parameters, &subjects);
-            cases.push(case.against(Subject::Litestream).behind(latency));
+            cases.push(case.against(Subject::Litestream).behind(latency).of(&data));
         }
     }
     cases
@@ -56,13 +66,17 @@ fn cases(scale: Scale) -> Vec<Case> {
 
 /// Both that read from the object store read the same volume.
 fn prepare(job: &Job) -> Result<()> {
-    let subject = if job.subject == Subject::Litestream { Subject::Plimsoll } else { job.subject };
-    let connection = open(subject, &job.place, &[])?;
-    fill(&connection, job.number("mb") * ROWS_PER_MB)?;
-    if subject == Subject::Plimsoll {
-        wait_durable(&connection)?;
+    let rows = job.number("mb") * ROWS_PER_MB;
+    if job.subject.is_remote() {
+        import(job, &job.place, rows)
+    } else {
+        fill(&open(job.subject, &job.place, &[])?, rows)
     }
-    Ok(())
+}
+
+fn sum(connection: &Connection, from: u64, to: u64) -> Result<i64> {
+    let query = "SELECT sum(length(v)) FROM t WHERE id BETWEEN ?1 AND ?2";
+    Ok(connection.prepare_cached(query)?.query_row([from as i64, to as i64], |row| row.get(0))?)
 }
 
 fn measure(job: &Job) -> Result<Figures> {
@@ -73,40 +87,55 @@ fn measure(job: &Job) -> Result<Figures> {
     let job = &if kind == WARM { job.clone() } else { job.cold() };
     let connection = job.open(settings)?;
     connection.pragma_update(None, "cache_size", job.number("cache") as i64)?;
-    let sum = |from: u64, to: u64| -> Result<i64> {
-        let query = "SELECT sum(length(v)) FROM t WHERE id BETWEEN ?1 AND ?2";
-        Ok(connection.query_row(query, [from as i64, to as i64], |row| row.get(0))?)
-    };
     if kind == WARM {
-        sum(1, rows)?;
+        sum(&connection, 1, rows)?;
     }
     // What it takes to open is measured elsewhere.
     point(&connection, 1)?;
     let before = job.counts()?;
+    if kind == SCAN {
+        return scan(job, &connection, rows, &before);
+    }
     let mut dice = Dice(job.round + 3);
     let mut latencies = Latencies::default();
-    let reads = job.number("reads");
-    let start = std::time::Instant::now();
-    for _ in 0..reads {
+    let start = Instant::now();
+    let mut done = 0_u64;
+    while done < job.number("reads") && start.elapsed() < ENOUGH {
         match kind {
-            RANGE => latencies.time(|| sum(rows / 2, rows / 2 + rows / 10)).map(|_| ())?,
-            SCAN => latencies.time(|| sum(1, rows)).map(|_| ())?,
+            RANGE => drop(latencies.time(|| sum(&connection, rows / 2, (rows / 2 + ROWS_PER_MB).min(rows)))?),
             _ => {
                 let id = 1 + dice.below(rows);
                 latencies.time(|| point(&connection, id))?;
             }
         }
-        if start.elapsed().as_secs() >= 20 {
-            break;
-        }
+        done += 1;
     }
     let mut figures = latencies.figures();
     if job.subject.is_remote() && kind != WARM {
         let asked = job.counts()?.since(&before);
-        figures.insert("requests_per_query".to_owned(), asked.requests() as f64 / reads as f64);
-        figures.insert("kb_per_query".to_owned(), asked.bytes_out as f64 / 1000.0 / reads as f64);
+        figures.insert("requests_per_query".to_owned(), asked.requests() as f64 / done as f64);
+        figures.insert("kb_per_query".to_owned(), asked.bytes_out as f64 / 1000.0 / done as f64);
     }
-    let (_, close) = time_ms(|| Ok(connection.close().map_err(|(_, error)| error)?))?;
-    figures.insert("close_ms".to_owned(), close);
     Ok(figures)
+}
+
+/// By the megabyte of database, since the slowest do not come to its end.
+fn scan(job: &Job, connection: &Connection, rows: u64, before: &Counts) -> Result<Figures> {
+    let start = Instant::now();
+    let mut read = 0;
+    for part in 0..SCAN_PARTS {
+        let to = rows * (part + 1) / SCAN_PARTS;
+        sum(connection, read + 1, to)?;
+        read = to;
+        if start.elapsed() >= ENOUGH {
+            break;
+        }
+    }
+    let mb = read as f64 / ROWS_PER_MB as f64;
+    let asked = job.counts()?.since(before);
+    Ok(Figures::from([
+        ("mb_per_s".to_owned(), mb / start.elapsed().as_secs_f64()),
+        ("requests_per_mb".to_owned(), asked.requests() as f64 / mb),
+        ("kb_per_mb".to_owned(), asked.bytes_out as f64 / 1000.0 / mb),
+    ]))
 }

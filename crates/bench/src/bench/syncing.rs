@@ -9,6 +9,7 @@ use crate::{
     catalogue::{Bench, Case, Scale},
     figures::Figures,
     job::Job,
+    measure::{Footprint, Latencies},
     subject::{Place, Subject, open},
     workload::{Dice, ROW_BYTES, ROWS_PER_MB, fill, text, wait_durable},
 };
@@ -17,6 +18,13 @@ use crate::{
 const PER_THOUSAND_PUTS: f64 = 0.005;
 const PER_THOUSAND_GETS: f64 = 0.0004;
 const SECONDS_PER_MONTH: f64 = 30.44 * 86400.0;
+
+/// How often each level is merged, at the three scales. The last is what volumes do by themselves.
+const LEVELS: [&str; 3] = ["1000,5000", "2000,8000", "30000,300000,3600000"];
+/// Merged at one of these.
+const MERGING: u64 = 1;
+/// Not merged at all.
+const LEFT: u64 = 2;
 
 pub(crate) fn bench() -> Bench {
     Bench {
@@ -31,17 +39,39 @@ pub(crate) fn bench() -> Bench {
 }
 
 fn cases(scale: Scale) -> Vec<Case> {
-    let seconds = scale.pick(3, 8, 60);
+    let seconds = scale.pick(3, 8, 30);
     let subjects = [Subject::Plimsoll, Subject::Litestream];
     let case = |rate: u64| {
         let parameters = [("rate", rate), ("seconds", seconds), ("mb", scale.pick(1, 10, 100))];
         Case::new(format!("{rate} commits a second"), &parameters, &subjects).against(Subject::Litestream)
     };
-    scale.pick(vec![10], vec![0, 1, 100], vec![0, 1, 10, 100, 1000]).into_iter().map(case).collect()
+    let mut cases: Vec<Case> =
+        scale.pick(vec![10], vec![0, 1, 100], vec![0, 1, 10, 100, 1000]).into_iter().map(case).collect();
+    // What merging takes of all: the same with it and without. Where there is no time for its own cadence, a quicker one.
+    let pace = scale.pick(0, 1, 2);
+    let levels = LEVELS[pace];
+    for (merging, how) in [(MERGING, format!("merging at {levels} ms")), (LEFT, "not merging".to_owned())] {
+        let parameters = [
+            ("rate", 100),
+            ("seconds", scale.pick(3, 12, 75)),
+            ("mb", scale.pick(1, 10, 100)),
+            ("merging", merging),
+            ("pace", pace as u64),
+        ];
+        cases.push(Case::new(format!("100 commits a second, {how}"), &parameters, &[Subject::Plimsoll]));
+    }
+    cases
 }
 
 fn settings(job: &Job) -> Vec<(&'static str, &'static str)> {
-    if job.subject == Subject::Litestream { vec![("write_enabled", "true")] } else { vec![] }
+    if job.subject == Subject::Litestream {
+        return vec![("write_enabled", "true")];
+    }
+    match (job.number("merging"), job.number("pace")) {
+        (LEFT, _) => vec![("compaction_levels_ms", "36000000")],
+        (MERGING, pace) => vec![("compaction_levels_ms", LEVELS[pace.min(2) as usize])],
+        _ => vec![],
+    }
 }
 
 fn prepare(job: &Job) -> Result<()> {
@@ -56,17 +86,17 @@ fn measure(job: &Job) -> Result<Figures> {
     let rows = job.number("mb") * ROWS_PER_MB;
     let mut dice = Dice(11 + job.round);
     let mut update = connection.prepare("UPDATE t SET v = ?1 WHERE id = ?2")?;
-    let mut write = || update.execute(params![text(&mut dice), 1 + dice.below(rows) as i64]);
+    let mut write = || Ok(update.execute(params![text(&mut dice), 1 + dice.below(rows) as i64])?);
     // The first write of a process takes the volume, which is not what is counted.
     write()?;
     std::thread::sleep(Duration::from_secs(2));
-    let before = job.counts()?;
+    let (before, footprint) = (job.counts()?, Footprint::now());
     let (rate, seconds) = (job.number("rate"), job.number("seconds"));
-    let start = Instant::now();
+    let (start, mut latencies) = (Instant::now(), Latencies::default());
     let mut commits = 0_u64;
     while start.elapsed().as_secs() < seconds {
         if (commits as f64) < start.elapsed().as_secs_f64() * rate as f64 {
-            write()?;
+            latencies.time(&mut write)?;
             commits += 1;
         } else {
             std::thread::sleep(Duration::from_millis(1));
@@ -82,12 +112,16 @@ fn measure(job: &Job) -> Result<Figures> {
         ("objects_per_s".to_owned(), asked.puts as f64 / took),
         ("requests_per_s".to_owned(), asked.requests() as f64 / took),
         ("kb_uploaded_per_s".to_owned(), asked.bytes_in as f64 / took / 1000.0),
+        ("cpu_ms_per_s".to_owned(), (Footprint::now().cpu_ms - footprint.cpu_ms) / took),
         (
             "dollars_per_month".to_owned(),
             month(asked.puts + asked.lists, PER_THOUSAND_PUTS) + month(asked.gets, PER_THOUSAND_GETS),
         ),
     ]);
     if commits > 0 {
+        figures.insert("commit_p99_us".to_owned(), latencies.percentile_us(0.99));
+        figures.insert("merges: part_of_bytes".to_owned(), asked.merge_bytes as f64 / asked.bytes_in.max(1) as f64);
+        figures.insert("merges: part_of_objects".to_owned(), asked.merge_puts as f64 / asked.puts.max(1) as f64);
         let logical = commits as f64 * ROW_BYTES as f64;
         figures.insert("uploaded_per_logical_byte".to_owned(), asked.bytes_in as f64 / logical);
     }

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use plimsoll_host::{File, Files, Host, Lock, OpenMode, os};
 use plimsoll_metrics::Metrics;
-use plimsoll_volume::Process;
+use plimsoll_volume::{Connections, Process};
 
 /// How often the file system was called.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,6 +63,7 @@ pub(crate) fn register() {
         environment: [("HOME".to_owned(), "/nowhere".to_owned())].into(),
         host_name: "here".to_owned(),
         pid: std::process::id(),
+        connections: Connections::default(),
     };
     plimsoll_sqlite::register_with(process).unwrap();
 }

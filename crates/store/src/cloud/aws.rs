@@ -13,7 +13,9 @@ use super::{
 use crate::{Environment, StoreOptions, VolumeUrl};
 
 pub(super) fn build(url: &VolumeUrl, options: &StoreOptions, environment: &Environment, host: &Host) -> Result<Built> {
-    let mut builder = AmazonS3Builder::new().with_client_options(http::client(options));
+    let mut builder = AmazonS3Builder::new()
+        .with_client_options(http::client(options))
+        .with_http_connector(options.connections.clone());
     for (name, value) in environment.starting_with("AWS_") {
         if let Ok(key) = name.parse::<AmazonS3ConfigKey>() {
             builder = builder.with_config(key, value);

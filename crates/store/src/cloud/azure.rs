@@ -10,7 +10,9 @@ use super::{Built, credentials::Source, http};
 use crate::{Environment, StoreOptions, VolumeUrl};
 
 pub(super) fn build(url: &VolumeUrl, options: &StoreOptions, environment: &Environment) -> Result<Built> {
-    let mut builder = MicrosoftAzureBuilder::new().with_client_options(http::client(options));
+    let mut builder = MicrosoftAzureBuilder::new()
+        .with_client_options(http::client(options))
+        .with_http_connector(options.connections.clone());
     for (name, value) in environment.starting_with("AZURE_") {
         if let Ok(key) = name.parse::<AzureConfigKey>() {
             builder = builder.with_config(key, value);

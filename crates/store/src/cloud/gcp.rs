@@ -10,7 +10,9 @@ use super::{Built, credentials::Source, http};
 use crate::{Environment, StoreOptions, VolumeUrl};
 
 pub(super) fn build(url: &VolumeUrl, options: &StoreOptions, environment: &Environment) -> Result<Built> {
-    let mut builder = GoogleCloudStorageBuilder::new().with_client_options(http::client(options));
+    let mut builder = GoogleCloudStorageBuilder::new()
+        .with_client_options(http::client(options))
+        .with_http_connector(options.connections.clone());
     if let Some(path) = environment.get("SERVICE_ACCOUNT") {
         builder = builder.with_service_account_path(path);
     }

@@ -1,10 +1,15 @@
 //! The HTTP client, and where plain http is allowed.
 
+use std::time::Duration;
+
 use object_store::{ClientOptions, HeaderValue, RetryConfig};
-use plimsoll_model::{Error, ErrorKind, Result};
+use plimsoll_model::{Error, ErrorKind, Result, limits::REQUESTS_MAX};
 use url::Url;
 
 use crate::{StoreOptions, VolumeUrl, url::is_loopback};
+
+/// How long a connection waits for the next request: longer than a writer that is idle waits to show a sign of life.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// Without time limits other than that for connecting: [`super::limit`] has them.
 pub(super) fn client(options: &StoreOptions) -> ClientOptions {
@@ -12,6 +17,8 @@ pub(super) fn client(options: &StoreOptions) -> ClientOptions {
         .with_user_agent(HeaderValue::from_static(concat!("plimsoll/", env!("CARGO_PKG_VERSION"))))
         .with_connect_timeout(options.connect_timeout)
         .with_timeout_disabled()
+        .with_pool_idle_timeout(IDLE)
+        .with_pool_max_idle_per_host(REQUESTS_MAX)
 }
 
 /// One try each: retries are decided above.

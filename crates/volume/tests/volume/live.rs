@@ -6,7 +6,7 @@ use plimsoll_host::os;
 use plimsoll_metrics::Metrics;
 use plimsoll_model::{ErrorKind, Level};
 use plimsoll_store::VolumeUrl;
-use plimsoll_volume::{Opening, Process};
+use plimsoll_volume::{Connections, Opening, Process};
 
 use crate::world::{World, put, settings};
 
@@ -61,6 +61,7 @@ fn a_changed_settings_file_is_taken_up_while_the_volume_is_open() {
         environment: environment.into(),
         host_name: "a".into(),
         pid: 1,
+        connections: Connections::default(),
     };
     let url = VolumeUrl::parse("memory:///a-changed-settings-file").unwrap();
     let volume = process.open(Opening { url, overrides: Vec::new(), read_only: false }).unwrap();

@@ -32,6 +32,7 @@ struct State {
     down: AtomicBool,
     latency_ms: AtomicU64,
     asked: Mutex<Vec<(Op, String)>>,
+    brought: AtomicU64,
 }
 
 impl Remote {
@@ -54,6 +55,15 @@ impl Remote {
     /// Requests since the last time this was asked.
     pub(crate) fn asked(&self) -> Vec<(Op, String)> {
         std::mem::take(&mut self.state.asked.lock().unwrap())
+    }
+
+    /// Bytes of objects read so far.
+    pub(crate) fn brought(&self) -> u64 {
+        self.state.brought.load(Ordering::Relaxed)
+    }
+
+    fn brings(&self, bytes: Option<&Bytes>) {
+        self.state.brought.fetch_add(bytes.map_or(0, |bytes| bytes.len() as u64), Ordering::Relaxed);
     }
 
     async fn pass(&self, op: Op, key: &str) -> Result<()> {
@@ -87,17 +97,23 @@ impl Store for Remote {
 
     async fn get(&self, key: &str) -> Result<Option<Object>> {
         self.pass(Op::Get, key).await?;
-        self.inner.get(key).await
+        let found = self.inner.get(key).await;
+        self.brings(found.as_ref().ok().and_then(|found| Some(&found.as_ref()?.bytes)));
+        found
     }
 
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {
         self.pass(Op::GetRange, key).await?;
-        self.inner.get_range(key, range).await
+        let found = self.inner.get_range(key, range).await;
+        self.brings(found.as_ref().ok().and_then(Option::as_ref));
+        found
     }
 
     async fn get_tail(&self, key: &str, bytes: u64) -> Result<Option<Tail>> {
         self.pass(Op::GetTail, key).await?;
-        self.inner.get_tail(key, bytes).await
+        let found = self.inner.get_tail(key, bytes).await;
+        self.brings(found.as_ref().ok().and_then(|found| Some(&found.as_ref()?.bytes)));
+        found
     }
 
     async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>> {

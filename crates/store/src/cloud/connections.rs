@@ -1,0 +1,64 @@
+//! What all stores of a process share of the network.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use object_store::{
+    ClientOptions,
+    client::{HttpClient, HttpConnector, ReqwestConnector},
+};
+
+/// HTTP clients, each with its certificates and its connections that wait for the next request. Stores that share them
+/// go on where another one has a connection, and many that are idle hold no more than one. A request brings its own
+/// signature, so what is shared knows no account.
+///
+/// A connection belongs to the runtime that made it: share these among stores of one host only.
+#[derive(Clone, Default)]
+pub struct Connections(Arc<Mutex<HashMap<String, HttpClient>>>);
+
+impl Connections {
+    fn clients(&self) -> std::sync::MutexGuard<'_, HashMap<String, HttpClient>> {
+        // A client is put in whole or not at all.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connections({} clients)", self.clients().len())
+    }
+}
+
+impl HttpConnector for Connections {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        // Options cannot be compared, but they print all that they hold.
+        let name = format!("{options:?}");
+        let mut clients = self.clients();
+        if let Some(client) = clients.get(&name) {
+            return Ok(client.clone());
+        }
+        let client = ReqwestConnector::default().connect(options)?;
+        clients.insert(name, client.clone());
+        Ok(client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn stores_with_the_same_options_share_a_client_and_others_do_not() {
+        let connections = Connections::default();
+        let options = |seconds| ClientOptions::new().with_connect_timeout(Duration::from_secs(seconds));
+        for seconds in [5, 5, 6, 5] {
+            connections.clone().connect(&options(seconds)).unwrap();
+        }
+        assert_eq!(format!("{connections:?}"), "Connections(2 clients)");
+    }
+}
