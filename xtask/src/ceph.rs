@@ -67,7 +67,8 @@ impl Ceph {
         run(&mut foreign)?;
 
         let mut crash = Command::new(cargo());
-        crash.args(["run", "--quiet", "-p", "plimsoll-crash", "--", "run", "--store", "s3", "--losing-answers", "6"]);
+        crash.args(["run", "--quiet", "--locked", "--bin", "plimsoll-crash", "--", "run", "--store", "s3"]);
+        crash.args(["--losing-answers", "8"]);
         crash.args(["--seconds", &self.seconds.to_string()]).current_dir(root());
         run(crash.envs(keys()).env("PLIMSOLL_TEST_S3_ENDPOINT", at(other)))
     }

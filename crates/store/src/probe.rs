@@ -15,8 +15,8 @@ const FOLDER: &str = "probe";
 const RACERS: usize = 8;
 /// Races, since one can have a single winner by luck.
 const RACES: usize = 3;
-/// Probes that lost answers may spoil before the store counts as unavailable.
-const TRIES: usize = 3;
+/// Probes that lost answers may spoil before the store counts as unavailable. Where every sixth answer is lost, half are.
+const TRIES: usize = 10;
 
 /// What one probe showed.
 #[derive(Debug, PartialEq, Eq)]

@@ -139,11 +139,12 @@ fn the_next_process_remembers_and_a_damaged_file_only_costs_a_probe() {
 }
 
 #[test]
-fn a_lost_answer_does_not_condemn_the_store() {
+fn lost_answers_in_one_probe_after_the_other_do_not_condemn_the_store() {
     let bench = bench(usize::MAX);
-    // The retry finds its own object: no create of this name was answered with "new".
-    bench.script.once(Op::Create, "-0", Fault::AppliedButNoAnswer);
-    bench.script.once(Op::Create, "-1", Fault::AppliedButNoAnswer);
+    // The retry finds its own object: no create of this name was answered with "new". That spoils a probe each time.
+    for name in ["-0", "-1", "-2", "-3"] {
+        bench.script.once(Op::Create, name, Fault::AppliedButNoAnswer);
+    }
     bench.ensure(bench.dir.path()).unwrap();
     assert!(bench.script.is_used_up());
 }
