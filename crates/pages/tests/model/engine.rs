@@ -13,7 +13,7 @@ use plimsoll_host::{Clock, Host};
 use plimsoll_ltx::{Encoder, FileId, Frames, Header, Layout, plan::Target};
 use plimsoll_model::{Epoch, ErrorKind, Lsn, PageCount, PageNo, PageSize, Stamp, Txid, WriterId};
 use plimsoll_pages::{
-    Fetcher, FetcherConfig, Found, Listed, Listing, Object, Overlay, Placed, Reading, View,
+    Fetcher, FetcherConfig, Found, Keep, Listed, Listing, Object, Overlay, Placed, Reading, View,
     compact::{Merger, Retention, garbage, merge_inputs, snapshot_inputs},
     list, load,
 };
@@ -28,6 +28,15 @@ const CACHE_BYTES_MAX: u64 = 8 * PAGE as u64;
 /// Readers at a time.
 const PINS_MAX: usize = 5;
 const KEEP: Retention = Retention { level0: Duration::from_millis(4), snapshots: Duration::from_millis(8) };
+
+/// A cache that gets what is read anew.
+struct Kept(Arc<Cache>);
+
+impl Keep for Kept {
+    fn cache(&self, _: PageSize) -> Option<Arc<Cache>> {
+        Some(Arc::clone(&self.0))
+    }
+}
 
 /// What a volume has to be: the mark of each page that is not zeros, and how many pages there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -247,8 +256,9 @@ impl Engine {
     }
 
     fn read_anew(&self, files: Vec<Listed>) -> View {
-        let reading = Reading { sidecars: true, unproved: false, cache: self.cache.as_ref() };
-        block_on(load(&self.prover, &View::empty(), files, reading)).unwrap()
+        let kept = self.cache.clone().map(Kept);
+        let reading = Reading { sidecars: true, unproved: false, keep: kept.as_ref().map(|kept| kept as &dyn Keep) };
+        block_on(load(&self.prover, &View::empty(), files, reading)).unwrap().0
     }
 
     pub(crate) fn load(&mut self) {
