@@ -59,7 +59,7 @@ def scratch_dir():
 def endpoint(kind="s3"):
     """The address of a server. Starts it on first use."""
     if kind not in _addresses:
-        starts = {"s3": lambda: _GIVEN[0] if _GIVEN else _start_moto(), "az": lambda: azurite.start(_free_port(), BUCKET)}
+        starts = {"s3": lambda: _GIVEN[0] if _GIVEN else Server().address, "az": lambda: azurite.start(_free_port(), BUCKET)}
         _addresses[kind] = starts[kind]()
     return _addresses[kind]
 
@@ -70,25 +70,40 @@ def _free_port():
         return probe.getsockname()[1]
 
 
-def _start_moto():
-    port = _free_port()
-    server = subprocess.Popen(
-        [ROOT / "tools/moto_server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    atexit.register(server.kill)
-    address = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            request = urllib.request.Request(f"{address}/{BUCKET}", method="PUT")
-            urllib.request.urlopen(request).close()
-            return address
-        except OSError:
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("moto_server does not answer") from None
-            time.sleep(0.05)
+class Server:
+    """An S3 server of moto's with one bucket, until it is stopped or the tests end."""
+
+    def __init__(self):
+        port = _free_port()
+        self._process = subprocess.Popen(
+            [ROOT / "tools/moto_server", "-H", "127.0.0.1", "-p", str(port)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        atexit.register(self._process.kill)
+        self.address = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                request = urllib.request.Request(f"{self.address}/{BUCKET}", method="PUT")
+                urllib.request.urlopen(request).close()
+                return
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError("moto_server does not answer") from None
+                time.sleep(0.05)
+
+    def stop(self):
+        self._process.kill()
+        self._process.wait()
+
+    def client(self, service="s3"):
+        return client_of(self.address, service)
+
+    def keys(self):
+        """The names of all objects."""
+        pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        return sorted(entry["Key"] for page in pages for entry in page.get("Contents", []))
 
 
 class Volume:
@@ -160,11 +175,15 @@ class Volume:
 
 def s3():
     """A client of the S3 server."""
+    return client_of(endpoint(), "s3")
+
+
+def client_of(address, service):
     import boto3
 
     return boto3.client(
-        "s3",
-        endpoint_url=endpoint(),
+        service,
+        endpoint_url=address,
         region_name="us-east-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",

@@ -208,12 +208,18 @@ async fn pin_all(
     Ok(false)
 }
 
-/// After something failed for certain: nobody has to keep anything for a fork that never came to be.
+/// After something failed for certain: nobody has to keep anything for a fork that never came to be. If that cannot be
+/// said where it has to be, the error says so.
 async fn give_up(context: &Context, fork: &VolumeRecord, elsewhere: &dyn Elsewhere, why: Error) -> Error {
-    if let Err(error) = unpin_all(context, fork, elsewhere).await {
-        tracing::warn!(%error, "a fork that failed has left pins, which `plimsoll checkpoint ls` shows as unfinished");
-    }
-    why
+    let Err(error) = unpin_all(context, fork, elsewhere).await else { return why };
+    tracing::warn!(%error, "a fork that failed has left pins, which `plimsoll checkpoint ls` shows as unfinished");
+    let before = why.advice().map_or_else(String::new, |advice| format!("{advice}; "));
+    let urls: Vec<&str> = fork.origins.iter().map(|origin| origin.url.as_str()).collect();
+    let name = fork_pin_name(fork.uuid);
+    why.hint(format!(
+        "{before}what it was to read is still kept for it: plimsoll checkpoint rm '{}' {name}",
+        urls.join("', and of '")
+    ))
 }
 
 /// Whether the volumes that a fork reads from are there, are not removed, and still keep its objects. A removal that is
