@@ -19,9 +19,14 @@ use crate::{
 };
 
 /// Page 1 of some version, as it is shown.
+#[derive(Default)]
 struct FirstPage {
     version: Option<u64>,
     bytes: Vec<u8>,
+    /// It differs from what is stored by more than a change counter.
+    disguised: bool,
+    /// What the write transaction makes of it.
+    next: Vec<u8>,
 }
 
 /// See the module's words.
@@ -80,7 +85,7 @@ impl Database {
             deposit: None,
             reserved: false,
             seen: None,
-            first: FirstPage { version: None, bytes: Vec::new() },
+            first: FirstPage::default(),
             buffer: Vec::new(),
             promise: Promise { compiled: synchronous, synchronous: None, durability: None },
             past: None,
@@ -277,6 +282,7 @@ impl Database {
                 self.first.version = None;
                 self.first.bytes.resize(size.bytes(), 0);
                 snapshot.read(page, &mut self.first.bytes)?;
+                self.first.disguised = header::says_wal(&self.first.bytes);
                 header::present(&mut self.first.bytes, version, &self.shared.shown, &mut self.seen);
                 self.first.version = Some(version);
             }
@@ -311,10 +317,19 @@ impl Database {
             return Ok(());
         }
         self.begin()?;
-        match &mut self.writing {
-            Some(writing) => writing.write(data, offset),
-            None => Err(unlocked("writing")),
+        let Some(writing) = &mut self.writing else { return Err(unlocked("writing")) };
+        writing.write(data, offset)?;
+        let size = writing.page_size().map_or(0, PageSize::bytes);
+        if offset < size as u64 {
+            let first = &mut self.first;
+            first.next.clear();
+            if offset == 0 && data.len() == size {
+                first.next.extend_from_slice(data);
+            }
+            let known = !first.disguised && first.version == Some(writing.base_version());
+            writing.first_page_is_spare(known && header::is_same_but_counted(&first.bytes, &first.next));
         }
+        Ok(())
     }
 
     /// Cuts the database. After the commit SQLite does so once more; then there is nothing left to cut.
@@ -380,6 +395,9 @@ impl Database {
                 self.shared.shown.refresh(version, &fingerprint);
             }
             self.seen = (!says_wal).then_some(Seen { version, fingerprint });
+            std::mem::swap(&mut self.first.bytes, &mut self.first.next);
+            let whole = !self.first.bytes.is_empty() && !says_wal;
+            (self.first.version, self.first.disguised) = (whole.then_some(version), false);
         } else if let Some(seen) = &mut self.seen {
             seen.version = version;
         }

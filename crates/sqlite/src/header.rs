@@ -6,7 +6,7 @@
 //! change counter.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -100,11 +100,34 @@ pub fn renew(page: &mut [u8], newest: &[u8]) {
     page[SCHEMA..SCHEMA + 4].copy_from_slice(&be32(newest, SCHEMA).wrapping_add(1).to_be_bytes());
 }
 
+/// Whether page 1 of a transaction differs from page 1 of the state that it stands on by no more than the change counter.
+///
+/// SQLite counts each transaction there, for whoever has cached something and looks at nothing else. Here versions are
+/// told apart without it, see [`present`], so such a page need not be written: as in SQLite's WAL mode, where the counter stays.
+pub(crate) fn is_same_but_counted(before: &[u8], now: &[u8]) -> bool {
+    const AFTER_COUNTER: usize = COUNTER + 4;
+    const AFTER_VALID_FOR: usize = VALID_FOR + 4;
+    before.len() == now.len()
+        && now.len() >= HEADER_BYTES
+        && page_count(now).is_some()
+        && page_count(before) == page_count(now)
+        && before[..COUNTER] == now[..COUNTER]
+        && before[AFTER_COUNTER..VALID_FOR] == now[AFTER_COUNTER..VALID_FOR]
+        && before[AFTER_VALID_FOR..] == now[AFTER_VALID_FOR..]
+}
+
 /// The versions of a volume that are shown with another change counter, to every connection alike.
 #[derive(Default)]
 pub(crate) struct Shown {
     any: AtomicBool,
-    counters: Mutex<VecDeque<(u64, u32)>>,
+    counters: Mutex<Counters>,
+}
+
+#[derive(Default)]
+struct Counters {
+    by_version: HashMap<u64, u32>,
+    /// Versions in the order of their decisions.
+    decided: VecDeque<u64>,
 }
 
 impl Shown {
@@ -112,23 +135,29 @@ impl Shown {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
-        lock(&self.counters).iter().rev().find(|entry| entry.0 == version).map(|entry| entry.1)
+        lock(&self.counters).by_version.get(&version).copied()
     }
 
     /// Decides on a counter for `version`, other than `not`. The first decision stands.
     fn decide(&self, version: u64, not: u32) -> u32 {
         let mut counters = lock(&self.counters);
-        if let Some((_, counter)) = counters.iter().rev().find(|entry| entry.0 == version && entry.1 != not) {
-            return *counter;
+        let earlier = counters.by_version.get(&version).copied();
+        if let Some(counter) = earlier.filter(|counter| *counter != not) {
+            return counter;
         }
         // Any spread of the version will do, as long as it does not look like a counter nearby.
         let spread = (version ^ version >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let counter = (spread >> 32) as u32;
         let counter = if counter == not { !counter } else { counter };
-        if counters.len() == SHOWN_MAX {
-            counters.pop_front();
+        counters.by_version.insert(version, counter);
+        if earlier.is_none() {
+            counters.decided.push_back(version);
         }
-        counters.push_back((version, counter));
+        if counters.decided.len() > SHOWN_MAX
+            && let Some(oldest) = counters.decided.pop_front()
+        {
+            counters.by_version.remove(&oldest);
+        }
         self.any.store(true, Ordering::Release);
         counter
     }
@@ -231,6 +260,21 @@ mod tests {
         same_number[SCHEMA + 3] = 5;
         renew(&mut same_number, &newest);
         assert_eq!(be32(&same_number, SCHEMA), 6, "it may be of another schema");
+    }
+
+    #[test]
+    fn a_page_one_that_was_only_counted_is_the_same_and_any_other_is_not() {
+        let before = page(7, 7, 12);
+        assert!(is_same_but_counted(&before, &page(8, 8, 12)));
+        assert!(!is_same_but_counted(&before, &page(8, 8, 13)), "the database grew");
+        assert!(!is_same_but_counted(&before, &page(8, 7, 12)), "the stated size is not to be trusted any more");
+        assert!(!is_same_but_counted(&page(8, 7, 12), &page(9, 9, 12)), "it was not to be trusted before");
+        for at in (0..512).filter(|at| !(COUNTER..COUNTER + 4).contains(at) && !(VALID_FOR..VALID_FOR + 4).contains(at))
+        {
+            let mut now = page(8, 8, 12);
+            now[at] ^= 1;
+            assert!(!is_same_but_counted(&before, &now), "byte {at}");
+        }
     }
 
     #[test]

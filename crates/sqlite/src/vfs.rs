@@ -71,7 +71,9 @@ unsafe fn text(name: *const c_char) -> String {
         return String::new();
     }
     // SAFETY: as the caller promises.
-    unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned()
+    let name = unsafe { CStr::from_ptr(name) };
+    // The usual case, which is far cheaper to check for.
+    name.to_str().map_or_else(|_| name.to_string_lossy().into_owned(), str::to_owned)
 }
 
 unsafe extern "C" fn open(

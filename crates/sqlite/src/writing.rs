@@ -22,6 +22,8 @@ pub(crate) struct Writing {
     count: PageCount,
     page_size: Option<PageSize>,
     first: Option<Outcome>,
+    /// Page 1 is as it was but for its change counter.
+    first_is_spare: bool,
     /// SQLite handed over everything once and then wrote again: it rolled back by putting pages back.
     handed_over: bool,
     rolled_back: bool,
@@ -42,6 +44,7 @@ impl Writing {
             count: base.page_count(),
             page_size: base.page_size(),
             first: None,
+            first_is_spare: false,
             handed_over: false,
             rolled_back: false,
         })
@@ -65,6 +68,16 @@ impl Writing {
     /// Whether page 1 is this transaction's own.
     pub(crate) fn wrote_first_page(&self) -> bool {
         self.first.is_some()
+    }
+
+    /// The version of the state that the transaction stands on.
+    pub(crate) fn base_version(&self) -> u64 {
+        self.txn.base().version()
+    }
+
+    /// Says whether page 1, as last written, differs from that of the base by no more than its change counter.
+    pub(crate) fn first_page_is_spare(&mut self, spare: bool) {
+        self.first_is_spare = spare;
     }
 
     /// What becomes of page 1; `None` if it stays as it was.
@@ -132,6 +145,9 @@ impl Writing {
         }
         if self.txn.is_empty() && count == self.base {
             return Ok(None);
+        }
+        if self.first_is_spare {
+            self.txn.leave_out(PageNo::FIRST);
         }
         self.txn.commit(count, level).map(Some)
     }

@@ -139,3 +139,27 @@ fn shared_cache_connections_work() {
     assert_eq!(number(&two, "SELECT count(*) FROM t"), 2);
     assert_sound(&url, &two);
 }
+
+/// They have everything cached, and page 1 is stored only now and then.
+#[test]
+fn connections_see_each_others_commits_one_by_one() {
+    let (url, one) = fresh();
+    one.execute_batch("INSERT INTO t VALUES (1, 0)").unwrap();
+    let two = open(&url);
+    let reader = open(&url);
+    for round in 1..=200 {
+        // Now one of them twice, now in turns.
+        let writer = if round % 3 == 0 { &two } else { &one };
+        writer.execute("UPDATE t SET v = v + 1", []).unwrap();
+        if round % 20 == 0 {
+            writer.execute_batch("PRAGMA plimsoll_sync").unwrap();
+        }
+        for connection in [&reader, &one, &two] {
+            assert_eq!(number(connection, "SELECT v FROM t"), round);
+        }
+        let other = if round % 2 == 0 { &reader } else { writer };
+        other.execute_batch(&format!("INSERT INTO t VALUES ({}, 7)", round + 1)).unwrap();
+        other.execute_batch(&format!("DELETE FROM t WHERE id = {}", round + 1)).unwrap();
+    }
+    assert_sound(&url, &one);
+}

@@ -133,6 +133,36 @@ fn vacuum_into_another_volume_works() {
     assert_sound(&url, &copy);
 }
 
+/// Bytes that are not durable, while nothing is synced by the clock.
+fn bytes(connection: &Connection) -> i64 {
+    number(connection, "SELECT json_extract(plimsoll_status(), '$.load.bytes')")
+}
+
+#[test]
+fn a_commit_that_only_counts_on_page_one_leaves_that_to_the_first_one_after_a_sync() {
+    const ONE: i64 = 4096 + 48;
+    const COMMIT: i64 = 64;
+    let url = fresh_url();
+    let connection = open(&format!("file:{url}?sync_interval_ms=3600000&sync_backlog_bytes=0"));
+    connection.execute_batch("PRAGMA page_size=4096; CREATE TABLE t(id INTEGER PRIMARY KEY, v)").unwrap();
+    for round in 0..3 {
+        connection.execute_batch("PRAGMA plimsoll_sync").unwrap();
+        assert_eq!(bytes(&connection), 0);
+        connection.execute_batch("INSERT INTO t(v) VALUES (1)").unwrap();
+        assert_eq!(bytes(&connection), 2 * ONE + COMMIT, "the sync has the page, round {round}");
+        for _ in 0..3 {
+            let before = bytes(&connection);
+            connection.execute_batch("INSERT INTO t(v) VALUES (1)").unwrap();
+            assert_eq!(bytes(&connection) - before, ONE + COMMIT, "round {round}");
+        }
+        let before = bytes(&connection);
+        connection.execute_batch(&format!("PRAGMA user_version={}", round + 1)).unwrap();
+        assert_eq!(bytes(&connection) - before, ONE + COMMIT, "page 1 itself");
+    }
+    assert_eq!(text(&open(&url), "PRAGMA user_version"), "3");
+    assert_sound(&url, &connection);
+}
+
 fn lsn(connection: &Connection) -> i64 {
     number(connection, "SELECT json_extract(plimsoll_status(), '$.lsn')")
 }

@@ -123,6 +123,8 @@ pub(crate) struct Writer {
     pub(crate) epoch: Epoch,
     pub(crate) journal: Journal,
     pub(crate) overlay: RwLock<Overlay<Place>>,
+    /// What the pages of the next transaction go into, so that a small one need not allocate.
+    pub(crate) buffer: Mutex<Vec<u8>>,
     pub(crate) accounts: Mutex<Accounts>,
     /// Held by a commit from its last check until it is visible. Once true there is no further commit.
     pub(crate) sealed: Mutex<bool>,
@@ -153,7 +155,7 @@ pub(crate) struct Writer {
     /// Tasks end.
     pub(crate) stop: AtomicBool,
     /// Held from a sync's place in the history until its pages are in the cache.
-    pub(crate) keeping: tokio::sync::Mutex<()>,
+    pub(crate) keeping: Arc<tokio::sync::Mutex<()>>,
     /// Held while journal segments are given up or made ahead.
     pub(crate) tidying: Mutex<()>,
     /// Somebody does ahead what the journal will need.
@@ -306,6 +308,10 @@ impl Shared {
 impl Writer {
     pub(crate) fn accounts(&self) -> MutexGuard<'_, Accounts> {
         self.accounts.lock().expect(POISONED)
+    }
+
+    pub(crate) fn buffer(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.buffer.lock().expect(POISONED)
     }
 
     /// Whether there is no further commit. Held by a commit until it is visible.

@@ -39,6 +39,9 @@ const VISIBLE_SOON: Duration = Duration::from_millis(1);
 /// A sync of this size gets a sidecar, so that readers can check single pages of it.
 const SIDECAR_BYTES_MIN: u64 = 512 << 10;
 
+/// Up to so many pages are encoded where the syncer runs: that takes less than handing them to another thread and back.
+const AT_ONCE_PAGES_MAX: usize = 8;
+
 /// Indexes of larger syncs are not kept in memory for merging, but read again.
 const LEARNED_PAGES_MAX: usize = 16 << 10;
 
@@ -119,8 +122,13 @@ async fn attempt(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Result<Option<Ou
         Some(attempt) => attempt,
         None => {
             let Some(cut) = cut(shared, writer) else { return Ok(None) };
-            let (of, by) = (Arc::clone(shared), Arc::clone(writer));
-            let attempt = Arc::new(run_blocking(&shared.config.host.tasks, move || encode(&of, &by, cut)).await?);
+            let attempt = if cut.places.len() + cut.zeros.len() <= AT_ONCE_PAGES_MAX {
+                encode(shared, writer, cut)?
+            } else {
+                let (of, by) = (Arc::clone(shared), Arc::clone(writer));
+                run_blocking(&shared.config.host.tasks, move || encode(&of, &by, cut)).await?
+            };
+            let attempt = Arc::new(attempt);
             *writer.attempt.lock().expect("BUG: a panic beside a sync") = Some(Arc::clone(&attempt));
             attempt
         }
@@ -231,7 +239,7 @@ fn build(shared: &Shared, writer: &Writer, cut: &Cut, header: Header, sink: Sink
 async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>) {
     let host = &shared.config.host;
     let Sync { txid, stamp, page_count, page_size, checksum, .. } = attempt.sync;
-    let keeping = writer.keeping.lock().await;
+    let keeping = Arc::clone(&writer.keeping).lock_owned().await;
     let object = Arc::new(Object { id: FileId::sync(txid), size: attempt.size });
     let placed: Vec<Placed> = attempt
         .index
@@ -260,7 +268,9 @@ async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>
     let Some(uuid) = after else { return };
     shared.open_cache(page_size, uuid);
     let (of, by, at) = (Arc::clone(shared), Arc::clone(writer), Arc::clone(attempt));
-    run_blocking(&host.tasks, move || {
+    // Beside the next sync, since somebody may be waiting for that.
+    host.tasks.spawn_blocking(Box::new(move || {
+        let _keeping = keeping;
         keep(&of, &by, &at, txid);
         crash::here(Point::CacheKept);
         // Only now: what is below may be given up.
@@ -269,9 +279,7 @@ async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>
         crash::here(Point::JournalReleased);
         let dirty = by.overlay.read().expect("BUG: a panic while the overlay was locked").pages();
         by.accounts().ledger.set_pages(dirty);
-    })
-    .await;
-    drop(keeping);
+    }));
     if placed.len() <= LEARNED_PAGES_MAX && !shared.settings().compaction_levels.is_empty() {
         let (lsn, timestamp, link) = (Some(stamp.lsn), attempt.header.timestamp, Some(attempt.header.link));
         let index = Index { object, count: page_count, page_size, lsn, checksum, link, timestamp, pages: placed };

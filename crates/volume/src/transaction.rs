@@ -8,6 +8,7 @@ use plimsoll_model::{
     Error, ErrorKind, Level, PageCount, PageNo, PageSize, Result,
     step::{Step, taken},
 };
+use plimsoll_pages::Found;
 use rustc_hash::FxHashMap;
 
 use crate::{
@@ -18,6 +19,8 @@ use crate::{
 
 /// Bytes of pages that a transaction keeps in memory before it spills them to the journal.
 const MEMORY_BYTES_MAX: usize = 4 << 20;
+/// A larger buffer is given back to the system.
+const BUFFER_BYTES_KEPT: usize = 256 << 10;
 /// Journal bytes per page beside its content: what the load is counted with before the append.
 const FRAME_BYTES: u64 = 48;
 /// Journal bytes per commit beside its pages: its own frame, and perhaps the one that begins a segment.
@@ -42,11 +45,12 @@ pub struct WriteTxn {
 impl WriteTxn {
     /// The writer's place is taken by the caller.
     pub(crate) fn new(base: Snapshot, writer: Arc<Writer>) -> Self {
+        let memory = std::mem::take(&mut *writer.buffer());
         WriteTxn {
             page_size: base.page_size(),
             base,
             writer,
-            memory: Vec::new(),
+            memory,
             pages: FxHashMap::default(),
             spilled: FxHashMap::default(),
             spilled_bytes: 0,
@@ -116,6 +120,19 @@ impl WriteTxn {
         self.pages.insert(page, self.memory.len());
         self.memory.extend_from_slice(data);
         Ok(())
+    }
+
+    /// Forgets that a page was written, so that it stays as it was, if the next sync carries it anyway: an earlier
+    /// commit wrote it that is not durable yet. Not if it was spilled, nor if nothing else was written.
+    pub fn leave_out(&mut self, page: PageNo) {
+        let alone = self.pages.len() + self.spilled.len() <= 1;
+        if alone || self.spilled.contains_key(&page) {
+            return;
+        }
+        let overlay = self.writer.overlay.read().expect("BUG: a panic while the overlay was locked");
+        if matches!(overlay.find(page, self.base.lsn(), self.base.view().lsn), Some(Found::At(_))) {
+            self.pages.remove(&page);
+        }
     }
 
     /// Forgets writes of what was there before. If some were spilled, all or none are forgotten: frames
@@ -300,6 +317,10 @@ impl Drop for WriteTxn {
     fn drop(&mut self) {
         if let Some(txn) = self.txn.take() {
             self.writer.journal.abandon(txn);
+        }
+        if self.memory.capacity() <= BUFFER_BYTES_KEPT {
+            self.memory.clear();
+            *self.writer.buffer() = std::mem::take(&mut self.memory);
         }
         if !self.done {
             self.base.shared().state().writing = false;
