@@ -17,9 +17,16 @@ pub struct Synced {
 
 #[derive(Default)]
 pub(crate) struct Group {
-    /// Whether somebody is syncing.
-    running: Mutex<bool>,
+    state: Mutex<State>,
     done: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whether somebody is syncing.
+    running: bool,
+    /// How many wait for that: waking nobody is a system call, too.
+    waiting: u32,
 }
 
 impl Group {
@@ -27,31 +34,33 @@ impl Group {
     /// when it starts.
     pub(crate) fn wait(&self, shared: &Shared, position: Position, sync: impl Fn() -> Result<()>) -> Result<Synced> {
         let mut ran = false;
-        let mut running = self.lock();
+        let mut state = self.lock();
         loop {
             let up_to = shared.synced();
             if up_to >= position {
                 return Ok(Synced { up_to, ran });
             }
             shared.poison.check()?;
-            if *running {
-                running = self.done.wait(running).unwrap_or_else(PoisonError::into_inner);
+            if state.running {
+                state.waiting += 1;
+                state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.waiting -= 1;
                 continue;
             }
-            *running = true;
-            drop(running);
+            state.running = true;
+            drop(state);
             let turn = Turn(self);
             // A failure must be known before the next one can take its turn.
             let result = sync().map_err(|error| shared.poison.with(error));
             drop(turn);
             result?;
             ran = true;
-            running = self.lock();
+            state = self.lock();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, bool> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -60,7 +69,13 @@ struct Turn<'a>(&'a Group);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        *self.0.lock() = false;
-        self.0.done.notify_all();
+        let waiting = {
+            let mut state = self.0.lock();
+            state.running = false;
+            state.waiting
+        };
+        if waiting > 0 {
+            self.0.done.notify_all();
+        }
     }
 }

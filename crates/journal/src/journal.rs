@@ -3,7 +3,7 @@
 use std::{
     fmt,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
 };
 
 use plimsoll_host::{
@@ -16,8 +16,14 @@ use plimsoll_model::{
 };
 
 use crate::{
-    Appended, Commit, Config, Place, Position, Reader, Replay, Synced, TxnNo, append::Shared, group::Group, open,
-    room::STEP_BYTES, spares::Failure, tail::Tail,
+    Appended, Commit, Config, Place, Position, Reader, Replay, Synced, TxnNo,
+    append::Shared,
+    frame::{COMMIT_BYTES, FRAME_HEADER_BYTES},
+    group::Group,
+    open,
+    room::write_zeros,
+    spares::Failure,
+    tail::Tail,
 };
 
 /// An open journal: one appender at a time, any number of readers, group commit.
@@ -31,6 +37,8 @@ use crate::{
 /// append has had no effect, and the next one succeeds once there is space.
 pub struct Journal {
     pub(crate) tail: Mutex<Tail>,
+    /// Zeros that an append may have run into are written.
+    pub(crate) zeros_written: Condvar,
     pub(crate) shared: Shared,
     pub(crate) group: Group,
 }
@@ -75,7 +83,7 @@ impl Journal {
         txn: Option<TxnNo>,
         places: &mut Vec<Place>,
     ) -> Result<Appended> {
-        self.tail().append(&self.shared, commit, pages, txn, places)
+        self.tail_for(bytes_of(pages) + COMMIT_BYTES).append(&self.shared, commit, pages, txn, places)
     }
 
     /// Begins a transaction that is too large for one append. Keeps segments from being released until
@@ -92,7 +100,7 @@ impl Journal {
     /// # Errors
     /// As [`Journal::append`].
     pub fn spill(&self, txn: TxnNo, pages: &[(PageNo, &[u8])], places: &mut Vec<Place>) -> Result<Appended> {
-        self.tail().spill(&self.shared, txn, pages, places)
+        self.tail_for(bytes_of(pages)).spill(&self.shared, txn, pages, places)
     }
 
     /// Gives up a transaction. Its pages will never count.
@@ -105,7 +113,7 @@ impl Journal {
     /// # Errors
     /// As [`Journal::append`] and [`Journal::sync_to`].
     pub fn mark(&self, kind: u8, payload: &[u8]) -> Result<Position> {
-        let end = self.tail().mark(&self.shared, kind, payload)?;
+        let end = self.tail_for(FRAME_HEADER_BYTES + payload.len()).mark(&self.shared, kind, payload)?;
         self.sync_to(end)?;
         Ok(end)
     }
@@ -180,26 +188,38 @@ impl Journal {
 
     fn fill_active(&self) -> Result<()> {
         const DOING: &str = "writing ahead in the journal";
-        let (segment, end) = {
-            let tail = self.tail();
-            if !tail.needs_filling() {
+        self.shared.poison.check()?;
+        let (segment, zeros) = {
+            let mut tail = self.tail();
+            let zeros = tail.next_zeros();
+            if !tail.needs_filling() || tail.filling.is_some() || zeros.is_empty() {
                 return Ok(());
             }
-            (Arc::clone(&tail.active), tail.filled.max(tail.offset) + STEP_BYTES)
+            tail.filling = Some(zeros.start);
+            (Arc::clone(&tail.active), zeros)
         };
-        loop {
-            self.shared.poison.check()?;
-            // Appends wait for one write at most.
+        // Appends go on meanwhile, up to where the zeros begin.
+        let written = write_zeros(&*segment.file, zeros.clone());
+        {
             let mut tail = self.tail();
-            if !Arc::ptr_eq(&tail.active, &segment) || tail.uncut || tail.closed {
-                break;
+            if Arc::ptr_eq(&tail.active, &segment) {
+                tail.filling = None;
+                if written.is_ok() && !tail.uncut {
+                    tail.filled = zeros.end;
+                }
             }
-            if tail.fill(end).doing(DOING, segment.path.display())? {
-                break;
-            }
+            self.zeros_written.notify_all();
         }
+        written.doing(DOING, segment.path.display())?;
         // Its failure may be that of frames.
         segment.sync(&self.shared.poison, DOING)
+    }
+
+    /// The tail, once so many bytes more can go there.
+    fn tail_for(&self, bytes: usize) -> MutexGuard<'_, Tail> {
+        let tail = self.tail();
+        let waited = self.zeros_written.wait_while(tail, |tail| tail.meets_zeros(bytes));
+        waited.expect("BUG: a panic while appending to the journal")
     }
 
     /// Gives up segments all of whose commits are at most `up_to`. Never the segment being appended to, nor one with
@@ -243,7 +263,7 @@ impl Journal {
     pub fn close(&self) -> Result<()> {
         let synced = self.sync_to(self.written());
         let end = {
-            let mut tail = self.tail();
+            let mut tail = self.tail_for(FRAME_HEADER_BYTES);
             let witness = synced.is_ok() && tail.unwitnessed && !tail.closed;
             let end = if witness { tail.witness(&self.shared) } else { Ok(tail.end) };
             tail.closed = true;
@@ -274,6 +294,11 @@ impl Journal {
         self.shared.publish_synced(end, appended);
         Ok(())
     }
+}
+
+/// What pages take in the journal.
+fn bytes_of(pages: &[(PageNo, &[u8])]) -> usize {
+    pages.iter().map(|(_, bytes)| FRAME_HEADER_BYTES + bytes.len()).sum()
 }
 
 impl fmt::Debug for Journal {

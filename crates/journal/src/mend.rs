@@ -11,7 +11,7 @@ use crate::{
     Position,
     frame::FRAME_HEADER_BYTES,
     header::HEADER_BYTES,
-    room::{STEP_BYTES, make_room},
+    room::{FIRST_BYTES, make_room},
     segment::{Segment, gone_is_fine},
     spares::Spares,
     walk::Walk,
@@ -59,7 +59,7 @@ pub(crate) fn mend(spares: &Spares, walk: &Walk) -> Result<Start> {
     }
     if end.offset == (HEADER_BYTES + FRAME_HEADER_BYTES) as u64 && header.capacity == spares.config.segment_bytes {
         // Otherwise each opening would leave a segment behind.
-        let fill = header.capacity.min(STEP_BYTES);
+        let fill = header.capacity.min(FIRST_BYTES);
         let filled = make_room(&**file, header.capacity, fill).doing("making room for the journal", &path)?;
         return Ok(Start::Resume { offset: end.offset, filled });
     }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{Arc, Condvar, Mutex},
 };
 
 use plimsoll_host::{
@@ -19,7 +19,7 @@ use crate::{
     group::Group,
     header::HEADER_BYTES,
     mend::{Start, mend},
-    room::STEP_BYTES,
+    room::FIRST_BYTES,
     segment::gone_is_fine,
     spares::Spares,
     tail::Tail,
@@ -74,7 +74,7 @@ pub(crate) fn open(host: &Host, dir: &Path, config: Config) -> Result<(Journal, 
     let replay = walk.map_or_else(|| nothing(&spares), Walk::into_replay);
     let reader = Reader::new(kept.into_iter().chain([Arc::clone(&tail.active)]));
     let shared = Shared::new(reader, spares, tail.end);
-    let journal = Journal { tail: Mutex::new(tail), shared, group: Group::default() };
+    let journal = Journal { tail: Mutex::new(tail), zeros_written: Condvar::new(), shared, group: Group::default() };
     if let Start::New { .. } = start {
         // From here on damage to anything before is told from the trace of a crash.
         journal.tail().begin(&journal.shared)?;
@@ -127,7 +127,7 @@ fn tail(spares: &mut Spares, walk: Option<&mut Walk>, start: &Start) -> Result<T
         }
         Start::New { seq, base, end } => {
             segments.retain(|segment| segment.header.seq < *seq);
-            let active = spares.take(*seq, *base, STEP_BYTES).map_err(|failure| failure.error)?;
+            let active = spares.take(*seq, *base, FIRST_BYTES).map_err(|failure| failure.error)?;
             active.needed_by(last);
             (active, HEADER_BYTES as u64, *end)
         }
@@ -140,6 +140,7 @@ fn tail(spares: &mut Spares, walk: Option<&mut Walk>, start: &Start) -> Result<T
     Ok(Tail {
         active,
         filled,
+        filling: None,
         offset,
         begun: matches!(start, Start::Resume { .. }),
         end,

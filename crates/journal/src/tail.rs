@@ -1,6 +1,6 @@
 //! Where the next frame goes. One appender at a time holds it.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use plimsoll_host::crash::{self, Point};
 use plimsoll_model::{Error, ErrorKind, Lsn, Result, ResultExt};
@@ -10,7 +10,7 @@ use crate::{
     append::Shared,
     frame::{Content, FRAME_HEADER_BYTES, Frame},
     header::HEADER_BYTES,
-    room::{STEP_BYTES, ZEROS},
+    room::{AHEAD_BYTES, GAP_BYTES, STEP_BYTES},
     segment::Segment,
     spares::Failure,
 };
@@ -34,6 +34,8 @@ pub(crate) struct Tail {
     pub(crate) open: BTreeMap<TxnNo, OpenTxn>,
     /// Up to where blocks of the active segment were written before.
     pub(crate) filled: u64,
+    /// From where on zeros are just being written into the active segment. Nothing may be appended there.
+    pub(crate) filling: Option<u64>,
     /// How often the active segment was synced.
     pub(crate) syncs: u32,
     /// Left behind since the last sync, not synced yet.
@@ -162,28 +164,28 @@ impl Tail {
         self.begun = false;
         self.syncs = 0;
         self.filled = self.active.filled;
+        self.filling = None;
         Ok(())
     }
 
     /// Whether the zeros that were written ahead of commits in the active segment are about to run out, and are worth it.
     pub(crate) fn needs_filling(&self) -> bool {
         self.filled < self.active.header.capacity
-            && self.offset + STEP_BYTES / 2 > self.filled
+            && self.offset + AHEAD_BYTES > self.filled
             && self.is_synced_often()
             && !self.uncut
             && !self.closed
     }
 
-    /// Writes a few more zeros behind what was appended, up to `end`. Whether that is done.
-    pub(crate) fn fill(&mut self, end: u64) -> io::Result<bool> {
-        let start = self.filled.max(self.offset);
-        let end = end.min(self.active.header.capacity).min(start + ZEROS.len() as u64);
-        if start >= end {
-            return Ok(true);
-        }
-        self.active.file.write_all_at(&ZEROS[..usize::try_from(end - start).unwrap_or(0)], start)?;
-        self.filled = end;
-        Ok(false)
+    /// Where the next zeros go.
+    pub(crate) fn next_zeros(&self) -> Range<u64> {
+        let start = self.filled.max(self.offset + GAP_BYTES);
+        start..(start + STEP_BYTES).min(self.active.header.capacity)
+    }
+
+    /// Whether so many bytes more would go where zeros are just being written.
+    pub(crate) fn meets_zeros(&self, bytes: usize) -> bool {
+        self.filling.is_some_and(|from| self.offset + (FRAME_HEADER_BYTES + bytes) as u64 > from)
     }
 
     /// Whether the active segment is synced so often that it pays to write zeros ahead of its frames.
