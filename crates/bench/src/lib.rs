@@ -11,6 +11,7 @@
 pub mod catalogue; // everything that can be measured
 mod command; // what only the command can do
 pub mod figures; // what a job finds, and how rounds are summed up
+mod floor; // what a commit cannot be without
 pub mod harness; // runs jobs in turns
 pub mod job; // what a job is asked, and how it answers
 pub mod measure; // the clock, percentiles, and /proc

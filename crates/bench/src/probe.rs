@@ -32,7 +32,8 @@ pub fn probe(what: &str, times: u64, dir: &Path) -> Result<String> {
         );
         Connection::open(uri)?
     };
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    let (work, level) = work.split_once('-').unwrap_or((work, "normal"));
+    connection.pragma_update(None, "synchronous", level)?;
     fill(&connection, ROWS)?;
     if plain {
         connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
@@ -54,7 +55,9 @@ pub fn probe(what: &str, times: u64, dir: &Path) -> Result<String> {
             };
             run(times, &mut commit)
         }
-        _ => bail!("nothing to probe is called '{what}'; there are read, overlay, commit, read-file, commit-file"),
+        _ => bail!(
+            "nothing to probe is called '{what}'; there are read, overlay, commit, commit-off, -full, -extra, and each with -file"
+        ),
     }
 }
 

@@ -26,6 +26,12 @@ pub enum Subject {
     Rollback,
     /// Litestream's VFS.
     Litestream,
+    /// SQLite in memory: its own work, without a file.
+    Memory,
+    /// A write of a page and its sync, without SQLite.
+    Disk,
+    /// A request to the object store, without SQLite.
+    Request,
 }
 
 impl Subject {
@@ -37,6 +43,9 @@ impl Subject {
             Subject::Wal => "SQLite WAL",
             Subject::Rollback => "SQLite DELETE",
             Subject::Litestream => "Litestream VFS",
+            Subject::Memory => "SQLite in memory",
+            Subject::Disk => "a write and its sync",
+            Subject::Request => "a PUT",
         }
     }
 
@@ -120,6 +129,8 @@ pub fn open(subject: Subject, place: &Place, settings: &[(&str, &str)]) -> Resul
             connection.pragma_update(None, "journal_mode", mode)?;
             connection
         }
+        Subject::Memory => Connection::open_in_memory()?,
+        Subject::Disk | Subject::Request => bail!("{} is no database", subject.name()),
         Subject::Litestream => {
             load_litestream()?;
             let replica = format!("{}?endpoint={}&region=us-east-1&forcePathStyle=true", place.url(), place.endpoint);

@@ -48,7 +48,7 @@ fn cases(scale: Scale) -> Vec<Case> {
     // SQLite's own cache holds nearly nothing, what a program gets by default, or everything.
     for (cache, name) in [(20, "page cache of 20 pages"), (2000 / 4, "page cache of 2 MB"), (1 << 20, "all cached")] {
         let parameters = [("mb", mb), ("kind", WARM), ("cache", cache), ("reads", scale.pick(1000, 30_000, 300_000))];
-        let subjects = [Subject::Plimsoll, Subject::Wal, Subject::Rollback, Subject::Litestream];
+        let subjects = [Subject::Plimsoll, Subject::Wal, Subject::Rollback, Subject::Litestream, Subject::Memory];
         cases.push(Case::new(format!("warm, {name}"), &parameters, &subjects).against(Subject::Rollback).of(&data));
     }
     for latency in scale.pick(vec![10], vec![0, 10], vec![0, 10, 30]) {
@@ -66,6 +66,9 @@ fn cases(scale: Scale) -> Vec<Case> {
 
 /// Both that read from the object store read the same volume.
 fn prepare(job: &Job) -> Result<()> {
+    if job.subject == Subject::Memory {
+        return Ok(());
+    }
     let rows = job.number("mb") * ROWS_PER_MB;
     if job.subject.is_remote() {
         import(job, &job.place, rows)
@@ -87,6 +90,9 @@ fn measure(job: &Job) -> Result<Figures> {
     let job = &if kind == WARM { job.clone() } else { job.cold() };
     let connection = job.open(settings)?;
     connection.pragma_update(None, "cache_size", job.number("cache") as i64)?;
+    if job.subject == Subject::Memory {
+        fill(&connection, rows)?;
+    }
     if kind == WARM {
         sum(&connection, 1, rows)?;
     }

@@ -17,6 +17,7 @@ use plimsoll_volume::{Connections, Process};
 pub(crate) struct Calls {
     pub(crate) reads: u64,
     pub(crate) writes: u64,
+    pub(crate) bytes_written: u64,
     pub(crate) syncs: u64,
 }
 
@@ -25,13 +26,14 @@ impl Calls {
         Calls {
             reads: self.reads - before.reads,
             writes: self.writes - before.writes,
+            bytes_written: self.bytes_written - before.bytes_written,
             syncs: self.syncs - before.syncs,
         }
     }
 }
 
 thread_local! {
-    static CALLS: Cell<Calls> = const { Cell::new(Calls { reads: 0, writes: 0, syncs: 0 }) };
+    static CALLS: Cell<Calls> = const { Cell::new(Calls { reads: 0, writes: 0, bytes_written: 0, syncs: 0 }) };
 }
 
 /// Calls by this thread so far.
@@ -105,7 +107,10 @@ impl File for CountedFile {
         self.0.read_at(buf, offset)
     }
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        note(|calls| calls.writes += 1);
+        note(|calls| {
+            calls.writes += 1;
+            calls.bytes_written += buf.len() as u64;
+        });
         self.0.write_all_at(buf, offset)
     }
     fn sync(&self) -> io::Result<()> {

@@ -70,7 +70,7 @@ impl Scene {
     }
 
     /// Allocations and calls to the file system of this thread, each time that `work` is done.
-    fn count(&self, times: u32, mut work: impl FnMut(&Connection, u32)) -> [(&'static str, f64); 4] {
+    fn count(&self, times: u32, mut work: impl FnMut(&Connection, u32)) -> [(&'static str, f64); 5] {
         // Buffers reach their size.
         for number in 0..times {
             work(&self.connection, number);
@@ -85,6 +85,7 @@ impl Scene {
             ("allocations", each(heap)),
             ("file_reads", each(calls.reads)),
             ("file_writes", each(calls.writes)),
+            ("file_bytes_written", each(calls.bytes_written)),
             ("file_syncs", each(calls.syncs)),
         ]
     }
@@ -114,7 +115,7 @@ fn a_warm_read_stays_within_its_bounds() {
     check("warm_read", &figures);
 }
 
-fn commits(level: &str) -> [(&'static str, f64); 4] {
+fn commits(level: &str) -> [(&'static str, f64); 5] {
     let scene = Scene::new(level);
     scene.connection.execute_batch(&format!("PRAGMA synchronous = {level}")).unwrap();
     let mut insert = scene.connection.prepare("INSERT INTO t(v) VALUES (?1)").unwrap();
