@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, future::try_join};
 use plimsoll_host::{
-    Host,
+    Host, Mono,
     crash::{self, Point},
 };
 use plimsoll_ltx::FileId;
@@ -15,14 +15,14 @@ use plimsoll_model::{
 use plimsoll_store::Body;
 
 use crate::{
-    Context, EpochRecord, Head, Inherited, Kind, Lease, Standing, StatusReport, VolumeRecord,
+    Context, EpochRecord, Head, Inherited, Kind, Lease, Standing, StatusRecord, StatusReport, VolumeRecord,
     claim::{Asker, Placed, Step, Take, may_take, next_step},
     create::{create_ltx, create_record, insist},
     key::{epoch_key, status_key, volume_key},
-    lease::{Holder, status_record},
+    lease::{Begun, Holder, status_record},
     record,
     removal::settle,
-    standing::{look, newest_epoch},
+    standing::{is_greeting, last_word, look, newest_epoch},
     tail::{Levels, tail_expecting},
     verdict::{Whose, is_late},
 };
@@ -77,7 +77,7 @@ pub async fn acquire(
     ask: &Acquire,
     fence_body: impl Fn(&Head, Epoch, Stamp) -> Result<Body>,
 ) -> Result<Lease> {
-    let Taken { epoch, record, taken_from, looked, retention } = take_epoch(context, ask).await?;
+    let Taken { epoch, record, taken_from, unjudged, looked, retention } = take_epoch(context, ask).await?;
     let context = &context.clone().keeping(retention);
     let holder = Holder {
         writer: ask.writer,
@@ -87,8 +87,9 @@ pub async fn acquire(
         holder_ttl: ask.holder_ttl,
         taken_from,
     };
-    let (fenced, volume) = try_join(fence(context, ask, epoch, fence_body), settle_in(context, &holder)).await?;
-    let lease = Lease::new(context.clone(), holder, volume, fenced, looked);
+    let fencing = fence(context, ask, (epoch, looked), fence_body);
+    let (fenced, volume) = try_join(fencing, settle_in(context, &holder)).await?;
+    let lease = Lease::new(context.clone(), holder, volume, Begun { fenced, unjudged, looked });
     lease.introduce().await?;
     crash::here(Point::Introduced);
     Ok(lease)
@@ -121,8 +122,10 @@ struct Taken {
     record: Vec<u8>,
     /// Another writer that had not let go.
     taken_from: Option<Epoch>,
+    /// What an earlier process of the same writer had said last, if it had not let go.
+    unjudged: Option<StatusRecord>,
     /// When the look that found it the newest was sent.
-    looked: plimsoll_host::Mono,
+    looked: Mono,
     /// How long this volume keeps level 0.
     retention: Duration,
 }
@@ -165,6 +168,7 @@ async fn take_epoch(context: &Context, ask: &Acquire) -> Result<Taken> {
             since_ms: context.host.clock.wall().0,
             nonce: context.host.chance.bits(),
             removal: false,
+            carries_out: None,
         };
         let (key, bytes) = (epoch_key(epoch), record::encode(&record));
         crash::here(Point::EpochTake);
@@ -173,10 +177,26 @@ async fn take_epoch(context: &Context, ask: &Acquire) -> Result<Taken> {
             let closed = standing.status.as_ref().is_some_and(|seen| seen.record.closed);
             let other = standing.holder.as_ref().is_none_or(|holder| holder.writer != ask.writer && !holder.removal);
             let taken_from = Some(standing.epoch).filter(|before| !before.is_zero() && !closed && other);
-            return Ok(Taken { epoch, record: bytes, taken_from, looked: standing.sent, retention });
+            let unjudged = last_of(context, &standing, ask.writer).await?;
+            return Ok(Taken { epoch, record: bytes, taken_from, unjudged, looked: standing.sent, retention });
         }
     }
     Err(busy(context, format!("{RACES_MAX} other writers opened it first, one after the other")))
+}
+
+/// What an earlier process of this writer had said last, unless it had let go. No request, unless whoever was here last
+/// had died before he said anything.
+async fn last_of(context: &Context, standing: &Standing, writer: WriterId) -> Result<Option<StatusRecord>> {
+    let last = match &standing.status {
+        Some(seen) if !is_greeting(&seen.record) => Some(seen.record.clone()),
+        _ if standing.holder.as_ref().is_some_and(|holder| !holder.removal) => {
+            last_word(context, standing.epoch).await?
+        }
+        _ => None,
+    };
+    let own = |last: &StatusRecord| last.writer == writer && !last.closed;
+    // Before the first sync of a volume also who had written to it may have said no more than that.
+    Ok(last.filter(own).or_else(|| standing.status.as_ref().map(|seen| seen.record.clone()).filter(own)))
 }
 
 /// Makes the volume, unless somebody was faster; how long it keeps level 0.
@@ -211,7 +231,7 @@ pub struct Fenced {
 async fn fence(
     context: &Context,
     ask: &Acquire,
-    epoch: Epoch,
+    (epoch, mut looked): (Epoch, Mono),
     fence_body: impl Fn(&Head, Epoch, Stamp) -> Result<Body>,
 ) -> Result<Option<Fenced>> {
     let mut placed: Option<(Placed, Fenced)> = None;
@@ -243,6 +263,14 @@ async fn fence(
             bytes: body.len(),
         };
         let id = FileId::sync(txid);
+        // After a pause the volume may have been removed and made again: then that name is of another history.
+        if is_late(looked, context.now(), context.fresh_for().min(ask.holder_ttl)) {
+            let sent = context.now();
+            if let Some(error) = overtaken_since(context, epoch).await? {
+                return Err(error);
+            }
+            looked = sent;
+        }
         crash::here(Point::FencePublish);
         let whose = insist(context, || create_ltx(context, &id, body.clone(), stamp, checksum).boxed()).await?;
         crash::here(Point::FencePublished);

@@ -8,7 +8,7 @@ use crate::{
     bygone::is_bygone,
     key::{STATUSES, epoch_key, parse_status_key, status_key},
     record::{self, lenient},
-    standing::{newest_epoch, read_status},
+    standing::{is_greeting, last_word, newest_epoch, read_status},
 };
 
 /// Statuses that are read at once.
@@ -105,20 +105,31 @@ pub async fn aftermath(context: &Context, epoch: Epoch, floor: Lsn, in_history: 
 
 /// What the first writer after an epoch found that has said so.
 async fn inherited_after(context: &Context, epoch: Epoch) -> Result<Option<Inherited>> {
-    Ok(status_after(context, epoch).await?.and_then(|status| status.inherited))
+    let mut later = Later::than(context, epoch).await?;
+    Ok(later.next(context).await?.and_then(|status| status.inherited))
 }
 
-/// The first status after an epoch that says what its writer found.
-async fn status_after(context: &Context, epoch: Epoch) -> Result<Option<StatusRecord>> {
-    let entries = context.store.list(STATUSES, Some(&status_key(epoch))).await?;
-    for later in entries.iter().filter_map(|entry| parse_status_key(&entry.key)) {
-        // What later writers found is of this one's making, if it is not known what it found itself.
-        let Some(status) = lenient(read_status(context, later).await)? else { return Ok(None) };
-        if status.record.inherited.is_some() {
-            return Ok(Some(status.record));
-        }
+/// The statuses after an epoch that say what their writers found, oldest first, as far as each is known.
+struct Later(std::vec::IntoIter<Epoch>);
+
+impl Later {
+    async fn than(context: &Context, epoch: Epoch) -> Result<Later> {
+        let entries = context.store.list(STATUSES, Some(&status_key(epoch))).await?;
+        let epochs: Vec<Epoch> = entries.iter().filter_map(|entry| parse_status_key(&entry.key)).collect();
+        Ok(Later(epochs.into_iter()))
     }
-    Ok(None)
+
+    async fn next(&mut self, context: &Context) -> Result<Option<StatusRecord>> {
+        for later in self.0.by_ref() {
+            // What those after it found is of its making, if it is not known what it found itself.
+            let Some(status) = lenient(read_status(context, later).await)? else { break };
+            if status.record.inherited.is_some() {
+                return Ok(Some(status.record));
+            }
+        }
+        self.0 = Vec::new().into_iter();
+        Ok(None)
+    }
 }
 
 /// What became of a commit that the first later writer did not find in the history.
@@ -126,7 +137,7 @@ async fn status_after(context: &Context, epoch: Epoch) -> Result<Option<StatusRe
 pub enum Sequel {
     /// The next process of the same journal replayed it: it is a commit of that epoch now, with the same number.
     Goes(Epoch),
-    /// That process has not said yet what it replayed.
+    /// No process of that journal has said yet what it replayed, and nobody else has gone on.
     NotYet,
     /// Nobody replayed it: it is lost to the history.
     Lost,
@@ -138,23 +149,26 @@ pub enum Sequel {
 /// # Errors
 /// Those of the store.
 pub async fn sequel(context: &Context, epoch: Epoch, lsn: Lsn) -> Result<Sequel> {
-    let made = lenient(record::read::<EpochRecord>(context, &epoch_key(epoch)).await);
-    let (made, later) = try_join(async { made }, status_after(context, epoch)).await?;
-    Ok(match (made, later) {
-        (_, None) => Sequel::NotYet,
-        (Some(made), Some(later)) => went_on(made.writer, lsn, &later),
+    let made = async { lenient(record::read::<EpochRecord>(context, &epoch_key(epoch)).await) };
+    let (made, mut later) = try_join(made, Later::than(context, epoch)).await?;
+    while let Some(later) = later.next(context).await? {
         // Whose journal it was is not known any more.
-        (None, Some(_)) => Sequel::Lost,
-    })
+        let Some(made) = &made else { return Ok(Sequel::Lost) };
+        if let Some(sequel) = went_on(made.writer, lsn, &later) {
+            return Ok(sequel);
+        }
+    }
+    Ok(Sequel::NotYet)
 }
 
-/// Pure: the same, by what the first later writer says.
-fn went_on(writer: WriterId, lsn: Lsn, later: &StatusRecord) -> Sequel {
+/// Pure: the same, by what a later writer says. `None`: it is of the same journal, and died before it had looked at that, or
+/// is just looking. Before it has said what it replayed it syncs nothing, so what counts is who comes after it.
+fn went_on(writer: WriterId, lsn: Lsn, later: &StatusRecord) -> Option<Sequel> {
     match later.replayed {
-        _ if later.writer != writer => Sequel::Lost,
-        None => Sequel::NotYet,
-        Some(replayed) if replayed >= lsn => Sequel::Goes(later.epoch),
-        Some(_) => Sequel::Lost,
+        _ if later.writer != writer => Some(Sequel::Lost),
+        None => None,
+        Some(replayed) if replayed >= lsn => Some(Sequel::Goes(later.epoch)),
+        Some(_) => Some(Sequel::Lost),
     }
 }
 
@@ -202,14 +216,14 @@ impl Loss {
     }
 }
 
-/// What the holder of `epoch` took with it, given what the writer that took over from it found; `None` if it never
-/// gave a sign of life, and then it had acknowledged nothing. One request.
+/// What the holder of `epoch` took with it, given what the writer that took over from it found. If it never gave a sign
+/// of life it had acknowledged nothing, but then nobody has answered for who held the volume before. `None`: nobody has
+/// left anything to answer for. One request, or three.
 ///
 /// # Errors
 /// Those of the store.
 pub async fn loss(context: &Context, epoch: Epoch, inherited: Option<&Inherited>) -> Result<Option<Loss>> {
-    let seen = lenient(read_status(context, epoch).await)?;
-    Ok(seen.map(|seen| judge(&seen.record, inherited)))
+    Ok(last_word(context, epoch).await?.map(|last| judge(&last, inherited)))
 }
 
 /// What the last `statuses_max` writers took with them when another took over: one entry per writer that had
@@ -230,9 +244,15 @@ pub async fn losses(context: &Context, statuses_max: usize) -> Result<Vec<Loss>>
 /// Pure: the losses that statuses show, in ascending order of epoch.
 fn losses_among(records: &[StatusRecord]) -> Vec<Loss> {
     let judged = |(at, dead): (usize, &StatusRecord)| {
-        let next = records[at + 1..].iter().find(|later| later.inherited.is_some())?;
-        if went_on(dead.writer, dead.watermarks.appended.lsn, next) != Sequel::Lost {
-            // Its own journal has them, or had.
+        let later = &records[at + 1..];
+        let heir = later.iter().find(|later| !is_greeting(later));
+        if heir.is_some_and(|heir| heir.writer == dead.writer && heir.replayed.is_none()) {
+            // It has repeated what this one had said, and answers for it.
+            return None;
+        }
+        let next = later.iter().find(|later| later.inherited.is_some())?;
+        // Otherwise its own journal has them, or had, and whoever came to that answers for them.
+        if went_on(dead.writer, dead.watermarks.appended.lsn, next) != Some(Sequel::Lost) {
             return None;
         }
         let loss = judge(dead, next.inherited.as_ref());

@@ -5,7 +5,7 @@ use plimsoll_model::{Epoch, Result};
 
 use crate::{
     Context,
-    key::{EPOCHS, STATUSES, parse_epoch_key, parse_status_key},
+    key::{EPOCHS, STATUSES, parse_epoch_key, parse_removal_key, parse_status_key},
 };
 
 /// Writers whose records are kept, so that a host that comes back late still learns what became of its commits.
@@ -19,7 +19,9 @@ const KEPT: u32 = 256;
 /// Those of the store.
 pub async fn forget_bygone(context: &Context, newest: Epoch) -> Result<u64> {
     let (epochs, statuses) = try_join(context.store.list(EPOCHS, None), context.store.list(STATUSES, None)).await?;
-    let epochs = epochs.iter().filter_map(|entry| Some((parse_epoch_key(&entry.key)?, &entry.key)));
+    // Also what was decided about removals that were called off.
+    let of = |key: &str| parse_epoch_key(key).or_else(|| parse_removal_key(key));
+    let epochs = epochs.iter().filter_map(|entry| Some((of(&entry.key)?, &entry.key)));
     let statuses = statuses.iter().filter_map(|entry| Some((parse_status_key(&entry.key)?, &entry.key)));
     let bygone: Vec<String> =
         epochs.chain(statuses).filter(|(epoch, _)| is_bygone(*epoch, newest)).map(|(_, key)| key.clone()).collect();

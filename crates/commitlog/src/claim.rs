@@ -122,6 +122,7 @@ mod tests {
             since_ms: made,
             nonce: 0,
             removal: false,
+            carries_out: None,
         };
         Standing {
             volume: None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::{FutureExt as _, future::BoxFuture};
 use plimsoll_ltx::FileId;
 use plimsoll_model::{
     ErrorKind, Result, Stamp,
@@ -61,6 +61,27 @@ pub(crate) async fn create_record(context: &Context, key: &str, bytes: &[u8]) ->
         Created::New => Ok(true),
         Created::Exists => Ok(context.store.get(key).await?.is_some_and(|found| found.bytes == bytes)),
     }
+}
+
+/// Removes a record that has these bytes and whose name somebody else may take next: by single requests, each after a
+/// look whose it is. One that is sent again unasked could come so late that it removes somebody else's. `looked`: it was
+/// just read.
+///
+/// # Errors
+/// Those of the store: it may be there or not.
+pub(crate) async fn delete_record(context: &Context, key: &str, bytes: &[u8], looked: bool) -> Result<()> {
+    let name = [key.to_owned()];
+    let mut looked = looked;
+    insist(context, || {
+        let look = !std::mem::take(&mut looked);
+        let name = &name;
+        async move {
+            let gone = look && context.store.get(key).await?.is_none_or(|found| found.bytes != bytes);
+            if gone { Ok(()) } else { context.store.delete_once(name).await }
+        }
+        .boxed()
+    })
+    .await
 }
 
 /// Asks again, with growing pauses, while there is no answer.

@@ -51,6 +51,11 @@ pub fn parse_epoch_key(key: &str) -> Option<Epoch> {
     parse(key, EPOCHS)
 }
 
+/// The epoch of a removal whose decision a key names.
+pub(crate) fn parse_removal_key(key: &str) -> Option<Epoch> {
+    parse(&format!("{}.json", key.strip_suffix(".go")?), EPOCHS)
+}
+
 pub(crate) fn parse_status_key(key: &str) -> Option<Epoch> {
     parse(key, STATUSES)
 }

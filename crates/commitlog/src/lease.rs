@@ -45,6 +45,16 @@ pub(crate) struct Holder {
     pub(crate) taken_from: Option<Epoch>,
 }
 
+/// What a lease begins with.
+pub(crate) struct Begun {
+    /// The fence; `None` for a volume without syncs.
+    pub(crate) fenced: Option<Fenced>,
+    /// What an earlier process of the same writer had said last, if it had not let go.
+    pub(crate) unjudged: Option<StatusRecord>,
+    /// When the look was sent that found its epoch the newest.
+    pub(crate) looked: Mono,
+}
+
 /// The right to write a volume, until somebody takes it. Every method may be called while others are under way.
 pub struct Lease {
     context: Context,
@@ -62,8 +72,10 @@ struct State {
     /// The newest sync: our fence or what we put on it.
     head: Option<Head>,
     inherited: Option<Inherited>,
-    /// See [`Lease::went_on_from`].
+    /// See [`Lease::go_on_from`].
     replayed: Option<Lsn>,
+    /// What an earlier process of this writer had said last, until it is known what became of its journal.
+    unjudged: Option<StatusRecord>,
     /// When the last request that showed no higher epoch was sent.
     looked: Mono,
     /// When the record of the epoch was written, by the store's clock.
@@ -136,13 +148,8 @@ pub struct StatusReport {
 }
 
 impl Lease {
-    pub(crate) fn new(
-        context: Context,
-        holder: Holder,
-        volume: VolumeRecord,
-        fenced: Option<Fenced>,
-        looked: Mono,
-    ) -> Self {
+    pub(crate) fn new(context: Context, holder: Holder, volume: VolumeRecord, begun: Begun) -> Self {
+        let Begun { fenced, unjudged, looked } = begun;
         Lease {
             context,
             holder,
@@ -152,6 +159,7 @@ impl Lease {
                 head: fenced.map(|fenced| fenced.head),
                 inherited: fenced.map(|fenced| fenced.inherited),
                 replayed: None,
+                unjudged,
                 looked,
                 recorded: None,
                 gone: false,
@@ -323,18 +331,90 @@ impl Lease {
     }
 
     /// From now on signs of life say what was replayed: everything up to this commit. A token of a commit that was not
-    /// synced yet, and a list of what was lost, rest on that.
-    pub fn went_on_from(&self, lsn: Lsn) {
-        self.state().replayed = Some(lsn);
+    /// synced yet, and a list of what was lost, rest on that. To be called before anything is synced: the commits of an
+    /// earlier process are told by it from those of this one. One request if that process had not let go.
+    ///
+    /// # Errors
+    /// Those of the store: nothing may be synced then.
+    pub async fn go_on_from(&self, lsn: Lsn) -> Result<()> {
+        let report = {
+            let mut state = self.state();
+            state.replayed = Some(lsn);
+            if state.unjudged.is_none() {
+                return Ok(());
+            }
+            let mut report = self.begins_with(&state);
+            let durable = report.watermarks.durable;
+            let appended = Mark { lsn: lsn.max(durable.lsn), ..report.watermarks.appended };
+            report.watermarks = Watermarks { appended, journaled: appended, durable };
+            report.load.commits = appended.lsn.0 - durable.lsn.0;
+            if report.load.commits == 0 {
+                report.load = LoadRecord::default();
+            }
+            report
+        };
+        insist(&self.context, || self.report(&report, false).boxed()).await?;
+        self.state().unjudged = None;
+        Ok(())
+    }
+
+    /// Whether an earlier process of this writer had acknowledged commits of which nobody has said yet what became of
+    /// them. A lease that is given up now is not closed, lest they are thought to be safe.
+    #[must_use]
+    pub fn owes_an_account(&self) -> bool {
+        let state = self.state();
+        let StatusReport { watermarks, .. } = self.begins_with(&state);
+        watermarks.appended.lsn > watermarks.durable.lsn
+    }
+
+    /// Lets go without having done anything.
+    ///
+    /// # Errors
+    /// As [`Lease::close`].
+    pub async fn close_unused(&self) -> Result<()> {
+        let report = self.begins_with(&self.state());
+        self.close(&report).await
     }
 
     /// The first sign of life, which also says what was inherited.
     pub(crate) async fn introduce(&self) -> Result<()> {
-        let lsn = self.inherited().and_then(|inherited| inherited.stamp).map(|stamp| stamp.lsn).unwrap_or_default();
-        let mark = Mark { lsn, ms: self.context.host.clock.wall().0 };
-        let watermarks = Watermarks { appended: mark, journaled: mark, durable: mark };
-        let report = StatusReport { watermarks, load: LoadRecord::default() };
+        let report = self.begins_with(&self.state());
         insist(&self.context, || self.report(&report, false).boxed()).await
+    }
+
+    /// What there is to say before the first commit. What an earlier process of this writer had acknowledged may be in its
+    /// journal: who has taken the volume from that process answers for it.
+    fn begins_with(&self, state: &State) -> StatusReport {
+        let lsn = state.inherited.and_then(|inherited| inherited.stamp).map(|stamp| stamp.lsn).unwrap_or_default();
+        let now = self.context.host.clock.wall().0;
+        let mark = Mark { lsn, ms: now };
+        let nothing = Watermarks { appended: mark, journaled: mark, durable: mark };
+        let Some(before) = state.unjudged.as_ref().filter(|before| before.watermarks.appended.lsn > lsn) else {
+            return StatusReport { watermarks: nothing, load: LoadRecord::default() };
+        };
+        let Watermarks { appended, journaled, .. } = before.watermarks;
+        let journaled = if journaled.lsn > lsn { journaled } else { mark };
+        let oldest = before.alive_ms.saturating_sub(before.load.age_ms);
+        let load = LoadRecord {
+            commits: appended.lsn.0 - lsn.0,
+            // At most: some of it may have become durable since.
+            bytes: before.load.bytes,
+            age_ms: now.saturating_sub(oldest),
+        };
+        StatusReport { watermarks: Watermarks { appended, journaled, durable: mark }, load }
+    }
+
+    /// Before anything but a sync is written, or anything removed: makes sure that the volume is still this writer's. No
+    /// request, unless it was silent for so long that the volume may have been removed and made again meanwhile.
+    ///
+    /// # Errors
+    /// `Fenced`, `Closed`: it is not. Those of the store.
+    pub async fn still_mine(&self, doing: &'static str) -> Result<()> {
+        self.alive(doing)?;
+        if !self.is_silent() || self.look_before().await? {
+            return Ok(());
+        }
+        Err(self.fenced(None, false).await.error(&self.context, doing, self.holder.epoch))
     }
 
     async fn report(&self, report: &StatusReport, closed: bool) -> Result<()> {

@@ -45,7 +45,7 @@ pub use record::{
 };
 pub use removal::{
     announce_removal, call_off_removal, decide_removal, decided_removal, delete_volume, end_removal, refuse_half,
-    settle, stays_until_last,
+    settle, stays_until_last, take_up_removal,
 };
 pub use standing::{Seen, Standing, lives, look, look_anyway, opened_since};
 pub use succession::alone_since;

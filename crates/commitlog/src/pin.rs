@@ -24,7 +24,7 @@ use plimsoll_store::{Entry, Store};
 
 use crate::{
     Context, PinRecord,
-    create::{create_record, insist},
+    create::{create_record, delete_record, insist},
     key::{PINS, SWEEPS, checkpoint_key, parse_pin_key, pin_key},
     record::{self, SweepRecord, check_note},
 };
@@ -91,7 +91,7 @@ pub async fn pin(
         crash::here(Point::PinKept);
         return Ok(Pinned::Kept);
     }
-    context.store.delete(&[key]).await?;
+    delete_record(context, &key, &bytes, false).await?;
     Ok(Pinned::Collected)
 }
 
@@ -141,11 +141,9 @@ pub async fn read_pin(store: &dyn Store, name: &str) -> Result<Option<PinRecord>
 /// `Invalid` for what is no name; those of the store.
 pub async fn unpin(context: &Context, name: &str) -> Result<bool> {
     let key = pin_key(name)?;
-    let there = context.store.get(&key).await?.is_some();
-    if there {
-        context.store.delete(&[key]).await?;
-    }
-    Ok(there)
+    let Some(found) = context.store.get(&key).await? else { return Ok(false) };
+    delete_record(context, &key, &found.bytes, true).await?;
+    Ok(true)
 }
 
 /// Every pin by name, each as far as it can be read. One list, and a request for each.

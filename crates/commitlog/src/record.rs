@@ -159,6 +159,7 @@ mod tests {
             since_ms: 5,
             nonce: 255,
             removal: false,
+            carries_out: None,
         };
         let check =
             |key: &str| check_record(key, &encode(&record)).map(|outcome| outcome.map_err(|error| error.kind()));

@@ -4,7 +4,10 @@
 //! 2. *Look* for what speaks against it, such as forks.
 //! 3. *Decide*: create `epoch/<e>.go` unless that name is taken. It holds the volume's record, so that the removal can
 //!    be ended by whoever finds it.
-//! 4. *Remove* `volume.json`, so that nobody opens half of what is left; then everything else, and the decision last.
+//! 4. *Remove* `volume.json`, so that nobody opens half of what is left; then everything else, and the decision last. By
+//!    requests that are sent once, each after a look that finds no newer epoch: what comes late would remove what
+//!    somebody has made there since. Who goes on with what another one has decided takes an epoch for it, so that
+//!    one alone is at it.
 //!
 //! The record of the epoch stays. So every later epoch of this URL is a higher one, and a writer of the removed volume
 //! that wakes up finds it when it looks, whatever is there by then.
@@ -19,7 +22,7 @@ use plimsoll_model::{Epoch, Error, ErrorKind, Result, WriterId};
 use crate::{
     Context, EpochRecord, Standing, VolumeRecord,
     create::{create_record, insist},
-    key::{EPOCHS, decision_key, epoch_key, parse_epoch_key, volume_key},
+    key::{EPOCHS, decision_key, epoch_key, parse_removal_key, volume_key},
     record::{self, RemovalRecord},
 };
 
@@ -32,6 +35,20 @@ const REMOVING: &str = "removing";
 /// `NotFound`: another removal is decided, see [`decided_removal`]. Those of the store: it may be announced or not.
 pub async fn announce_removal(context: &Context, before: &Standing) -> Result<Option<Epoch>> {
     settle(context, before).await?;
+    take_next(context, before, None).await
+}
+
+/// Takes the next epoch in order to carry out a decided removal; `None` if somebody else took it first. Whoever was at it
+/// before finds out when he looks next, and stops: one alone removes what is there, so that nothing is removed twice. One
+/// request.
+///
+/// # Errors
+/// Those of the store: it may be taken or not.
+pub async fn take_up_removal(context: &Context, before: &Standing, decided: Epoch) -> Result<Option<Epoch>> {
+    take_next(context, before, Some(decided)).await
+}
+
+async fn take_next(context: &Context, before: &Standing, carries_out: Option<Epoch>) -> Result<Option<Epoch>> {
     let Some(epoch) = before.epoch.0.checked_add(1).map(Epoch) else {
         return Err(Error::new(ErrorKind::Corrupt, REMOVING)
             .object(context.object(&epoch_key(before.epoch)))
@@ -46,6 +63,7 @@ pub async fn announce_removal(context: &Context, before: &Standing) -> Result<Op
         since_ms: context.host.clock.wall().0,
         nonce: context.host.chance.bits(),
         removal: true,
+        carries_out,
     };
     let (key, bytes) = (epoch_key(epoch), record::encode(&record));
     Ok(insist(context, || create_record(context, &key, &bytes).boxed()).await?.then_some(epoch))
@@ -77,16 +95,22 @@ pub(crate) fn removal_key(epoch: Epoch) -> String {
     decision_key(&epoch_key(epoch))
 }
 
-/// The removal that is decided and not carried out to its end: its epoch, and what the volume was. One request if
-/// the newest epoch is a removal's.
+/// The epoch whose decision says whether the removal that has the newest one is carried out; `None` if it is no removal's.
+fn removal_of(standing: &Standing) -> Option<Epoch> {
+    let holder = standing.holder.as_ref().filter(|holder| holder.removal)?;
+    Some(holder.carries_out.unwrap_or(standing.epoch))
+}
+
+/// The removal that is decided and not carried out to its end: the epoch under which it was decided, and what the volume
+/// was. One request if the newest epoch is a removal's.
 ///
 /// # Errors
 /// Those of the store; `Corrupt` for a damaged decision.
 pub async fn decided_removal(context: &Context, standing: &Standing) -> Result<Option<(Epoch, VolumeRecord)>> {
-    if !standing.holder.as_ref().is_some_and(|holder| holder.removal) {
-        return Ok(None);
+    match removal_of(standing) {
+        Some(epoch) => decided(context, epoch).await,
+        None => Ok(None),
     }
-    decided(context, standing.epoch).await
 }
 
 async fn decided(context: &Context, epoch: Epoch) -> Result<Option<(Epoch, VolumeRecord)>> {
@@ -100,11 +124,9 @@ async fn decided(context: &Context, epoch: Epoch) -> Result<Option<(Epoch, Volum
 /// # Errors
 /// `NotFound`: it is decided. Those of the store.
 pub async fn settle(context: &Context, standing: &Standing) -> Result<()> {
-    if !standing.holder.as_ref().is_some_and(|holder| holder.removal) {
-        return Ok(());
-    }
-    call_off_removal(context, standing.epoch).await?;
-    match decided(context, standing.epoch).await? {
+    let Some(epoch) = removal_of(standing) else { return Ok(()) };
+    call_off_removal(context, epoch).await?;
+    match decided(context, epoch).await? {
         Some(_) => Err(being_removed(context)),
         None => Ok(()),
     }
@@ -117,12 +139,16 @@ pub async fn settle(context: &Context, standing: &Standing) -> Result<()> {
 /// `NotFound` if it is so; those of the store.
 pub async fn refuse_half(context: &Context, objects: bool) -> Result<()> {
     let entries = context.store.list(EPOCHS, None).await?;
-    let Some(newest) = entries.iter().filter_map(|entry| parse_epoch_key(&entry.key)).max() else { return Ok(()) };
-    let going = entries.iter().any(|entry| entry.key == removal_key(newest));
-    if objects || (going && decided(context, newest).await?.is_some()) {
-        return Err(being_removed(context));
+    if entries.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    // Whoever carries it out may have a newer epoch.
+    let last = entries.iter().filter_map(|entry| parse_removal_key(&entry.key)).max();
+    let going = match last {
+        Some(last) if !objects => decided(context, last).await?.is_some(),
+        _ => objects,
+    };
+    if going { Err(being_removed(context)) } else { Ok(()) }
 }
 
 /// Removes `volume.json` if it is this one; `false` if there is another one. By single requests: one that is sent again
@@ -137,7 +163,7 @@ pub async fn delete_volume(context: &Context, uuid: [u8; 16]) -> Result<bool> {
             if found.uuid != uuid {
                 return Ok(false);
             }
-            context.store.delete_once(volume_key()).await?;
+            context.store.delete_once(&[volume_key().to_owned()]).await?;
             Ok(true)
         }
         .boxed()
@@ -145,18 +171,19 @@ pub async fn delete_volume(context: &Context, uuid: [u8; 16]) -> Result<bool> {
     .await
 }
 
-/// A removal is carried out to its end. The record of its epoch stays.
+/// The removal that was decided under this epoch is carried out to its end. The record of whoever did so stays.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn end_removal(context: &Context, epoch: Epoch) -> Result<()> {
-    context.store.delete(&[removal_key(epoch)]).await
+pub async fn end_removal(context: &Context, decided: Epoch) -> Result<()> {
+    context.store.delete(&[removal_key(decided)]).await
 }
 
-/// Whether an object outlives the removal of this epoch, or goes last.
+/// Whether an object outlives the removal that was decided under one epoch and is carried out under another one, or the
+/// same, or goes last.
 #[must_use]
-pub fn stays_until_last(key: &str, epoch: Epoch) -> bool {
-    key == epoch_key(epoch) || key == removal_key(epoch)
+pub fn stays_until_last(key: &str, decided: Epoch, carried_out: Epoch) -> bool {
+    key == epoch_key(carried_out) || key == removal_key(decided)
 }
 
 pub(crate) fn being_removed(context: &Context) -> Error {

@@ -2,11 +2,11 @@
 
 use futures::future::try_join;
 use plimsoll_host::{Mono, WallMs};
-use plimsoll_model::{Epoch, Result};
+use plimsoll_model::{Epoch, Lsn, Result};
 
 use crate::{
     Context, EpochRecord, StatusRecord, VolumeRecord,
-    key::{EPOCHS, epoch_key, parse_epoch_key, status_key, volume_key},
+    key::{EPOCHS, STATUSES, epoch_key, parse_epoch_key, parse_status_key, status_key, volume_key},
     record::{self, lenient},
 };
 
@@ -128,6 +128,35 @@ pub(crate) async fn rival(context: &Context, epoch: Epoch, record: &[u8], seen: 
             Ok(if own { Rival::None(modified) } else { Rival::Gone })
         }
     }
+}
+
+/// Whether a status is that of somebody who is just opening the volume, or has died at it, and says no more than that.
+pub(crate) fn is_greeting(record: &StatusRecord) -> bool {
+    let nothing = record.inherited.is_none() && record.replayed.is_none();
+    nothing && record.watermarks.appended.lsn == Lsn::ZERO && !record.closed
+}
+
+/// The last that was said by the holder of an epoch, or by whoever held one before and had not let go, if this one never
+/// came to say more than that it is there: what the other one had said still stands then. One request, or three, and one
+/// more for each who died at the same point before.
+pub(crate) async fn last_word(context: &Context, epoch: Epoch) -> Result<Option<StatusRecord>> {
+    let own = match lenient(read_status(context, epoch).await.map(Some))? {
+        Some(own) => own.map(|seen| seen.record),
+        // It had said something, which is damaged.
+        None => return Ok(None),
+    };
+    if own.as_ref().is_some_and(|own| !is_greeting(own)) {
+        return Ok(own);
+    }
+    let entries = context.store.list(STATUSES, None).await?;
+    let earlier = entries.iter().rev().filter_map(|entry| parse_status_key(&entry.key));
+    for earlier in earlier.filter(|earlier| *earlier < epoch) {
+        let Some(seen) = lenient(read_status(context, earlier).await)? else { break };
+        if !is_greeting(&seen.record) {
+            return Ok(if seen.record.closed { own } else { Some(seen.record) });
+        }
+    }
+    Ok(own)
 }
 
 /// The status of an epoch's holder; `None` if it never wrote one.

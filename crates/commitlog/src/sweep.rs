@@ -14,10 +14,17 @@
 //! name taken, or, after everything was tidied up, the newer epoch. So nothing of it goes. If the decision was
 //! there, and the announcement still is, no pin that holds names any of these objects, and it is carried out to the end.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures::FutureExt as _;
-use plimsoll_host::crash::{self, Point};
+use plimsoll_host::{
+    Mono,
+    crash::{self, Point},
+};
 use plimsoll_ltx::FileId;
 use plimsoll_model::{
     Epoch, Error, ErrorKind, Result,
@@ -34,6 +41,10 @@ use crate::{
 
 /// Objects that one announcement names.
 const OBJECTS_MAX: usize = 4000;
+/// Objects that are removed at once.
+const BATCH: usize = 1000;
+/// How long nobody has to look again whether there is a newer epoch.
+const LOOKED_FOR: Duration = Duration::from_secs(5);
 /// How often pins may come in between before the rest is left for the next time.
 const ROUNDS_MAX: usize = 4;
 
@@ -72,8 +83,8 @@ pub async fn sweep(context: &Context, epoch: Epoch, pins: &Pins, garbage: Vec<Pi
         if rest.len() < count {
             context.store.delete(&[key]).await?;
         } else {
-            decide(context, epoch, &key).await?;
-            carry_out(context, &key, &rest).await?;
+            let looked = decide(context, epoch, &key).await?;
+            carry_out(context, (epoch, Some(looked)), &key, &rest).await?;
             gone.extend(rest.drain(..).map(|object| object.id));
         }
         rest.extend(later);
@@ -90,26 +101,53 @@ async fn unpinned(context: &Context, pins: &Pins, garbage: Vec<PinnedObject>) ->
 }
 
 /// From here on what was announced goes.
-async fn decide(context: &Context, epoch: Epoch, key: &str) -> Result<()> {
+async fn decide(context: &Context, epoch: Epoch, key: &str) -> Result<Mono> {
     let decision = decision_key(key);
     let ours = record::encode(&DecisionRecord { epoch, go: true });
     let decided = insist(context, || create_record(context, &decision, &ours).boxed()).await?;
-    if decided && newest_epoch(context, Some(epoch)).await?.0 <= epoch {
-        return Ok(());
-    }
-    Err(overtaken(context))
+    if decided { look(context, epoch).await } else { Err(overtaken(context)) }
+}
+
+/// Makes sure that there is no newer epoch; when that was asked.
+async fn look(context: &Context, epoch: Epoch) -> Result<Mono> {
+    let sent = context.now();
+    let newest = newest_epoch(context, Some(epoch)).await?.0;
+    if newest > epoch { Err(overtaken(context)) } else { Ok(sent) }
 }
 
 fn overtaken(context: &Context) -> Error {
     Error::new(ErrorKind::Held, "collecting").object(context.store.url()).why("a newer writer collects from now on")
 }
 
-async fn carry_out(context: &Context, key: &str, objects: &[PinnedObject]) -> Result<()> {
+/// By requests that are sent once, each not long after a look: the volume may have been removed and made again while
+/// this process slept, and then these names are of another history.
+async fn carry_out(
+    context: &Context,
+    (epoch, mut looked): (Epoch, Option<Mono>),
+    key: &str,
+    objects: &[PinnedObject],
+) -> Result<()> {
     let layout = context.layout();
     let keys: Vec<String> =
         objects.iter().flat_map(|object| [layout.key(&object.id), object.id.sidecar_key()]).collect();
     crash::here(Point::CollectDelete);
-    context.store.delete(&keys).await?;
+    for batch in keys.chunks(BATCH) {
+        let last = Mutex::new(looked);
+        insist(context, || {
+            async {
+                let fresh = |looked: &Mono| context.now().since(*looked) < LOOKED_FOR;
+                let known = last.lock().unwrap_or_else(PoisonError::into_inner).filter(fresh);
+                if known.is_none() {
+                    let sent = look(context, epoch).await?;
+                    *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(sent);
+                }
+                context.store.delete_once(batch).await
+            }
+            .boxed()
+        })
+        .await?;
+        looked = last.into_inner().unwrap_or_else(PoisonError::into_inner);
+    }
     crash::here(Point::CollectDone);
     context.store.delete(&[key.to_owned(), decision_key(key)]).await
 }
@@ -141,7 +179,7 @@ async fn settle(context: &Context, epoch: Epoch) -> Result<()> {
             continue;
         }
         if goes {
-            carry_out(context, key, &sweep.objects).await?;
+            carry_out(context, (epoch, None), key, &sweep.objects).await?;
         } else {
             crash::here(Point::CollectCancelled);
             // In this order: a decision without its announcement means nothing.

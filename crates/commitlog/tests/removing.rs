@@ -4,10 +4,11 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use futures::future::join;
+use futures::{FutureExt as _, future::join};
 use plimsoll_commitlog::{
-    Beat, Context, Outcome, Standing, StatusReport, VolumeRecord, announce_removal, create_volume, decide_removal,
-    decided_removal, delete_volume, end_removal, epoch_key, held_for, look, look_anyway, overtaken_since, volume_key,
+    Beat, Context, Outcome, PinRecord, Standing, StatusReport, VolumeRecord, announce_removal, create_volume,
+    decide_removal, decided_removal, delete_volume, end_removal, epoch_key, held_for, look, look_anyway,
+    overtaken_since, pin, read_pin, take_up_removal, unpin, volume_key,
 };
 use plimsoll_host::Clock as _;
 use plimsoll_model::{Epoch, ErrorKind};
@@ -186,5 +187,114 @@ fn removing_the_record_again_after_a_lost_answer_spares_that_of_a_successor() {
         let (deleted, ()) = join(delete_volume(&context, volume.uuid), beside).await;
         assert!(!deleted.unwrap());
         assert_eq!(look(&world.context).await.unwrap().volume, Some(successor));
+    });
+}
+
+/// Two hosts keep the state that stranded commits stand on under one name.
+#[test]
+fn removing_a_pin_again_after_a_lost_answer_spares_one_of_that_name_that_was_made_since() {
+    World::run(|world| async move {
+        let made = |created_ms| PinRecord {
+            txid: plimsoll_model::Txid(1),
+            created_ms,
+            note: None,
+            bytes: 512,
+            fork: None,
+            objects: Vec::new(),
+            nonce: created_ms,
+        };
+        let nothing = std::collections::HashMap::new();
+        let _ = pin(&world.context, "base", &made(1), &nothing).await.unwrap();
+        let patient = RetryStore::new(Arc::clone(world.context.store()), RetryPolicy::default(), &world.host);
+        let context = Context::new(world.host.clone(), Arc::new(patient), R);
+        world.script.once(Op::Delete, "pins/", Fault::AppliedButNoAnswer);
+        let beside = async {
+            while world.memory.get("pins/base.json").await.unwrap().is_some() {
+                world.clock.sleep(Duration::from_millis(1)).await;
+            }
+            let _ = pin(&world.context, "base", &made(2), &nothing).await.unwrap();
+        };
+        let (removed, ()) = join(unpin(&context, "base"), beside).await;
+        assert!(removed.unwrap());
+        assert!(world.script.is_used_up());
+        assert_eq!(read_pin(&**world.context.store(), "base").await.unwrap(), Some(made(2)));
+        assert!(unpin(&context, "base").await.unwrap() && !unpin(&context, "base").await.unwrap());
+    });
+}
+
+#[test]
+fn whoever_carries_out_what_another_one_has_decided_takes_an_epoch_for_it_that_nobody_calls_off() {
+    World::run(|world| async move {
+        let old = world.open(ask(1)).await.unwrap();
+        old.close(&StatusReport::default()).await.unwrap();
+        let (decided, volume) = announced(&world).await;
+        assert!(decide_removal(&world.context, decided, &volume).await.unwrap());
+        let standing = look_anyway(&world.context).await.unwrap();
+        let mine = take_up_removal(&world.context, &standing, decided).await.unwrap().unwrap();
+        assert!(mine > decided);
+        assert_eq!(take_up_removal(&world.context, &standing, decided).await.unwrap(), None, "one alone");
+        assert_eq!(world.open(ask(2)).await.err().unwrap().kind(), ErrorKind::NotFound);
+        let standing = look_anyway(&world.context).await.unwrap();
+        assert_eq!(decided_removal(&world.context, &standing).await.unwrap(), Some((decided, volume.clone())));
+        assert!(delete_volume(&world.context, volume.uuid).await.unwrap());
+        plimsoll_commitlog::refuse_half(&world.context, false).await.unwrap_err();
+        let mut rest = keys(&world).await;
+        rest.retain(|key| !plimsoll_commitlog::stays_until_last(key, decided, mine));
+        world.memory.delete(&rest).await.unwrap();
+        end_removal(&world.context, decided).await.unwrap();
+        assert_eq!(keys(&world).await, [epoch_key(mine)]);
+        plimsoll_commitlog::refuse_half(&world.context, false).await.unwrap();
+        assert_eq!(world.open(ask(2)).await.unwrap().epoch(), mine.next());
+    });
+}
+
+/// Between its listing and its fence it slept, and the name of the fence was far beyond what was there by then.
+#[test]
+fn whoever_slept_before_its_fence_puts_none_into_what_was_made_at_the_url_since() {
+    World::run(|world| async move {
+        let old = world.open(ask(1)).await.unwrap();
+        for lsn in 1..=5 {
+            assert_eq!(old.create_next(sync(&old, 1, lsn)).await.unwrap(), Outcome::Durable);
+        }
+        old.close(&StatusReport::default()).await.unwrap();
+        let slow = {
+            let world = world.clone();
+            async move {
+                let body = |head: &plimsoll_commitlog::Head, epoch, stamp| {
+                    // It sleeps while it encodes the fence, and the volume is removed and made again.
+                    world.clock.advance(TTL * 2);
+                    let meanwhile = async {
+                        remove(&world).await;
+                        let new = world.open(ask(3)).await.unwrap();
+                        assert_eq!(new.create_next(sync(&new, 3, 1)).await.unwrap(), Outcome::Durable);
+                    };
+                    meanwhile.now_or_never().expect("memory answers at once");
+                    support::fence_body(head, epoch, stamp)
+                };
+                plimsoll_commitlog::acquire(&world.context, &ask(2), body).await
+            }
+        };
+        assert_eq!(slow.await.err().unwrap().kind(), ErrorKind::Held);
+        let syncs = world.memory.list("ltx/0/", None).await.unwrap();
+        assert_eq!(syncs.len(), 1, "{syncs:?}");
+    });
+}
+
+#[test]
+fn a_writer_that_was_silent_looks_before_it_writes_or_removes_anything() {
+    World::run(|world| async move {
+        let lease = world.open(ask(1)).await.unwrap();
+        assert_eq!(lease.create_next(sync(&lease, 1, 1)).await.unwrap(), Outcome::Durable);
+        // No request while it was heard of lately.
+        world.script.once(Op::List, "epoch/", Fault::FailBefore);
+        lease.still_mine("merging").await.unwrap();
+        world.script.clear();
+        world.clock.advance(TTL * 2);
+        lease.still_mine("merging").await.unwrap();
+        world.clock.advance(TTL * 2);
+        remove(&world).await;
+        let error = lease.still_mine("merging").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+        assert!(lease.is_fenced());
     });
 }

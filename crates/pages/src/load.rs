@@ -172,10 +172,11 @@ pub async fn index(prover: &Prover, file: Listed, reading: Reading<'_>) -> Resul
 fn is_listed(file: &Listed, proved: &Proved) -> bool {
     /// Some stores tell the time of an object to the second when it is read, and to the millisecond in listings.
     const SAME_MS: u64 = 1000;
-    // Merges of one range have one content, whoever made them; of those that nobody listed nothing is known.
-    let replaceable = file.id.level == 0 && file.modified != WallMs(0);
+    // Of what a pin names it is not known when it was written.
+    let listed = file.modified != WallMs(0);
     let younger = proved.modified.is_some_and(|modified| modified.0 > file.modified.0.saturating_add(SAME_MS));
-    !replaceable || (proved.size == file.size && !younger)
+    // Merges of one range have one content, whoever made them.
+    file.id.level > 0 || (proved.size == file.size && !(listed && younger))
 }
 
 /// Reads the index of an object from its end. Nothing vouches for it, nor for the pages that it leads to.

@@ -41,7 +41,8 @@ impl Sink {
     /// `Full` or `Io` from creating the file in `scratch`.
     pub fn new(host: &Host, expected: u64, scratch: &Path, name: &str) -> Result<Sink> {
         let target = if expected > MEMORY_BYTES_MAX {
-            let path = scratch.join(name);
+            // Two that are built at the same time must not take each other's name.
+            let path = scratch.join(format!("{name}-{:016x}", host.chance.bits()));
             let failed =
                 |error: io::Error| Error::io("creating the scratch file", error).object(path.display().to_string());
             host.files.create_dir_all(scratch).map_err(failed)?;

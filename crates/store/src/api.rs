@@ -152,10 +152,10 @@ pub trait Store: Send + Sync {
     /// Removes objects; missing ones are fine. After an error some may be gone and some not.
     async fn delete(&self, keys: &[String]) -> Result<()>;
 
-    /// Removes an object by one request that is never sent again by itself, for a name that somebody else may take
-    /// next. After an error it may be gone, or go later.
-    async fn delete_once(&self, key: &str) -> Result<()> {
-        self.delete(&[key.to_owned()]).await
+    /// As [`Store::delete`], by requests that are never sent again by themselves: for names that somebody else may take
+    /// next. After an error each may be gone, or go later.
+    async fn delete_once(&self, keys: &[String]) -> Result<()> {
+        self.delete(keys).await
     }
 
     /// Whether the prefix uses the key layout of S3 (`0000/…`) or that of the other stores (`ltx/0/…`).

@@ -13,7 +13,8 @@ pub use self::wrapper::{Breaker, BreakerStore};
 pub struct BreakerPolicy {
     /// Consecutive operations without answer, each with its retries spent, that open the breaker.
     pub failures_max: u32,
-    /// How long an open breaker refuses before it lets one operation through as a probe.
+    /// How long an open breaker refuses before it lets one operation through as a probe, and how long that one has before
+    /// it lets another one through beside it.
     pub probe_interval: Duration,
 }
 
@@ -92,7 +93,8 @@ impl Machine {
     fn admit(&mut self, now: Mono) -> Admission {
         match self.phase {
             Phase::Closed => Admission::Pass,
-            Phase::Open { until } if now >= until => {
+            // A probe may take as long as a large upload does; others need not wait for it.
+            Phase::Open { until } | Phase::HalfOpen { until } if now >= until => {
                 self.phase = Phase::HalfOpen { until: now + self.policy.probe_interval };
                 Admission::Probe
             }

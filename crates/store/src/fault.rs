@@ -189,8 +189,8 @@ impl<S: Store> Store for FaultyStore<S> {
         self.run(Op::Delete, first, self.inner.delete(keys)).await.map(drop)
     }
 
-    async fn delete_once(&self, key: &str) -> Result<()> {
-        self.run(Op::Delete, key, self.inner.delete_once(key)).await.map(drop)
+    async fn delete_once(&self, keys: &[String]) -> Result<()> {
+        self.run(Op::Delete, keys.first().map_or("", String::as_str), self.inner.delete_once(keys)).await.map(drop)
     }
 
     fn s3_layout(&self) -> bool {

@@ -111,8 +111,9 @@ impl<S: Store> Store for ObservedStore<S> {
         self.watch("delete", first, ok, self.inner.delete(keys)).await
     }
 
-    async fn delete_once(&self, key: &str) -> Result<()> {
-        self.watch("delete", key, ok, self.inner.delete_once(key)).await
+    async fn delete_once(&self, keys: &[String]) -> Result<()> {
+        let first = keys.first().map_or("", String::as_str);
+        self.watch("delete", first, ok, self.inner.delete_once(keys)).await
     }
 
     fn s3_layout(&self) -> bool {

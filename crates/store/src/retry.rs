@@ -153,8 +153,8 @@ impl<S: Store> Store for RetryStore<S> {
         self.policy.run(&self.host, || self.inner.delete(keys)).await
     }
 
-    async fn delete_once(&self, key: &str) -> Result<()> {
-        self.inner.delete_once(key).await
+    async fn delete_once(&self, keys: &[String]) -> Result<()> {
+        self.inner.delete_once(keys).await
     }
 
     fn s3_layout(&self) -> bool {

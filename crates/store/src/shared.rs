@@ -48,8 +48,8 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         (**self).delete(keys).await
     }
 
-    async fn delete_once(&self, key: &str) -> Result<()> {
-        (**self).delete_once(key).await
+    async fn delete_once(&self, keys: &[String]) -> Result<()> {
+        (**self).delete_once(keys).await
     }
 
     fn s3_layout(&self) -> bool {

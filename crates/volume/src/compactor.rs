@@ -216,7 +216,7 @@ async fn merge(
             .why("the volume was let go meanwhile")
             .hint("what was merged until then is kept; start again"));
     }
-    let merged = writer.merger.merge(id, inputs, watcher).await?;
+    let merged = writer.merger.merge(id, inputs, watcher, writer.lease.still_mine("merging")).await?;
     crash::here(Point::Merged);
     {
         let mut state = shared.state();
@@ -261,6 +261,8 @@ async fn collect(
     let gone: HashSet<FileId> = gone.into_iter().collect();
     let gone = listing.files.iter().filter(|file| gone.contains(&file.id));
     let gone = gone.map(|file| PinnedObject { id: file.id, bytes: file.size }).collect();
+    // What an overtaken collector has decided would be carried out by whoever comes after it.
+    writer.lease.still_mine("collecting").await?;
     let gone = sweep(&shared.context(), writer.epoch, &writer.pins, gone).await?;
     writer.merger.forget(&gone);
     done.removed += gone.len() as u64;

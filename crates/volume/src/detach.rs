@@ -84,10 +84,12 @@ async fn let_go(shared: &Arc<Shared>, writer: &Writer, volume: &VolumeRecord) ->
     // Until the second mark everything is still read where it was, so that nothing is out of reach if this process dies
     // in between. There is no way back from that one.
     if context.store().get(detached_key()).await?.is_none() {
+        writer.lease.still_mine(DETACHING).await?;
         mark_detaching(&context, writer.epoch).await?;
         let held = checkpoints_of(&context, volume).await?;
+        writer.lease.still_mine(DETACHING).await?;
         if !held.is_empty() {
-            context.store().delete(&[detaching_key().to_owned()]).await?;
+            context.store().delete_once(&[detaching_key().to_owned()]).await?;
             return Ok(held);
         }
         mark_detached(&context, writer.epoch).await?;

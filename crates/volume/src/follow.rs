@@ -10,17 +10,13 @@ use futures::{future::select, try_join};
 use plimsoll_cache::{Cache, CacheId};
 use plimsoll_commitlog::{Context, VolumeRecord, identity, refuse_half};
 use plimsoll_host::{Mono, WallMs};
-use plimsoll_ltx::plan::Target;
 use plimsoll_model::{
-    Error, ErrorKind, Lsn, PageSize, Result, Txid,
+    Error, ErrorKind, Lsn, PageSize, Result,
     step::{Step, taken},
 };
 use plimsoll_pages::{Keep, Listed, Object, Reading, View, after, continues, index, list, load, next};
 
-use crate::{
-    ancestry::vouch,
-    shared::{Shared, Tip},
-};
+use crate::shared::{Shared, Tip};
 
 /// Listings in a row that may be outrun by merging and collecting.
 const LISTINGS_MAX: usize = 5;
@@ -191,21 +187,6 @@ impl Shared {
     pub(crate) async fn locate_anew(self: &Arc<Self>) -> Result<()> {
         let _following = self.following.lock().await;
         self.load(self.now(), Load::All).await
-    }
-
-    /// The state after an earlier sync, from what is left of it: its own objects are kept for the retention of
-    /// level 0, and what they were put on may have been merged since.
-    ///
-    /// # Errors
-    /// `NotFound`: it cannot be told apart any more from later ones. Otherwise as the store says.
-    pub(crate) async fn earlier(&self, txid: Txid) -> Result<View> {
-        let (store, layout) = (&self.config.store, self.config.layout());
-        let listing = list(store, layout).await?;
-        let plan = listing.restore(Target::Txid(txid))?;
-        vouch(store, layout, &listing, &plan).await?;
-        let ours = self.state().ours;
-        let reading = Reading { keep: None, ..self.reading(ours) };
-        Ok(load(&self.prover, &View::empty(), plan, reading).await?.0)
     }
 
     /// Reads the whole index anew, unless that is only wanted if something has changed.

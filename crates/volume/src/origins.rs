@@ -377,8 +377,8 @@ impl Store for OriginStore {
         self.own.delete(keys).await
     }
 
-    async fn delete_once(&self, key: &str) -> Result<()> {
-        self.own.delete_once(key).await
+    async fn delete_once(&self, keys: &[String]) -> Result<()> {
+        self.own.delete_once(keys).await
     }
 
     fn s3_layout(&self) -> bool {

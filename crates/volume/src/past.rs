@@ -38,6 +38,8 @@ impl Volume {
 }
 
 impl Shared {
+    /// An earlier state, from what is left of it. Within the retention of level 0 that is its own objects, and what they
+    /// were put on, which may have been merged since.
     /// May be asked for while the newest state is being read for the first time.
     pub(crate) async fn past(self: &Arc<Self>, reference: &Reference) -> Result<View> {
         let (store, layout) = (&self.config.store, self.config.layout());

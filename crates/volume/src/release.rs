@@ -154,7 +154,8 @@ impl Shared {
         };
         let found = loss(&self.context(), epoch, writer.lease.inherited().as_ref()).await;
         let report = match &found {
-            Ok(found) => found.as_ref().map(LossReport::from),
+            // What this host's own earlier process had acknowledged is in the journal, or stranded, or both say nothing.
+            Ok(found) => found.as_ref().filter(|loss| loss.writer != writer.id).map(LossReport::from),
             Err(error) => {
                 self.note_trouble(error);
                 None
@@ -179,6 +180,7 @@ impl Shared {
         }
         if let (Ok(Some(loss)), Some(inherited)) = (&found, writer.lease.inherited())
             && loss.commits() > 0
+            && loss.writer != writer.id
         {
             self.keep_base(loss.writer, loss.epoch, inherited.txid).await;
         }

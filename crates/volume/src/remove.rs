@@ -6,7 +6,7 @@ use futures::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
 use plimsoll_commitlog::{
     Context, Standing, VolumeRecord, announce_removal, call_off_removal, decide_removal, decided_removal,
     delete_volume, detached_key, detaching_key, end_removal, held_for, lives, look_anyway, opened_since, pins,
-    record_folders, stays_until_last,
+    record_folders, stays_until_last, take_up_removal,
 };
 use plimsoll_host::crash::{self, Point};
 use plimsoll_ltx::{FileId, SIDECAR_FOLDER, SNAPSHOT_LEVEL};
@@ -23,6 +23,11 @@ const REMOVING: &str = "removing";
 const RACES_MAX: usize = 8;
 /// How often what a writer of the removed volume had still on its way is looked for.
 const ROUNDS_MAX: usize = 3;
+/// Objects that are removed after one look.
+const BATCH: usize = 500;
+/// How often the store may fail to answer before a removal is given up.
+const FAILURES_MAX: u32 = 6;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Removes every object of a volume; how many there were. What else is below its URL stays. `context` is of its own objects alone, without
 /// those that a fork started with. `holder_ttl` is how long a holder is respected after its last sign of life.
@@ -38,10 +43,16 @@ const ROUNDS_MAX: usize = 3;
 pub async fn remove(context: &Context, holder_ttl: Duration, force: bool, elsewhere: &dyn Elsewhere) -> Result<u64> {
     for _ in 0..RACES_MAX {
         let standing = look_anyway(context).await?;
-        if let Some((epoch, volume)) = decided_removal(context, &standing).await? {
-            return carry_out(context, epoch, &volume, force, elsewhere).await;
+        if let Some((decided, volume)) = decided_removal(context, &standing).await? {
+            let Some(epoch) = take_up_removal(context, &standing, decided).await? else { continue };
+            return carry_out(context, Going { decided, epoch }, &volume, force, elsewhere).await;
         }
-        let Some(volume) = &standing.volume else { return remove_left_over(context, &standing, force).await };
+        let Some(volume) = &standing.volume else {
+            match remove_left_over(context, &standing, force).await? {
+                Some(removed) => return Ok(removed),
+                None => continue,
+            }
+        };
         refuse_while_held(context, &standing, holder_ttl)?;
         if !force {
             refuse_with_forks(context, elsewhere).await?;
@@ -58,9 +69,63 @@ pub async fn remove(context: &Context, holder_ttl: Duration, force: bool, elsewh
             return Err(just_now(context));
         }
         crash::here(Point::RemovalDecided);
-        return carry_out(context, epoch, volume, force, elsewhere).await;
+        return carry_out(context, Going { decided: epoch, epoch }, volume, force, elsewhere).await;
     }
     Err(just_now(context))
+}
+
+/// A removal that is being carried out.
+#[derive(Clone, Copy)]
+struct Going {
+    /// Under which epoch it was decided.
+    decided: Epoch,
+    /// Under which it is carried out. Nobody else has a newer one, as long as this one alone removes.
+    epoch: Epoch,
+}
+
+impl Going {
+    /// Right before anything is removed.
+    async fn look(self, context: &Context) -> Result<()> {
+        if !opened_since(context, self.epoch).await? {
+            return Ok(());
+        }
+        Err(held(context, "somebody else removes it now, or has made another volume there".to_owned())
+            .hint("try again"))
+    }
+
+    /// Removes what there is of a volume, but for what goes last; how much that was. Where a request fails, the next one is
+    /// sent after another look, not by itself.
+    async fn empty(self, context: &Context) -> Result<u64> {
+        let (mut removed, mut rounds, mut failures) = (0, 0, 0);
+        while rounds < ROUNDS_MAX {
+            let mut keys = own_objects(context).await?;
+            keys.retain(|key| !stays_until_last(key, self.decided, self.epoch));
+            if keys.is_empty() {
+                break;
+            }
+            match self.delete(context, &keys).await {
+                Ok(()) => (removed, rounds) = (removed + keys.len() as u64, rounds + 1),
+                Err(error) if error.kind() == ErrorKind::Unavailable && failures < FAILURES_MAX => {
+                    failures += 1;
+                    let host = context.host();
+                    let pause = PAUSE * 2_u32.pow(failures);
+                    let jitter = host.chance.below(pause.as_millis() as u64);
+                    host.clock.sleep(pause / 2 + Duration::from_millis(jitter)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(removed)
+    }
+
+    /// The names were listed before the look: if somebody makes a volume here after that, what was listed is gone.
+    async fn delete(self, context: &Context, keys: &[String]) -> Result<()> {
+        for batch in keys.chunks(BATCH) {
+            self.look(context).await?;
+            context.store().delete_once(batch).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Once the removal is announced. Whoever opens for writing gives a sign of life and then looks for a newer epoch; whoever
@@ -75,12 +140,14 @@ async fn look_again(context: &Context, before: &Standing, force: bool, elsewhere
 /// Removes what a decided removal has left. Its record goes first, lest somebody reads half of the rest.
 async fn carry_out(
     context: &Context,
-    epoch: Epoch,
+    going: Going,
     volume: &VolumeRecord,
     force: bool,
     elsewhere: &dyn Elsewhere,
 ) -> Result<u64> {
     let store = context.store();
+    // Also because a decision that comes so late that this epoch is forgotten means nothing.
+    going.look(context).await?;
     if !delete_volume(context, volume.uuid).await? {
         return Err(held(context, "another volume was made there meanwhile".to_owned()));
     }
@@ -91,32 +158,20 @@ async fn carry_out(
         other => other?,
     }
     crash::here(Point::RemovalTold);
-    let mut removed = 1;
-    for _ in 0..ROUNDS_MAX {
-        if opened_since(context, epoch).await? {
-            return Err(held(context, "it was removed by somebody else, and another volume was made there".to_owned()));
-        }
-        let mut keys = own_objects(context).await?;
-        keys.retain(|key| !stays_until_last(key, epoch));
-        if keys.is_empty() {
-            break;
-        }
-        store.delete(&keys).await?;
-        removed += keys.len() as u64;
-    }
+    let removed = 1 + going.empty(context).await?;
     crash::here(Point::RemovalEmptied);
-    end_removal(context, epoch).await?;
+    end_removal(context, going.decided).await?;
     Ok(removed)
 }
 
 /// Without `volume.json` there is no volume of ours. After a removal there may be what one of its writers still had on
-/// its way, or what somebody else has put there since.
-async fn remove_left_over(context: &Context, standing: &Standing, force: bool) -> Result<u64> {
+/// its way, or what somebody else has put there since. `None`: somebody else came first.
+async fn remove_left_over(context: &Context, standing: &Standing, force: bool) -> Result<Option<u64>> {
     let store = context.store();
     let mut keys = own_objects(context).await?;
     let removal = standing.holder.as_ref().is_some_and(|holder| holder.removal);
     if removal {
-        keys.retain(|key| !stays_until_last(key, standing.epoch));
+        keys.retain(|key| !is_trace(key, standing.epoch));
     }
     if keys.is_empty() {
         return Err(Error::new(ErrorKind::NotFound, REMOVING).object(store.url()).why("there is nothing at this URL"));
@@ -131,8 +186,16 @@ async fn remove_left_over(context: &Context, standing: &Standing, force: bool) -
             .why("what is there is no volume of ours")
             .hint(hint));
     }
-    store.delete(&keys).await?;
-    Ok(keys.len() as u64)
+    // As any other removal, so that whoever makes a volume there meanwhile is left alone.
+    let Some(epoch) = announce_removal(context, standing).await? else { return Ok(None) };
+    let before = keys.len() as u64;
+    Going { decided: epoch, epoch }.empty(context).await?;
+    Ok(Some(before))
+}
+
+/// What removals leave behind: the record of the last one, and what was decided about it.
+fn is_trace(key: &str, epoch: Epoch) -> bool {
+    stays_until_last(key, epoch, epoch)
 }
 
 /// The names of a volume's own objects, but for its record. Whatever else is below its URL stays: it may be another

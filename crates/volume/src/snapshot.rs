@@ -6,7 +6,10 @@ use plimsoll_host::Host;
 use plimsoll_model::{ErrorKind, Lsn, PageCount, PageNo, PageSize, Result, Txid};
 use plimsoll_pages::{Found, Slot, View};
 
-use crate::shared::{Shared, State, Tip, Writer};
+use crate::{
+    Reference,
+    shared::{Shared, State, Tip, Writer},
+};
 
 /// A state that existed, pinned. Reads are repeatable until it is dropped.
 ///
@@ -163,7 +166,7 @@ impl Snapshot {
                 }
                 let earlier = match self.earlier.get() {
                     Some(earlier) => Arc::clone(earlier),
-                    None => match self.shared.earlier(self.view.txid).await {
+                    None => match self.shared.past(&Reference::Txid(self.view.txid)).await {
                         Ok(earlier) => Arc::new(earlier),
                         // It may be there, and cannot be looked for now.
                         Err(trouble) if trouble.kind() == ErrorKind::Unavailable => return Err(trouble),

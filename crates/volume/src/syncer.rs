@@ -373,6 +373,12 @@ pub(crate) fn dispossess(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &Fenc
             "another writer has taken the volume; it has not said yet what it found of ours, a copy is kept in {}",
             stranded.path.display()
         )),
+        Ok(Some(stranded)) if !info.settled => error.why(format!(
+            "another writer has taken the volume; it has not said yet which of the commits {} to {appended} it found, they \
+             are kept in {}",
+            info.held.next(),
+            stranded.path.display()
+        )),
         Ok(Some(stranded)) => error.why(format!(
             "another writer has taken the volume; commits {} to {appended} are not in its history and are kept in {}",
             info.held.next(),

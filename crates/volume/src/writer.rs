@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures::future::{Either, select, try_join};
-use plimsoll_commitlog::{Acquire, Fenced, Head, Lease, Pins, Standing, StatusReport, acquire, overtaken_since};
+use plimsoll_commitlog::{Acquire, Fenced, Head, Lease, Pins, Standing, acquire, overtaken_since};
 use plimsoll_durability::{FlushReason, Terminal};
 use plimsoll_host::{
     Lock, Mono,
@@ -147,8 +147,10 @@ impl Shared {
         let held = match self.settle_in(id, &lease, sent).await {
             Ok((journal, tail)) => self.hold(id, lease, lock, journal, &tail),
             Err(error) => {
-                // Nobody has to wait for a writer that never was.
-                say_goodbye(self, &lease, &StatusReport::default()).await;
+                // Nobody has to wait for a writer that never was, unless for what was acknowledged here before.
+                if !self.dir.has_journal() && !lease.owes_an_account() {
+                    in_good_time(self, lease.close_unused()).await;
+                }
                 Err(error)
             }
         };
@@ -260,6 +262,7 @@ impl Shared {
             self.locate_anew().await?;
         }
         let (journal, tail) = self.open_journal(id, uuid, lease).await?;
+        lease.go_on_from(tail.last().map_or(lease.durable(), |commit| commit.lsn)).await?;
         journal.mark(MARK_EPOCH, &lease.epoch().0.to_le_bytes())?;
         crash::here(Point::EpochMarked);
         self.dir.note_epoch(lease.epoch())?;
@@ -309,7 +312,6 @@ impl Shared {
             tip = Tip { lsn, count: commit.page_count, page_size: Some(commit.page_size), ..tip };
         }
         accounts.ledger.set_pages(overlay.pages());
-        lease.went_on_from(tip.lsn);
         // Opening and marking the journal has synced all of it.
         accounts.progress.advance(Level::Journaled, tip.lsn, wall);
 
@@ -510,7 +512,8 @@ impl Shared {
     /// Everything is durable: says so, and gives everything back. A writer that was told of another one is fenced for
     /// good, also if the history lacks nothing of it: somebody may have got that answer already.
     async fn part(self: &Arc<Self>, writer: &Arc<Writer>, occasion: Occasion) -> Result<()> {
-        let closed = say_goodbye(self, &writer.lease, &report(self, writer)).await;
+        let last = report(self, writer);
+        let closed = in_good_time(self, writer.lease.close(&last)).await;
         if writer.lease.is_fenced() {
             return Err(self.fenced_error());
         }
@@ -566,7 +569,8 @@ impl Shared {
             return dispossess(self, &writer, &info);
         }
         if settled {
-            say_goodbye(self, &writer.lease, &report(self, &writer)).await;
+            let last = report(self, &writer);
+            in_good_time(self, writer.lease.close(&last)).await;
             return self.leave(&writer).await;
         }
         let (commits, bytes, fenced) = {
@@ -601,8 +605,8 @@ impl Shared {
 }
 
 /// Closes the epoch, if the store answers in time.
-async fn say_goodbye(shared: &Shared, lease: &Lease, last: &StatusReport) -> bool {
-    match select(Box::pin(lease.close(last)), shared.config.host.clock.sleep(FAREWELL)).await {
+async fn in_good_time(shared: &Shared, closing: impl Future<Output = Result<()>> + Send) -> bool {
+    match select(Box::pin(closing), shared.config.host.clock.sleep(FAREWELL)).await {
         Either::Left((Ok(()), _)) => return true,
         Either::Left((Err(error), _)) => tracing::debug!(%error, "the epoch could not be closed"),
         Either::Right(_) => tracing::debug!("the epoch could not be closed in time"),

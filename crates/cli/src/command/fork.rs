@@ -77,7 +77,7 @@ async fn holder(setup: &Setup, located: &Located) -> Option<(EpochRecord, Option
     let standing = look(&context(setup, located)).await.ok()?;
     let status = standing.status.map(|seen| seen.record);
     let closed = status.as_ref().is_some_and(|record| record.closed);
-    Some((standing.holder.filter(|_| !closed)?, status.map(|record| record.load)))
+    Some((standing.holder.filter(|holder| !closed && !holder.removal)?, status.map(|record| record.load)))
 }
 
 fn left_out(holder: &EpochRecord, load: Option<LoadRecord>) -> String {

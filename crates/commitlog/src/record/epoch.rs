@@ -26,6 +26,9 @@ pub struct EpochRecord {
     /// It was taken in order to remove the volume, not to write to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removal: bool,
+    /// The removal that was decided before and that this one carries out to its end.
+    #[serde(default, with = "wire::maybe_epoch", skip_serializing_if = "Option::is_none")]
+    pub carries_out: Option<Epoch>,
 }
 
 #[cfg(test)]
@@ -42,6 +45,7 @@ mod tests {
             since_ms: 5,
             nonce: 255,
             removal: false,
+            carries_out: None,
         };
         let text = concat!(
             r#"{"format":1,"epoch":7,"writer":"00000000000000ab","host":"h1","pid":42,"since_ms":5,"#,

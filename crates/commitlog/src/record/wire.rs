@@ -35,6 +35,19 @@ pub(crate) mod maybe_lsn {
     }
 }
 
+pub(crate) mod maybe_epoch {
+    use plimsoll_model::Epoch;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(value: &Option<Epoch>, to: S) -> Result<S::Ok, S::Error> {
+        value.map(|epoch| epoch.0).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Epoch>, D::Error> {
+        Ok(Option::<u32>::deserialize(from)?.map(Epoch))
+    }
+}
+
 macro_rules! hex {
     ($name:ident, $type:ty, $digits:literal, $to:expr, $of:expr) => {
         pub(crate) mod $name {

@@ -122,10 +122,18 @@ impl Merger {
     /// If the object is there already, from a merge that was interrupted or that somebody else made, it is used once
     /// all of it was read and checked: merges of the same range have the same content.
     ///
+    /// Gathering them may take long. Before anything is written, `allowed` says whether it still may be.
+    ///
     /// # Errors
     /// `NotFound`: an input was collected meanwhile. `Corrupt`: an input fails its check, nothing is
     /// written. `Full`: no room for the scratch file. Otherwise as the store says.
-    pub async fn merge(&self, id: FileId, inputs: &[Listed], watcher: &Watcher<'_>) -> Result<Merged> {
+    pub async fn merge(
+        &self,
+        id: FileId,
+        inputs: &[Listed],
+        watcher: &Watcher<'_>,
+        allowed: impl Future<Output = Result<()>> + Send,
+    ) -> Result<Merged> {
         let indexes: Vec<Arc<Index>> =
             stream::iter(inputs.iter().copied()).map(|file| self.index(file)).buffered(PARALLEL).try_collect().await?;
         let Some(newest) = indexes.last() else {
@@ -148,6 +156,7 @@ impl Merger {
         let sink = Sink::new(&self.host, expected, &self.scratch, &name)?;
         let watcher = |bytes| watcher(Progress { bytes, of: expected });
         let (finished, pieces) = self.build(header, sink, &indexes, &picks, &watcher).await?;
+        allowed.await?;
         self.publish(id, &header, finished, pieces).await
     }
 

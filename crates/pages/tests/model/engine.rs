@@ -239,7 +239,7 @@ impl Engine {
 
     fn make(&mut self, id: FileId, inputs: &[Listed]) {
         self.clock.pass();
-        let merged = block_on(self.merger.merge(id, inputs, &|_| {})).unwrap();
+        let merged = block_on(self.merger.merge(id, inputs, &|_| {}, std::future::ready(Ok(())))).unwrap();
         let relocated = self.view.relocated(&merged.object, &merged.pages);
         assert!(relocated.same_content(&self.view), "a merge changed what is read");
         self.view = Arc::new(relocated);

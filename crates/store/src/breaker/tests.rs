@@ -115,3 +115,18 @@ fn while_open_nothing_reaches_the_store_and_the_error_names_the_object() {
         assert!(memory.get("a").await.unwrap().is_none());
     });
 }
+
+/// A probe that was a large upload once kept everybody else out for as long as that took.
+#[test]
+fn a_probe_that_takes_its_time_does_not_keep_others_from_probing() {
+    let mut machine = opened_at_zero();
+    assert_eq!(machine.admit(at(10)), Admission::Probe);
+    assert_eq!(machine.admit(at(19)), Admission::Refuse { wait: SECOND });
+    assert_eq!(machine.admit(at(20)), Admission::Probe);
+    assert_eq!(machine.admit(at(21)), Admission::Refuse { wait: SECOND * 9 });
+    machine.record(at(22), Admission::Probe, Outcome::Answered);
+    assert_eq!(machine.admit(at(22)), Admission::Pass);
+    // The first one ends at last.
+    machine.record(at(500), Admission::Probe, Outcome::NoAnswer);
+    assert_eq!(machine.state(), BreakerState::Closed);
+}

@@ -139,8 +139,8 @@ impl<S: Store> Store for BreakerStore<S> {
         self.guard(keys.first().map_or("", String::as_str), self.inner.delete(keys)).await
     }
 
-    async fn delete_once(&self, key: &str) -> Result<()> {
-        self.guard(key, self.inner.delete_once(key)).await
+    async fn delete_once(&self, keys: &[String]) -> Result<()> {
+        self.guard(keys.first().map_or("", String::as_str), self.inner.delete_once(keys)).await
     }
 
     fn s3_layout(&self) -> bool {

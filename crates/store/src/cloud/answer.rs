@@ -69,7 +69,11 @@ impl Answer {
             if text.starts_with("DeleteObjects request failed for key") {
                 // One key of a bulk delete: "… (code: AccessDenied)".
                 let code = text.rsplit_once("(code: ").map(|(_, code)| code.trim_end_matches(')').to_owned());
-                answer.status = code.as_deref().map(|code| if code == "AccessDenied" { 403 } else { 503 });
+                answer.status = code.as_deref().map(|code| match code {
+                    "AccessDenied" => 403,
+                    "NoSuchKey" => 404,
+                    _ => 503,
+                });
                 answer.code = code;
                 return answer;
             }

@@ -11,7 +11,7 @@ use plimsoll_commitlog::{
 use plimsoll_model::{Epoch, ErrorKind, Level, Result};
 use plimsoll_pages::compact::Retention;
 use plimsoll_store::{
-    Body, Created, Entry, Object, Store, Tail,
+    Body, Created, Entry, Object, RetryPolicy, RetryStore, Store, Tail,
     fault::{Fault, Op, Rule},
 };
 use plimsoll_volume::{Elsewhere, Reference, Volume, checkpoint, fork, remove, remove_checkpoint, usage};
@@ -394,4 +394,97 @@ fn a_thousand_forks_of_one_volume_cost_each_the_same_and_their_parent_asks_for_e
     assert!((FORKS..=5 * FORKS).contains(&first), "{first} pins were read");
     busy(&world, &parent, 30..50);
     assert_eq!((read(), all()), (0, 0));
+}
+
+/// The first remover's request was sent again by itself, after the second one had come to the end.
+#[test]
+fn a_remover_that_was_slow_removes_nothing_of_what_was_made_there_after_another_one_was_done() {
+    for fault in [Fault::FailBefore, Fault::AppliedButNoAnswer] {
+        for delete in 0..4 {
+            let (world, machine, places) = setup(17);
+            let parent = places.open(&machine, "parent");
+            busy(&world, &parent, 1..10);
+            parent.close().unwrap();
+            let patient = |name: &str| {
+                let store = RetryStore::new(places.remote(name), RetryPolicy::default(), &machine.host());
+                Context::new(machine.host(), Arc::new(store), R)
+            };
+            let (slow, quick) = (patient("parent"), places.own("parent"));
+            let script = &places.remote("parent").script;
+            let rule = |fault, times| Rule { op: Some(Op::Delete), key_contains: "ltx/".into(), fault, times };
+            if delete > 0 {
+                script.add(rule(Fault::Delay(Duration::from_millis(1)), delete));
+            }
+            script.add(rule(fault, 1));
+            let both = join(remove(&slow, R, false, &places), async {
+                while !script.is_used_up() {
+                    machine.host().clock.sleep(Duration::from_millis(1)).await;
+                    if world.now() > Duration::from_secs(600) {
+                        break;
+                    }
+                }
+                let done = remove(&quick, R, false, &places).await;
+                let other = plimsoll_volume::Place { context: quick.clone(), address: "parent".into() };
+                let made = create(&other).await;
+                (done, made)
+            });
+            let (first, (second, made)) = world.wait(both);
+            assert!(made.is_ok(), "{first:?} {second:?} {made:?}");
+            let keys = world.wait(places.remote("parent").list("ltx/", None)).unwrap();
+            assert_eq!(keys.len(), 3, "{fault:?} {delete}: {first:?} {second:?}");
+        }
+    }
+}
+
+/// Makes the first syncs of a new volume.
+async fn create(place: &plimsoll_volume::Place) -> Result<()> {
+    let (store, layout) = (place.context.store(), place.context.layout());
+    let record = plimsoll_commitlog::VolumeRecord::new(
+        plimsoll_commitlog::Kind::Sqlite,
+        None,
+        R,
+        place.context.host().clock.wall(),
+        &*place.context.host().chance,
+    );
+    let standing = look(&place.context).await?;
+    let epoch = standing.epoch.next();
+    store.create(&epoch_key(epoch), b"{}".to_vec().into()).await?;
+    plimsoll_commitlog::create_volume(&place.context, &record).await?;
+    for txid in 1..=3 {
+        let key = layout.key(&plimsoll_ltx::FileId::sync(plimsoll_model::Txid(txid)));
+        assert_eq!(store.create(&key, vec![1].into()).await?, Created::New);
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_forced_away_is_taken_for_that_as_by_any_other_removal() {
+    let (world, machine, places) = setup(18);
+    let parent = places.open(&machine, "parent");
+    busy(&world, &parent, 1..4);
+    parent.close().unwrap();
+    let own = places.own("parent");
+    world.wait(remove(&own, R, false, &places)).unwrap();
+    let late = own.layout().key(&plimsoll_ltx::FileId::sync(plimsoll_model::Txid(9)));
+    world.wait(own.store().create(&late, vec![1].into())).unwrap();
+    assert_eq!(world.wait(remove(&own, R, false, &places)).unwrap_err().kind(), ErrorKind::Invalid);
+    let before = world.wait(look(&own)).unwrap().epoch;
+    // Somebody makes a volume there while it looks what there is.
+    let script = &places.remote("parent").script;
+    script.add(Rule {
+        op: Some(Op::List),
+        key_contains: "ltx/0/".into(),
+        fault: Fault::Delay(Duration::from_secs(1)),
+        times: 2,
+    });
+    let place = plimsoll_volume::Place { context: own.clone(), address: "parent".into() };
+    let both = join(remove(&own, R, true, &places), async {
+        machine.host().clock.sleep(Duration::from_millis(1500)).await;
+        create(&place).await
+    });
+    let (forced, made) = world.wait(both);
+    made.unwrap();
+    assert_eq!(forced.unwrap_err().kind(), ErrorKind::Held);
+    assert_eq!(world.wait(own.store().list("ltx/", None)).unwrap().len(), 4);
+    assert!(world.wait(look(&own)).unwrap().epoch > before.next());
 }

@@ -383,3 +383,36 @@ fn in_an_outage_a_process_keeps_what_another_one_of_its_host_could_not_take_and_
         put(&other, &[(1, 9)], 1, Level::Durable).unwrap();
     }
 }
+
+/// It had closed its epoch, as if there had been nothing to say.
+#[test]
+fn a_process_that_fails_before_it_has_replayed_its_journal_hides_nothing_and_the_next_one_goes_on() {
+    for comes_back in [true, false] {
+        let world = World::new(17);
+        let mut first = world.machine("first");
+        let volume = first.open(&[LAZY]);
+        put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+        put(&volume, &[(1, 2)], 1, Level::Journaled).unwrap();
+        let token = volume.token().unwrap();
+        world.run_for(15_000);
+        first.kill();
+        first.disk.set_capacity(Some(0));
+        assert_eq!(first.try_open(&[LAZY]).err().unwrap().kind(), ErrorKind::Full);
+        assert_eq!(world.keys("epoch/").len(), 2, "it had taken the volume");
+        first.disk.set_capacity(None);
+        let second = world.machine("second").open(&[]);
+        assert_eq!(put(&second, &[(1, 3)], 1, Level::Durable).err().unwrap().kind(), ErrorKind::Held);
+        if comes_back {
+            let again = first.open(&[]);
+            again.wait_token(&token, Duration::from_secs(60)).unwrap();
+            again.sync().unwrap();
+            second.wait_token(&token, Duration::from_secs(60)).unwrap();
+            assert_eq!(marks(&second), [2]);
+            continue;
+        }
+        world.run_for(31_000);
+        assert_eq!(second.take_over().unwrap().map(|loss| loss.commits), Some(1));
+        let lost = second.wait_token(&token, Duration::from_secs(60)).unwrap_err();
+        assert_eq!(lost.kind(), ErrorKind::Fenced, "{lost}");
+    }
+}

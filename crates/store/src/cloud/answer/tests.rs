@@ -105,3 +105,16 @@ fn what_is_not_understood_counts_as_no_answer() {
     let answer = Answer::of(&object_store::Error::Generic { store: "S3", source: "whatever".into() });
     assert_eq!(context(Scheme::S3).error(&answer).kind(), ErrorKind::Unavailable);
 }
+
+/// Some servers say so of a key of a bulk delete that is not there.
+#[test]
+fn a_missing_key_of_a_bulk_delete_is_missing_and_no_outage() {
+    let of = |code: &str| {
+        let inner = Cause(format!("DeleteObjects request failed for key x: Some words (code: {code})"), None);
+        Answer::of(&object_store::Error::Generic { store: "S3", source: Box::new(inner) })
+    };
+    assert!(of("NoSuchKey").is_missing_object());
+    assert!(!of("SlowDown").is_missing_object());
+    assert_eq!(context(Scheme::S3).error(&of("SlowDown")).kind(), ErrorKind::Unavailable);
+    assert_eq!(context(Scheme::S3).error(&of("AccessDenied")).kind(), ErrorKind::Denied);
+}

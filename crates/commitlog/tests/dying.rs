@@ -1,0 +1,135 @@
+//! Processes that die, or fail, after they have taken the volume and before they have looked at their journal.
+
+mod support;
+
+use plimsoll_commitlog::{
+    Lease, LoadRecord, Mark, Outcome, Sequel, StatusReport, Watermarks, aftermath, look, loss, losses, sequel,
+};
+use plimsoll_model::{Epoch, ErrorKind, Lsn};
+use plimsoll_store::fault::{Fault, Op, Rule};
+use support::{TTL, World, ask, sync, takeover};
+
+/// Writer 1 has acknowledged twenty commits, of which eight are durable, and dies.
+async fn first(world: &World) -> Lease {
+    let lease = world.open(same(1)).await.unwrap();
+    assert_eq!(lease.create_next(sync(&lease, 1, 8)).await.unwrap(), Outcome::Durable);
+    let mark = |lsn| Mark { lsn: Lsn(lsn), ms: world.host.clock.wall().0 };
+    let watermarks = Watermarks { appended: mark(20), journaled: mark(18), durable: mark(8) };
+    let load = LoadRecord { commits: 12, bytes: 12 * 512, age_ms: 700 };
+    let _ = lease.heartbeat(&StatusReport { watermarks, load }).await.unwrap();
+    lease
+}
+
+fn same(n: u64) -> plimsoll_commitlog::Acquire {
+    plimsoll_commitlog::Acquire { same_host: true, ..ask(n) }
+}
+
+/// How the next processes of writer 1 end that never come to look at the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Silent {
+    /// It has said what it found.
+    Introduced,
+    /// It has only said that it is there.
+    Greeted,
+    /// It has not even done that.
+    Dumb,
+}
+
+async fn silent(world: &World, how: Silent) {
+    let op = match how {
+        Silent::Introduced => {
+            drop(world.open(same(1)).await.unwrap());
+            return;
+        }
+        Silent::Greeted => Op::Put,
+        Silent::Dumb => Op::Create,
+    };
+    let rule = Rule { op: Some(op), key_contains: "status/".into(), fault: Fault::FailBefore, times: u32::MAX };
+    world.script.add(rule);
+    assert_eq!(world.open(same(1)).await.err().unwrap().kind(), ErrorKind::Unavailable);
+    world.script.clear();
+}
+
+const WAYS: [&[Silent]; 7] = [
+    &[],
+    &[Silent::Introduced],
+    &[Silent::Greeted],
+    &[Silent::Dumb],
+    &[Silent::Introduced, Silent::Dumb],
+    &[Silent::Greeted, Silent::Greeted, Silent::Dumb],
+    &[Silent::Dumb, Silent::Introduced, Silent::Greeted, Silent::Introduced],
+];
+
+/// The first process after it had not said what it replayed, and never would.
+#[test]
+fn a_commit_goes_on_under_whoever_replays_it_however_many_processes_have_died_in_between() {
+    for way in WAYS {
+        World::run(move |world| async move {
+            first(&world).await;
+            for how in way {
+                silent(&world, *how).await;
+                assert_eq!(sequel(&world.context, Epoch(1), Lsn(15)).await.unwrap(), Sequel::NotYet, "{way:?}");
+            }
+            let last = world.open(same(1)).await.unwrap();
+            assert_eq!(sequel(&world.context, Epoch(1), Lsn(15)).await.unwrap(), Sequel::NotYet, "{way:?}");
+            // The journal has lost two of them with the power.
+            last.go_on_from(Lsn(18)).await.unwrap();
+            let now = last.epoch();
+            assert_eq!(sequel(&world.context, Epoch(1), Lsn(15)).await.unwrap(), Sequel::Goes(now), "{way:?}");
+            assert_eq!(sequel(&world.context, Epoch(1), Lsn(19)).await.unwrap(), Sequel::Lost, "{way:?}");
+            // Before it syncs other commits of these numbers.
+            assert_eq!(last.create_next(sync(&last, 1, 25)).await.unwrap(), Outcome::Durable);
+            drop(last);
+            let other = world.open(takeover(2)).await.unwrap();
+            assert_eq!(sequel(&world.context, Epoch(1), Lsn(19)).await.unwrap(), Sequel::Lost, "{way:?}");
+            let found = aftermath(&world.context, now, Lsn(8), true).await.unwrap();
+            assert_eq!((found.held, found.settled), (Lsn(25), true), "{way:?}");
+            drop(other);
+        });
+    }
+}
+
+/// It was thought to be safe, since whoever had taken the volume in between had inherited it all.
+#[test]
+fn what_was_acknowledged_is_lost_once_and_said_to_be_if_nobody_came_to_its_journal_before_another_host() {
+    for way in WAYS {
+        World::run(move |world| async move {
+            first(&world).await;
+            for how in way {
+                silent(&world, *how).await;
+            }
+            let before = look(&world.context).await.unwrap().epoch;
+            assert_eq!(world.open(ask(2)).await.err().unwrap().kind(), ErrorKind::Held, "{way:?}");
+            world.clock.advance(TTL);
+            let other = world.open(ask(2)).await.unwrap();
+            assert_eq!(other.taken_from(), Some(before), "{way:?}");
+            let found = loss(&world.context, before, other.inherited().as_ref()).await.unwrap().unwrap();
+            assert_eq!((found.commits(), found.held, found.settled), (12, Lsn(8), true), "{way:?}");
+            assert!(found.bytes() == 12 * 512 && found.window_ms() <= 700, "{way:?}: {found:?}");
+            let all = losses(&world.context, 100).await.unwrap();
+            assert_eq!(all.iter().map(|loss| (loss.commits(), loss.host.as_str())).collect::<Vec<_>>(), [(12, "h1")]);
+            assert_eq!(sequel(&world.context, Epoch(1), Lsn(15)).await.unwrap(), Sequel::Lost, "{way:?}");
+        });
+    }
+}
+
+#[test]
+fn a_lease_that_is_given_up_unused_says_what_it_owes() {
+    World::run(|world| async move {
+        first(&world).await;
+        let failed = world.open(same(1)).await.unwrap();
+        assert!(failed.owes_an_account());
+        // As if its journal had gone with the disk, and somebody knew.
+        failed.close_unused().await.unwrap();
+        let other = world.open(ask(2)).await.unwrap();
+        assert_eq!(other.taken_from(), None);
+        assert_eq!(losses(&world.context, 100).await.unwrap().len(), 1);
+    });
+    World::run(|world| async move {
+        let lease = world.open(same(1)).await.unwrap();
+        assert_eq!(lease.create_next(sync(&lease, 1, 8)).await.unwrap(), Outcome::Durable);
+        drop(lease);
+        let failed = world.open(same(1)).await.unwrap();
+        assert!(!failed.owes_an_account());
+    });
+}
