@@ -126,7 +126,10 @@ pub(crate) enum Command {
         #[arg(help = URL_HELP)]
         url: String,
     },
-    /// Releases every volume that this host has unsynced commits or an open epoch of
+    /// Releases every volume that this host has a journal of: with unsynced commits, or an epoch that is still open
+    ///
+    /// A process that died before it had a journal leaves an epoch at most, which `plimsoll release` closes; otherwise
+    /// others take the volume after holder_ttl_ms.
     ///
     /// Goes on after a failure, and says at the end what failed. Run again, it does what is left.
     Drain {
@@ -269,7 +272,7 @@ pub(crate) enum StrandedCommand {
     },
     /// Writes the state that its commits would have led to into a plain database file
     ///
-    /// Needs the state that they were made on, which the store keeps as long as any other of its age.
+    /// Needs the state that they were made on. A checkpoint keeps it for stranded_retention_ms.
     Export {
         #[arg(help = URL_HELP)]
         url: String,

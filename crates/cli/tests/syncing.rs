@@ -17,6 +17,23 @@ fn what_a_killed_process_had_acknowledged_is_synced() {
     assert_eq!(again["commits"], 0);
 }
 
+/// A process that has the volume open may still sync what a fresh one cannot read: elsewhere it would be stranded.
+#[test]
+fn whoever_only_looks_at_a_damaged_journal_is_not_sent_to_another_host() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    kill(sandbox.busy_writer("state", &url));
+    let volumes = std::fs::read_dir(sandbox.path("state")).unwrap().map(|entry| entry.unwrap().path().join("journal"));
+    let journal = volumes.into_iter().find(|journal| journal.is_dir()).unwrap();
+    let segment = std::fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().path());
+    let segment = segment.into_iter().find(|path| path.extension().is_some_and(|end| end == "wal")).unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let words = sandbox.run(&["sync", &url]).fails(5);
+    assert!(words.contains("keep the directory") && !words.contains("another host"), "{words}");
+}
+
 #[test]
 fn a_running_process_is_asked_to_sync() {
     let sandbox = Sandbox::new();

@@ -84,6 +84,8 @@ struct State {
     gone: bool,
     /// A sync that was asked for and whose outcome is not known.
     pending: Option<Pending>,
+    /// It was said, or may have been said, that this lease is over. Signs of life would take it back.
+    closing: bool,
     over: Option<Over>,
 }
 
@@ -164,6 +166,7 @@ impl Lease {
                 recorded: None,
                 gone: false,
                 pending: None,
+                closing: false,
                 over: None,
             }),
             syncing: futures::lock::Mutex::new(()),
@@ -275,6 +278,7 @@ impl Lease {
         match self.over() {
             Some(Over::Fenced(info)) => return Ok(Beat::Fenced(info)),
             Some(Over::Closed) => return Err(self.closed("sending a sign of life")),
+            None if self.state().closing => return Err(self.closed("sending a sign of life")),
             None => {}
         }
         if self.is_silent() && !self.look_before().await? {
@@ -304,6 +308,8 @@ impl Lease {
         if self.state().pending.is_some() {
             return Err(self.invalid(DOING, "the outcome of a sync is not known yet").hint("finish the sync first"));
         }
+        // Whoever waits for the answer may give up, and the store take it all the same.
+        self.state().closing = true;
         crash::here(Point::EpochClose);
         self.report(report, true).await?;
         crash::here(Point::EpochClosed);

@@ -314,6 +314,23 @@ fn a_sign_of_life_says_what_it_was_given() {
     });
 }
 
+/// Nobody waits for ever for a lease to be closed. The store may take it after that, and a sign of life that came next once
+/// had everybody wait for this writer again.
+#[test]
+fn a_sign_of_life_does_not_take_a_farewell_back_that_nobody_waited_for() {
+    World::run(|world| async move {
+        let lease = world.open(ask(1)).await.unwrap();
+        let report = StatusReport::default();
+        world.script.once(Op::Put, "status/", Fault::AppliedButNoAnswer);
+        // Who gives up: nothing but the way from the store was slow.
+        assert_eq!(lease.close(&report).await.unwrap_err().kind(), ErrorKind::Unavailable);
+        assert_eq!(lease.heartbeat(&report).await.unwrap_err().kind(), ErrorKind::Closed);
+        let text = world.memory.get(&status_key(Epoch(1))).await.unwrap().unwrap().bytes;
+        assert!(String::from_utf8(text.to_vec()).unwrap().contains(r#""closed":true"#));
+        lease.close(&report).await.unwrap();
+    });
+}
+
 /// A sign of life once renewed what a late answer is measured by also before the first sync. But a volume without any
 /// sync cannot be fenced: an older writer had begun its history, merged it and given up the name of the first sync.
 #[test]

@@ -31,14 +31,6 @@ impl JournalCadence {
             JournalCadence::Manual => "manual",
         }
     }
-
-    fn index(self) -> usize {
-        match self {
-            JournalCadence::Interval { .. } => 0,
-            JournalCadence::Immediate => 1,
-            JournalCadence::Manual => 2,
-        }
-    }
 }
 
 /// Why the journal is synced.
@@ -94,27 +86,6 @@ impl Outcome {
     }
 }
 
-/// What `journal_wal_flush_total` and `journal_sync_count_total` show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FlushCounts {
-    flushes: [[u64; 2]; 4],
-    syncs: [u64; 3],
-}
-
-impl FlushCounts {
-    /// Flushes that were triggered for this reason and ended so.
-    #[must_use]
-    pub fn flush_total(&self, reason: FlushReason, outcome: Outcome) -> u64 {
-        self.flushes[reason as usize][outcome as usize]
-    }
-
-    /// Successful syncs of the journal while this policy was in force, whoever triggered them.
-    #[must_use]
-    pub fn sync_count_total(&self, cadence: JournalCadence) -> u64 {
-        self.syncs[cadence.index()]
-    }
-}
-
 /// Decides when the journal is synced to the local disk.
 ///
 /// Bytes are counted as positions in the stream of appends. Read [`position`](Self::position) before
@@ -128,14 +99,13 @@ pub struct JournalPolicy {
     asked: u64,
     /// When the first byte behind `asked` was appended.
     oldest: Option<Mono>,
-    counts: FlushCounts,
 }
 
 impl JournalPolicy {
     /// A journal with nothing pending.
     #[must_use]
     pub fn new(cadence: JournalCadence) -> Self {
-        JournalPolicy { cadence, appended: 0, flushed: 0, asked: 0, oldest: None, counts: FlushCounts::default() }
+        JournalPolicy { cadence, appended: 0, flushed: 0, asked: 0, oldest: None }
     }
 
     /// The settings in force.
@@ -218,17 +188,11 @@ impl JournalPolicy {
         self.appended - self.flushed
     }
 
-    /// Notes the end of a sync that began at `up_to`. `reason` is `None` for the sync of a commit
-    /// under `immediate`, which nothing but the commit triggers.
+    /// Notes the end of a sync that began at `up_to`.
     ///
     /// After a failure everything is pending as before, and the timer calls again one interval later.
-    pub fn on_flushed(&mut self, reason: Option<FlushReason>, ok: bool, up_to: u64, now: Mono) {
-        let outcome = if ok { Outcome::Success } else { Outcome::Error };
-        if let Some(reason) = reason {
-            self.counts.flushes[reason as usize][outcome as usize] += 1;
-        }
+    pub fn on_flushed(&mut self, ok: bool, up_to: u64, now: Mono) {
         if ok {
-            self.counts.syncs[self.cadence.index()] += 1;
             self.flushed = self.flushed.max(up_to.min(self.appended));
             if self.asked < self.flushed {
                 self.asked = self.flushed;
@@ -239,12 +203,6 @@ impl JournalPolicy {
             self.asked = self.flushed;
             self.oldest = (self.asked < self.appended).then_some(now);
         }
-    }
-
-    /// The counters.
-    #[must_use]
-    pub fn counts(&self) -> &FlushCounts {
-        &self.counts
     }
 
     fn ask(&mut self) {
@@ -284,7 +242,7 @@ mod tests {
         assert_eq!(journal.on_append(150, ms(0)), Some(FlushReason::Backlog));
         let up_to = journal.position();
         assert_eq!(journal.on_append(60, ms(1)), None, "60 of a new count");
-        journal.on_flushed(Some(FlushReason::Backlog), true, up_to, ms(2));
+        journal.on_flushed(true, up_to, ms(2));
         assert_eq!((journal.pending_bytes(), journal.deadline()), (60, Some(ms(6))));
         assert_eq!(journal.on_append(39, ms(3)), None);
         assert_eq!(journal.on_append(1, ms(3)), Some(FlushReason::Backlog));
@@ -294,7 +252,7 @@ mod tests {
     fn any_successful_flush_resets_the_count() {
         let mut journal = interval(100);
         assert_eq!(journal.on_append(60, ms(0)), None);
-        journal.on_flushed(Some(FlushReason::Manual), true, journal.position(), ms(1));
+        journal.on_flushed(true, journal.position(), ms(1));
         assert_eq!(journal.deadline(), None);
         assert_eq!(journal.on_append(60, ms(2)), None, "60 of a new count");
         assert_eq!(journal.deadline(), Some(ms(7)));
@@ -310,7 +268,7 @@ mod tests {
         assert_eq!(journal.on_timer(ms(104)), None);
         assert_eq!(journal.on_timer(ms(105)), Some(FlushReason::Interval));
         let up_to = journal.position();
-        journal.on_flushed(Some(FlushReason::Interval), true, up_to, ms(106));
+        journal.on_flushed(true, up_to, ms(106));
         assert_eq!((journal.pending_bytes(), journal.deadline()), (0, None));
     }
 
@@ -330,26 +288,23 @@ mod tests {
         assert_eq!((journal.deadline(), journal.on_timer(ms(1_000_000))), (None, None));
         assert_eq!(journal.pending_bytes(), 1 << 40);
         let up_to = journal.position();
-        journal.on_flushed(Some(FlushReason::Manual), true, up_to, ms(9));
+        journal.on_flushed(true, up_to, ms(9));
         assert_eq!(journal.pending_bytes(), 0);
     }
 
     #[test]
-    fn immediate_tracks_nothing_and_counts_its_syncs() {
+    fn immediate_tracks_nothing() {
         let mut journal = JournalPolicy::new(JournalCadence::Immediate);
         assert!(journal.each_commit_syncs());
         assert_eq!(journal.on_append(1 << 40, ms(0)), None);
         assert_eq!((journal.pending_bytes(), journal.deadline()), (0, None));
-        journal.on_flushed(None, true, journal.position(), ms(1));
-        assert_eq!(journal.counts().sync_count_total(JournalCadence::Immediate), 1);
-        assert_eq!(journal.counts().flushes, [[0; 2]; 4]);
     }
 
     #[test]
     fn a_failed_flush_leaves_everything_pending_and_is_called_for_again() {
         let mut journal = interval(100);
         assert_eq!(journal.on_append(150, ms(0)), Some(FlushReason::Backlog));
-        journal.on_flushed(Some(FlushReason::Backlog), false, 150, ms(3));
+        journal.on_flushed(false, 150, ms(3));
         assert_eq!((journal.pending_bytes(), journal.deadline()), (150, Some(ms(8))));
         assert_eq!(journal.on_append(1, ms(4)), Some(FlushReason::Backlog), "still over the backlog");
     }
@@ -360,24 +315,8 @@ mod tests {
         let _ = journal.on_append(10, ms(0));
         let up_to = journal.position();
         let _ = journal.on_append(7, ms(1));
-        journal.on_flushed(Some(FlushReason::Manual), true, up_to, ms(2));
+        journal.on_flushed(true, up_to, ms(2));
         assert_eq!((journal.pending_bytes(), journal.deadline()), (7, Some(ms(7))));
-    }
-
-    #[test]
-    fn flushes_are_counted_by_reason_and_outcome_and_syncs_by_policy() {
-        let mut journal = interval(0);
-        for (reason, ok) in
-            FlushReason::ALL.into_iter().flat_map(|reason| [(reason, true), (reason, true), (reason, false)])
-        {
-            journal.on_flushed(Some(reason), ok, 0, ms(0));
-        }
-        for reason in FlushReason::ALL {
-            let counts = Outcome::ALL.map(|outcome| journal.counts().flush_total(reason, outcome));
-            assert_eq!(counts, [2, 1], "{}", reason.name());
-        }
-        assert_eq!(journal.counts().sync_count_total(journal.cadence()), 8);
-        assert_eq!(journal.counts().sync_count_total(JournalCadence::Manual), 0);
     }
 
     #[test]

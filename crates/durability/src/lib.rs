@@ -11,7 +11,7 @@ mod progress; // which waits can be answered
 mod sync; // when to sync to the object store
 mod watermark; // how far each level has come
 
-pub use journal::{FlushCounts, FlushReason, JournalCadence, JournalPolicy, Outcome};
+pub use journal::{FlushReason, JournalCadence, JournalPolicy, Outcome};
 pub use ledger::{Ledger, Load, Pending, Promise};
 pub use line::{Admission, Limit, LoadLine, OnLoadLine, Refusal};
 pub use progress::{Progress, Terminal};

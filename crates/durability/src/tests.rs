@@ -261,12 +261,12 @@ proptest! {
         steps in vec((0..3000u64, 0..8u64, 0..4u8, any::<bool>()), 1..200),
         backlog_bytes in prop_oneof![Just(0), 1..5000u64],
     ) {
-        use crate::{FlushReason, JournalCadence, JournalPolicy};
+        use crate::{JournalCadence, JournalPolicy};
         let interval = Duration::from_millis(5);
         let mut journal = JournalPolicy::new(JournalCadence::Interval { interval, backlog_bytes });
         let mut now = Mono::default();
-        // Flushes that were called for and have not ended: reason and position.
-        let mut running: Vec<(FlushReason, u64)> = Vec::new();
+        // Flushes that were called for and have not ended: their positions.
+        let mut running: Vec<u64> = Vec::new();
         let (mut appended, mut synced) = (0, 0);
         for (bytes, wait, what, ok) in steps {
             now = now + Duration::from_millis(wait);
@@ -277,14 +277,14 @@ proptest! {
                 }
                 2 => journal.on_timer(now),
                 _ => {
-                    if let Some((reason, up_to)) = running.pop() {
-                        journal.on_flushed(Some(reason), ok, up_to, now);
+                    if let Some(up_to) = running.pop() {
+                        journal.on_flushed(ok, up_to, now);
                         synced = if ok { up_to.max(synced) } else { synced };
                     }
                     None
                 }
             };
-            running.extend(called.map(|reason| (reason, journal.position())));
+            running.extend(called.map(|_| journal.position()));
             prop_assert_eq!(journal.position(), appended);
             prop_assert_eq!(journal.pending_bytes(), appended - synced);
             if let Some(deadline) = journal.deadline() {

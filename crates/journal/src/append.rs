@@ -27,9 +27,7 @@ pub(crate) struct Shared {
     /// The newest segment that is there, made ahead or not.
     made: AtomicU32,
     written: AtomicU64,
-    appended: AtomicU64,
     synced: AtomicU64,
-    appended_synced: AtomicU64,
 }
 
 impl Shared {
@@ -41,9 +39,7 @@ impl Shared {
             spares: Mutex::new(spares),
             poison: Poison::default(),
             written: AtomicU64::new(end.0),
-            appended: AtomicU64::new(0),
             synced: AtomicU64::new(end.0),
-            appended_synced: AtomicU64::new(0),
         }
     }
 
@@ -69,20 +65,13 @@ impl Shared {
         Position(self.synced.load(Ordering::Acquire))
     }
 
-    pub(crate) fn pending_bytes(&self) -> u64 {
-        let synced = self.appended_synced.load(Ordering::Acquire);
-        self.appended.load(Ordering::Acquire).saturating_sub(synced)
-    }
-
     /// Notes that frames up to `end` are written.
-    pub(crate) fn publish(&self, end: Position, appended: u64) {
-        self.appended.store(appended, Ordering::Release);
+    pub(crate) fn publish(&self, end: Position) {
         self.written.store(end.0, Ordering::Release);
     }
 
     /// Notes that everything up to `end` is synced.
-    pub(crate) fn publish_synced(&self, end: Position, appended: u64) {
-        self.appended_synced.fetch_max(appended, Ordering::AcqRel);
+    pub(crate) fn publish_synced(&self, end: Position) {
         self.synced.fetch_max(end.0, Ordering::AcqRel);
     }
 

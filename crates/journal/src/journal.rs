@@ -138,12 +138,6 @@ impl Journal {
         self.shared.synced()
     }
 
-    /// Bytes that are written and not known to be synced.
-    #[must_use]
-    pub fn pending_bytes(&self) -> u64 {
-        self.shared.pending_bytes()
-    }
-
     /// Waits until everything before `position`, or before [`Journal::written`] if that is less, survives power loss.
     ///
     /// The first to wait syncs for all that appended before it started; the others share the outcome.
@@ -278,11 +272,11 @@ impl Journal {
     }
 
     fn sync_files(&self) -> Result<()> {
-        let (end, appended, left, active) = {
+        let (end, left, active) = {
             let mut tail = self.tail();
             let left = std::mem::take(&mut tail.unsynced);
             tail.syncs = tail.syncs.saturating_add(1);
-            (tail.end, tail.appended, left, Arc::clone(&tail.active))
+            (tail.end, left, Arc::clone(&tail.active))
         };
         crash::here(Point::JournalSync);
         for segment in left.iter().chain([&active]) {
@@ -291,7 +285,7 @@ impl Journal {
             }
         }
         crash::here(Point::JournalSynced);
-        self.shared.publish_synced(end, appended);
+        self.shared.publish_synced(end);
         Ok(())
     }
 }

@@ -140,7 +140,7 @@ impl Tail {
         self.unwitnessed = true;
         call.landed = true;
         crash::here(Point::JournalWritten);
-        shared.publish(self.end, self.appended);
+        shared.publish(self.end);
         Ok(())
     }
 

@@ -155,7 +155,7 @@ fn one_sync_serves_all_that_appended_before_it_started() {
         ran.fetch_add(u64::from(synced.ran), Ordering::SeqCst);
     });
     assert_eq!((gate.syncs(), ran.into_inner()), (2, 2));
-    assert_eq!(journal.pending_bytes(), 0);
+    assert_eq!(journal.synced(), journal.written());
     disk.power_loss(&*common::Seeded::new(1));
     assert_eq!(open(&host).unwrap().1.last, Lsn(THREADS));
 }
@@ -172,7 +172,7 @@ fn a_sync_does_not_vouch_for_what_was_appended_after_it_started() {
         gate.set(true);
         assert_eq!(waiter.join().unwrap().up_to, first);
         assert_eq!(journal.synced(), first);
-        assert_eq!(journal.pending_bytes(), journal.written().0 - first.0);
+        assert!(journal.written() > first);
     });
 }
 

@@ -19,7 +19,6 @@ mod frame; // one page, compressed
 mod header; // the first 100 bytes
 mod index; // where each page is
 pub mod key; // names of objects
-pub mod merge; // which file has the newest version of each page
 pub mod plan; // which files make up a state
 pub mod sidecar; // page indexes with hashes, our own format
 mod varint;

@@ -8,7 +8,8 @@
 //!    xxh3 of everything before u64
 //! ```
 //!
-//! Version 1 had no timestamp, stamp and link; such sidecars are passed over. Integers are big-endian. Offsets follow from the lengths, since frames fill a file without gaps.
+//! Version 1 had no timestamp, stamp and link; such sidecars are passed over. Integers are big-endian. Offsets follow
+//! from the lengths, since frames fill a file without gaps.
 //! A sidecar is a speed-up and a check, never the truth: one that is missing or damaged is made again
 //! from its file, and one whose file checksum is not that of the file is for another file. It is only ever made of
 //! a file of which everything was checked, or that was just written.

@@ -16,7 +16,7 @@ mod watch; // taking up a changed file while running
 pub use layers::{Input, Override, RESERVED, Row, Sourced, is_reserved};
 pub use locate::{Candidate, FILE_BYTES_MAX, FileText, candidates, find};
 pub use source::Source;
-pub use table::{Adopted, KEYS, Key, Settings, describe, key, markdown};
+pub use table::{Adopted, KEYS, Key, Settings, key, markdown};
 pub use value::JournalSyncPolicy;
 pub use watch::Watch;
 

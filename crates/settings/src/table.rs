@@ -4,7 +4,7 @@
 use std::{fmt::Write, net::SocketAddr, path::PathBuf, time::Duration};
 
 use plimsoll_durability::{JournalCadence, LoadLine, OnLoadLine, SyncCadence};
-use plimsoll_model::{Error, ErrorKind, Level, Result};
+use plimsoll_model::Level;
 
 use crate::value::{JournalSyncPolicy, Raw, Value};
 
@@ -144,7 +144,7 @@ table! {
     follow_interval: Duration = "follow_interval_ms", "1000", live: true;
 
     /// Bound on the local cache, per volume.
-    cache_bytes_max: u64 = "cache_bytes_max", "10737418240", live: true;
+    cache_bytes_max: u64 = "cache_bytes_max", "10737418240", live: false;
 
     /// Downloads the whole volume in the background after opening.
     hydrate: bool = "hydrate", "true", live: false;
@@ -211,15 +211,6 @@ pub fn key(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
-/// A paragraph about one key, for people; `None` if there is no such key.
-#[must_use]
-pub fn describe(name: &str) -> Option<String> {
-    let Key { name, form, default, live, meaning } = key(name)?;
-    let default = if default.is_empty() { "unset" } else { default };
-    let live = if *live { "is taken up while running" } else { "is taken up at the next open" };
-    Some(format!("{name}: {meaning}\nForm: {form}. Default: {default}. A change {live}."))
-}
-
 /// The table of all keys, as the documentation shows it.
 #[must_use]
 pub fn markdown() -> String {
@@ -242,21 +233,6 @@ pub struct Adopted {
 }
 
 impl Settings {
-    /// The keys whose values differ in `new`, if all of them may change while running.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unsupported`] naming those that may not.
-    pub fn changed(&self, new: &Settings) -> Result<Vec<&'static str>> {
-        let Adopted { taken, kept } = self.clone().adopt(new);
-        if kept.is_empty() {
-            return Ok(taken);
-        }
-        Err(Error::new(ErrorKind::Unsupported, "changing settings while running")
-            .object(kept.join(", "))
-            .why("these are read when a volume is opened")
-            .hint("reopen the volume, or restart, to take them up"))
-    }
-
     /// Takes over what may change while running, and says what did and what did not.
     pub fn adopt(&mut self, new: &Settings) -> Adopted {
         let (live, fixed): (Vec<&Key>, Vec<&Key>) = self.differing(new).into_iter().partition(|key| key.live);

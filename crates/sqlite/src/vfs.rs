@@ -195,7 +195,7 @@ unsafe extern "C" fn delete(vfs: *mut Vfs, name: *const c_char, sync_dir: c_int)
         if name::is_url(&words) {
             let error = Error::new(ErrorKind::Unsupported, "deleting a volume")
                 .object(words)
-                .hint("delete the objects below its URL");
+                .hint("close it everywhere, then run: plimsoll rm <url>");
             instance.fail(Asked::Write, &error, None);
             return IOERR_DELETE;
         }

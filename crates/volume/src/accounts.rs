@@ -187,7 +187,7 @@ mod tests {
             let now = ms(200 + lsn);
             woken += u64::from(commit(&mut accounts, lsn, now));
             let position = accounts.flush.position();
-            accounts.flush.on_flushed(Some(FlushReason::Manual), true, position, now);
+            accounts.flush.on_flushed(true, position, now);
             let looks = accounts.flusher_looks;
             if looks.is_none_or(|at| at <= now) {
                 assert!(accounts.next_flush(now).is_err());
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(accounts.next_flush(ms(205)), Ok(FlushReason::Interval));
         let position = accounts.flush.position();
         assert!(!commit(&mut accounts, 3, ms(206)), "it looks again when it is done");
-        accounts.flush.on_flushed(Some(FlushReason::Interval), true, position, ms(207));
+        accounts.flush.on_flushed(true, position, ms(207));
         assert_eq!(accounts.next_flush(ms(207)), Err(Some(ms(211))));
     }
     /// It once stayed unsynced for as long as no other commit came.

@@ -360,7 +360,7 @@ impl Writer {
         {
             let mut accounts = self.accounts();
             if synced.as_ref().map_or(true, |synced| synced.ran) {
-                accounts.flush.on_flushed(reason, synced.is_ok(), position, now);
+                accounts.flush.on_flushed(synced.is_ok(), position, now);
                 let metrics = &shared.config.metrics;
                 if let Some(reason) = reason {
                     metrics.journal_flush(reason, if synced.is_ok() { Outcome::Success } else { Outcome::Error });

@@ -144,7 +144,8 @@ impl Snapshot {
         let fetcher = &self.shared.fetcher;
         match fetcher.fetch(&self.view, page, buf).await {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
-                // Merged and collected meanwhile, maybe with something else of that name now, or damaged. If the newest state has the same content elsewhere, that will do.
+                // Merged and collected meanwhile, maybe with something else of that name now, or damaged. If the newest
+                // state has the same content elsewhere, that will do.
                 let known = Arc::clone(&self.shared.state().view);
                 if self.same_page(&known, page)
                     && let Ok(()) = fetcher.fetch(&known, page, buf).await

@@ -179,13 +179,19 @@ impl WriteTxn {
     /// receipt for `level`, which is what the caller will promise.
     ///
     /// # Errors
-    /// `Unavailable`: there was no room under the load line within `sync_timeout_ms`. `Full`: the load line with policy `fail`, or the disk. `Io`, `Fenced`, `Closed`. In each case
+    /// `Invalid`: nothing was written, or no page is left. `Unavailable`: there was no room under the load line within `sync_timeout_ms`. `Full`: the load line with policy `fail`, or the disk. `Io`, `Fenced`, `Closed`. In each case
     /// nothing happened, and the transaction is discarded.
     pub fn commit(mut self, page_count: PageCount, level: Level) -> Result<Receipt> {
         let shared = Arc::clone(self.base.shared());
         let Some(page_size) = self.page_size else {
             return Err(Error::new(ErrorKind::Invalid, "committing").why("no page was ever written"));
         };
+        // No object can say so: the journal would hold what can never be synced.
+        if page_count.0 == 0 {
+            return Err(
+                Error::new(ErrorKind::Invalid, "committing").why("a volume that was written keeps a page at least")
+            );
+        }
         let mut pages: Vec<PageNo> = self.pages.keys().copied().filter(|page| page_count.contains(*page)).collect();
         pages.sort_unstable();
         let new_bytes = pages.len() as u64 * (u64::from(page_size.get()) + FRAME_BYTES) + COMMIT_BYTES;
@@ -300,7 +306,7 @@ impl WriteTxn {
         let Some(size) = self.page_size else { return Ok(()) };
         let journal = &self.writer.journal;
         let txn = *self.txn.get_or_insert_with(|| journal.begin());
-        let mut order: Vec<(PageNo, usize)> = self.pages.drain().collect();
+        let mut order: Vec<(PageNo, usize)> = self.pages.iter().map(|(page, at)| (*page, *at)).collect();
         order.sort_unstable();
         let frames: Vec<(PageNo, &[u8])> =
             order.iter().map(|(page, at)| (*page, &self.memory[*at..*at + size.bytes()])).collect();
@@ -308,6 +314,7 @@ impl WriteTxn {
         let appended = journal.spill(txn, &frames, &mut places)?;
         self.spilled_bytes += appended.bytes;
         self.spilled.extend(order.iter().map(|(page, _)| *page).zip(places));
+        self.pages.clear();
         self.memory.clear();
         Ok(())
     }

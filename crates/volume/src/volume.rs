@@ -365,8 +365,7 @@ impl Volume {
         self.shared.settings()
     }
 
-    /// Takes up changed settings as far as they may change while the volume is open, and says which did. The
-    /// bound of the cache is that of the next open all the same.
+    /// Takes up changed settings as far as they may change while the volume is open, and says which did.
     pub fn adopt(&self, settings: &Settings) -> Adopted {
         self.shared.adopt(settings)
     }

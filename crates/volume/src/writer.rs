@@ -540,12 +540,18 @@ impl Shared {
             // When it was looked last stays: closing looks at nothing, and after a suspend others may have gone on.
             state.writer = None;
         }
-        if let Err(error) = writer.close_journal() {
-            // All that was in it is durable.
-            tracing::warn!(%error, "the finished journal could not be closed");
-        }
-        let result = self.dir.drop_journal();
-        writer.unlock();
+        let (of, by) = (Arc::clone(self), Arc::clone(writer));
+        // Whoever tidies or prepares is waited for, and the disk: nothing else stands still meanwhile.
+        let result = run_blocking(&self.config.host.tasks, move || {
+            if let Err(error) = by.close_journal() {
+                // All that was in it is durable.
+                tracing::warn!(%error, "the finished journal could not be closed");
+            }
+            let result = of.dir.drop_journal();
+            by.unlock();
+            result
+        })
+        .await;
         tracing::info!(url = self.url(), "let go of the volume");
         result
     }

@@ -1,10 +1,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use plimsoll_durability::{JournalCadence, OnLoadLine};
-use plimsoll_model::ErrorKind;
 
 use super::settings;
-use crate::{Adopted, KEYS, describe, key, markdown};
+use crate::{Adopted, KEYS, key, markdown};
 
 #[test]
 fn the_defaults_are_those_of_the_design() {
@@ -57,37 +56,19 @@ fn names_are_unique_and_say_their_unit() {
 #[test]
 fn every_key_is_described_and_in_the_documentation() {
     for key in KEYS {
-        let paragraph = describe(key.name).unwrap();
-        assert!(key.meaning.len() > 20 && paragraph.contains(key.meaning), "{}", key.name);
+        assert!(key.meaning.len() > 20, "{}", key.name);
         assert!(markdown().contains(&format!("| `{}` |", key.name)));
     }
-    assert_eq!(
-        describe("sync_backlog_bytes").unwrap(),
-        "sync_backlog_bytes: Dirty bytes that bring a sync forward. 0 turns this off.\nForm: bytes as a plain whole \
-         number, such as 2097152. Default: 16777216. A change is taken up while running."
-    );
-    assert_eq!(describe("colour"), None);
 }
 
 #[test]
 fn what_may_change_while_running_does_and_the_rest_waits_for_the_next_open() {
     let mut running = settings("");
     let new = settings("sync_interval_ms = 50\nstate_dir = '/elsewhere'\non_load_line = 'fail'");
-    let error = running.changed(&new).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(error.to_string().starts_with("changing settings while running state_dir: "), "{error}");
-
     let adopted = running.adopt(&new);
     assert_eq!(adopted, Adopted { taken: vec!["sync_interval_ms", "on_load_line"], kept: vec!["state_dir"] });
     assert_eq!(running.sync_interval, Duration::from_millis(50));
     assert_eq!(running.state_dir.to_str(), Some("/home/ann/.local/state/plimsoll"));
-}
-
-#[test]
-fn changed_names_the_keys_that_differ() {
-    let running = settings("");
-    assert!(running.changed(&running).unwrap().is_empty());
-    assert_eq!(running.changed(&settings("sync_interval_ms = 50")).unwrap(), ["sync_interval_ms"]);
 }
 
 #[test]

@@ -371,3 +371,46 @@ fn a_damaged_merge_keeps_nobody_from_collecting_syncs() {
     let left = world.keys("ltx/0/").len();
     assert!(left < 60, "{left} of a hundred syncs, of which each should go after two seconds");
 }
+
+/// They once were left out of a commit that then said nothing of it.
+#[test]
+fn pages_of_a_large_transaction_that_met_a_full_disk_are_part_of_it_once_there_is_room() {
+    let world = World::new(31);
+    let machine = world.machine("a");
+    let volume = machine.open(&[LAZY]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    let base = volume.snapshot().unwrap();
+    let mut txn = volume.begin_write(&base).unwrap();
+    // Spare files and segments that are there have room; another one cannot be made.
+    machine.disk.set_capacity(Some(machine.disk.used()));
+    let (mut number, mut refused) = (0_u32, 0);
+    while refused < 3 {
+        match txn.write(page(number + 1), &content(u64::from(number + 1))) {
+            Ok(()) => number += 1,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Full);
+                refused += 1;
+            }
+        }
+    }
+    machine.disk.set_capacity(None);
+    number += 1;
+    txn.write(page(number), &content(u64::from(number))).unwrap();
+    txn.commit(PageCount(number), Level::Durable).unwrap().wait(Level::Durable).unwrap();
+    let snapshot = world.machine("b").open_read_only(&[]).snapshot().unwrap();
+    assert_eq!(snapshot.page_count().0, number);
+    for number in (1..=number).step_by(97).chain([1, number]) {
+        assert_eq!(get(&snapshot, number), u64::from(number));
+    }
+}
+
+/// The journal once took one, and no sync ever succeeded after it.
+#[test]
+fn a_commit_that_leaves_no_page_is_refused() {
+    let world = World::new(32);
+    let volume = world.machine("a").open(&[LAZY]);
+    put(&volume, &[(1, 1)], 1, Level::Journaled).unwrap();
+    assert_eq!(put(&volume, &[(1, 2)], 0, Level::Journaled).err().unwrap().kind(), ErrorKind::Invalid);
+    put(&volume, &[(1, 3)], 1, Level::Durable).unwrap();
+    assert_eq!(marks(&world.machine("b").open_read_only(&[])), [3]);
+}

@@ -5,7 +5,11 @@ use std::{fs::File, os::unix::fs::FileExt};
 use plimsoll_model::{Error, ErrorKind, ResultExt, Txid};
 use plimsoll_volume::{Located, Reference, StrandedJournal};
 
-use crate::{command::export::restore, exit::Result, setup::Setup};
+use crate::{
+    command::export::restore,
+    exit::{Exit, Result},
+    setup::Setup,
+};
 
 const WRITING: &str = "writing the state of a stranded journal";
 
@@ -33,6 +37,14 @@ pub(crate) fn write_base(setup: &Setup, located: &Located, journal: &StrandedJou
                 .into());
         }
     };
+    // What was kept for it is there whatever was merged and collected since.
+    if let Some(name) = journal.checkpoint() {
+        match restore(setup, located, Some(&Reference::Checkpoint(name)), file) {
+            Ok(state) if state.txid == txid => return Ok(()),
+            Err(failure) if failure.exit() != Exit::NotFound => return Err(failure),
+            Ok(_) | Err(_) => {}
+        }
+    }
     let restored = restore(setup, located, Some(&Reference::Txid(txid)), file);
     restored.map(drop).map_err(|failure| failure.after("the state that the commits were made on cannot be had"))
 }
