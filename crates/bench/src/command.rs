@@ -41,3 +41,9 @@ pub(crate) fn import(job: &Job, place: &Place, rows: u64) -> Result<()> {
     fs::remove_file(&file)?;
     imported
 }
+
+/// The same, with all of it merged, as it is by the time that much was written to it since.
+pub(crate) fn import_merged(job: &Job, place: &Place, rows: u64) -> Result<()> {
+    import(job, place, rows)?;
+    command(job, place, &["compact", &place.url()])
+}

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 
 use crate::{
     catalogue::{Bench, Case, Scale},
-    command::import,
+    command::import_merged,
     figures::Figures,
     job::Job,
     measure::{Footprint, Latencies, time_ms},
@@ -61,7 +61,7 @@ fn cases(scale: Scale) -> Vec<Case> {
 
 fn prepare(job: &Job) -> Result<()> {
     let rows = job.number("mb") * ROWS_PER_MB;
-    import(job, &job.place, rows)?;
+    import_merged(job, &job.place, rows)?;
     update_often(&open(Subject::Plimsoll, &job.place, &[("sync_interval_ms", "1")])?, rows, job.number("syncs"))
 }
 
@@ -96,7 +96,7 @@ fn measure(job: &Job) -> Result<Figures> {
     }
     let mut figures = Figures::from([
         ("open_ms".to_owned(), opened),
-        ("open_round_trips".to_owned(), asked.trips as f64),
+        ("open_requests".to_owned(), asked.requests() as f64),
         ("read_p50_us".to_owned(), reads.percentile_us(0.5)),
         ("memory_kb".to_owned(), Footprint::now().memory_kb - before.memory_kb),
     ]);

@@ -82,16 +82,22 @@ fn measure(job: &Job) -> Result<Figures> {
     let later = Footprint::now();
     let seconds = start.elapsed().as_secs_f64();
     let each = |value: f64| value / volumes as f64;
-    Ok([
-        ("memory_kb_each", each(after.memory_kb - before.memory_kb)),
-        ("memory_kb_all", after.memory_kb),
-        ("threads_all", after.threads),
-        ("handles_each", each(after.handles - before.handles)),
-        ("cpu_ms_per_s_each", each((later.cpu_ms - after.cpu_ms) / seconds)),
-        ("settling: cpu_ms_per_s_each", each((after.cpu_ms - busy.cpu_ms) / settling)),
-        ("settling: requests_each", each(asked.since(&opened).requests() as f64)),
-        ("requests_per_minute_each", each(job.counts()?.since(&asked).requests() as f64 / seconds * 60.0)),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into())
+    let asked_idle = job.counts()?.since(&asked);
+    let mut figures = Figures::from(
+        [
+            ("memory_kb_each", each(after.memory_kb - before.memory_kb)),
+            ("memory_kb_all", after.memory_kb),
+            ("threads_all", after.threads),
+            ("handles_each", each(after.handles - before.handles)),
+            ("cpu_ms_per_s_each", each((later.cpu_ms - after.cpu_ms) / seconds)),
+            ("requests_per_minute_each", each(asked_idle.requests() as f64 / seconds * 60.0)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    if job.subject.is_remote() {
+        let (cpu, asked) = ((after.cpu_ms - busy.cpu_ms) / settling, asked.since(&opened).requests() as f64);
+        figures.insert("settling: cpu_ms_per_s_each".to_owned(), each(cpu));
+        figures.insert("settling: requests_each".to_owned(), each(asked));
+    }
+    Ok(figures)
 }

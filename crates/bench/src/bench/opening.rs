@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use crate::{
     catalogue::{Bench, Case, Scale},
-    command::import,
+    command::import_merged,
     figures::Figures,
     job::Job,
     measure::{Latencies, time_ms},
@@ -64,7 +64,7 @@ fn cases(scale: Scale) -> Vec<Case> {
 /// A database, and then as many syncs of single rows.
 fn prepare(job: &Job) -> Result<()> {
     let rows = job.number("mb") * ROWS_PER_MB;
-    import(job, &job.place, rows)?;
+    import_merged(job, &job.place, rows)?;
     update_often(&open(Subject::Plimsoll, &job.place, &[("sync_interval_ms", "1")])?, rows, job.number("syncs"))
 }
 
