@@ -11,7 +11,7 @@ use std::{
 };
 
 use plimsoll_cache::{Cache, CacheId, Want};
-use plimsoll_host::{File, Files, Host, Lock, OpenMode};
+use plimsoll_host::{File, Files, Host, Lock, OpenMode, sim_disk::SimDisk};
 use plimsoll_model::{PageCount, PageNo, PageSize, Txid};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -365,6 +365,33 @@ fn a_full_disk_costs_the_page_and_nothing_else() {
     full.store(false, Ordering::Relaxed);
     put(&cache, 1, 6);
     assert_eq!(get(&cache, 1, &want(6, 6)), Some(content(1, 6)));
+}
+
+/// What nobody counts would stay beside all that the cache may hold.
+#[test]
+fn a_page_that_takes_space_is_counted_wherever_its_process_died() {
+    let mut changes = 0;
+    loop {
+        let disk = SimDisk::new();
+        let host = Host { files: Arc::new(disk.clone()), ..host() };
+        let dir = Path::new("/cache");
+        let cache = Cache::open(&host, dir, ID, PLENTY);
+        put(&cache, 1, 5);
+        disk.die_after(changes);
+        put(&cache, 40, 6);
+        let survived = !disk.is_dead();
+        disk.kill();
+        let mut bytes = vec![0; PAGE_BYTES];
+        let pages = disk.open(&dir.join("pages"), OpenMode::Read).unwrap();
+        pages.read_at(&mut bytes, 39 * PAGE_BYTES as u64).unwrap();
+        let counted = Cache::open(&host, dir, ID, PLENTY).stats().pages;
+        assert!(counted == 2 || bytes.iter().all(|byte| *byte == 0), "after {changes} changes: {counted}");
+        if survived {
+            assert_eq!(counted, 2);
+            break;
+        }
+        changes += 1;
+    }
 }
 
 #[test]

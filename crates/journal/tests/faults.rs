@@ -2,8 +2,10 @@
 
 mod common;
 
+use std::{collections::VecDeque, sync::Mutex};
+
 use common::{append, content, lsns, open, page, read, segments, sim_host, sync};
-use plimsoll_host::sim_disk::SimDisk;
+use plimsoll_host::{Chance, Files as _, OpenMode, sim_disk::SimDisk};
 use plimsoll_journal::Journal;
 use plimsoll_model::{ErrorKind, Lsn};
 
@@ -89,7 +91,6 @@ fn frames_of_an_append_that_met_a_full_disk_half_way_are_not_taken_for_those_of_
     let path = &segments(&disk)[0];
     let end = journal.written();
     {
-        use plimsoll_host::{Files, OpenMode};
         disk.open(path, OpenMode::Write).unwrap().set_len(end.0).unwrap();
     }
     disk.set_capacity(Some(disk.used() + 3 * (48 + 512) + 10));
@@ -109,4 +110,57 @@ fn frames_of_an_append_that_met_a_full_disk_half_way_are_not_taken_for_those_of_
     let (_, replay) = open(&host).unwrap();
     let pages: Vec<_> = replay.commits[1].pages.iter().map(|(number, _)| number.get()).collect();
     assert_eq!((pages, replay.cut), (vec![5], None));
+}
+
+/// A coin for each piece of what was not synced, as written down.
+struct Coins(Mutex<VecDeque<bool>>);
+
+impl Chance for Coins {
+    fn bits(&self) -> u64 {
+        let stays = self.0.lock().unwrap().pop_front().unwrap_or(false);
+        if stays { 0 } else { u64::MAX }
+    }
+}
+
+/// Otherwise what it left may come back in the place of a page that was lost, and complete a commit.
+#[test]
+fn what_an_append_left_on_a_full_disk_is_gone_for_good_before_anything_is_written_in_its_place() {
+    const FRAME: u64 = 48 + 512;
+    let (disk, host, journal) = fresh();
+    append(&journal, 1, &[(1, 1)]).unwrap();
+    sync(&journal);
+    let end = journal.written().0;
+    {
+        let segment = disk.open(&segments(&disk)[0], OpenMode::Write).unwrap();
+        segment.set_len(end).unwrap();
+        segment.sync().unwrap();
+    }
+    disk.set_capacity(Some(disk.used() + 3 * FRAME));
+    let txn = journal.begin();
+    let pages: Vec<_> = (1..=5).map(content).collect();
+    let borrowed: Vec<_> = pages.iter().zip(1..).map(|(bytes, number)| (page(number), bytes.as_slice())).collect();
+    assert_eq!(journal.spill(txn, &borrowed, &mut Vec::new()).unwrap_err().kind(), ErrorKind::Full);
+
+    disk.set_capacity(None);
+    for at in [4, 3] {
+        journal.spill(txn, &borrowed[at..=at], &mut Vec::new()).unwrap();
+    }
+    journal.append(common::commit(2), &[], Some(txn), &mut Vec::new()).unwrap();
+    // If it were not gone for good, it would stay, its removal would be lost, and so would the second page.
+    let sectors = |from: u64, bytes: u64| (from / 512..(from + bytes).div_ceil(512)).count();
+    let coins = [
+        (1, false),
+        (sectors(end, 3 * FRAME), true),
+        (1, false),
+        (sectors(end, FRAME), true),
+        (sectors(end + FRAME, FRAME), false),
+        (sectors(end + 2 * FRAME, 64), true),
+    ];
+    let coins = coins.into_iter().flat_map(|(times, stays)| std::iter::repeat_n(stays, times)).collect();
+    disk.power_loss(&Coins(Mutex::new(coins)));
+    let (_, replay) = open(&host).unwrap();
+    for commit in replay.commits.iter().skip(1) {
+        let pages: Vec<_> = commit.pages.iter().map(|(number, _)| number.get()).collect();
+        assert_eq!(pages, [4, 5]);
+    }
 }

@@ -167,14 +167,13 @@ pub async fn index(prover: &Prover, file: Listed, reading: Reading<'_>) -> Resul
 
 /// Whether what a name stands for is still what a listing showed. When the newest sync is listed, it may be old
 /// already: as soon as there is a newer one it can be merged and collected, and a late request of a dead writer may
-/// take its name before it is read. Such a stray is younger, by the retention of level 0 at least. That of a large
-/// object is told from it by its size only.
+/// take its name before it is read. Such a stray is younger, by the retention of level 0 at least.
 fn is_listed(file: &Listed, proved: &Proved) -> bool {
     /// Some stores tell the time of an object to the second when it is read, and to the millisecond in listings.
     const SAME_MS: u64 = 1000;
     // Of what a pin names it is not known when it was written.
     let listed = file.modified != WallMs(0);
-    let younger = proved.modified.is_some_and(|modified| modified.0 > file.modified.0.saturating_add(SAME_MS));
+    let younger = proved.modified.0 > file.modified.0.saturating_add(SAME_MS);
     // Merges of one range have one content, whoever made them.
     file.id.level > 0 || (proved.size == file.size && !(listed && younger))
 }
@@ -328,7 +327,7 @@ mod tests {
 
     use futures::{FutureExt as _, future::BoxFuture};
     use plimsoll_host::{Clock, Mono};
-    use plimsoll_ltx::{Encoder, Frames};
+    use plimsoll_ltx::{Encoder, Frames, page_hash, sidecar::Sidecar};
     use plimsoll_model::{Epoch, PageNo, Stamp, WriterId};
     use plimsoll_store::MemoryStore;
 
@@ -348,11 +347,12 @@ mod tests {
         }
     }
 
-    fn sync(epoch: u32) -> Vec<u8> {
+    /// A sync and its description.
+    fn sync(epoch: u32, pages: u32) -> (Vec<u8>, Vec<u8>) {
         let stamp = Stamp { writer: WriterId(1), epoch: Epoch(epoch), lsn: Lsn(1) };
         let header = Header {
             page_size: PageSize::new(512).unwrap(),
-            commit: PageCount(1),
+            commit: PageCount(pages),
             min: Txid(1),
             max: Txid(1),
             timestamp: WallMs(5),
@@ -361,9 +361,13 @@ mod tests {
         };
         let mut bytes = Vec::new();
         let mut encoder = Encoder::new(&mut bytes, header, Frames::Block).unwrap();
-        encoder.page(PageNo::FIRST, &[7; 512]).unwrap();
-        encoder.finish().unwrap();
-        bytes
+        for page in 1..=pages {
+            // Nothing to compress.
+            let word = |at: u32| page_hash(&(page << 8 | at).to_le_bytes()).to_le_bytes();
+            encoder.page(PageNo::new(page).unwrap(), &(0..64).flat_map(word).collect::<Vec<u8>>()).unwrap();
+        }
+        let finished = encoder.finish().unwrap();
+        (bytes, Sidecar::of(&header, finished).encode())
     }
 
     fn now<T>(future: impl Future<Output = T>) -> T {
@@ -373,19 +377,28 @@ mod tests {
     /// Between a listing and the reading of what it names, the name of an old sync can become free and be taken by a
     /// late request of a dead writer. Readers once took such a stray for the history.
     #[test]
-    fn what_took_the_name_of_a_listed_sync_is_not_taken_for_it() {
-        let clock = Arc::new(Hands(Mutex::new(1_000_000)));
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::private(Arc::clone(&clock) as Arc<dyn Clock>));
-        let key = Layout::Other.key(&FileId::sync(Txid(1)));
-        now(store.create(&key, sync(2).into())).unwrap();
-        let file = now(list_level(&store, Layout::Other, 0)).unwrap()[0];
-        let prover = Prover::new(Arc::clone(&store), plimsoll_host::os::host().unwrap(), None);
-        let reading = || Reading { sidecars: true, unproved: false, keep: None };
-        let read = || now(index(&prover, file, reading())).map(|index| index.lsn);
-        assert_eq!(read().unwrap(), Some(Lsn(1)));
-        *clock.0.lock().unwrap() += 300_000;
-        now(store.delete(std::slice::from_ref(&key))).unwrap();
-        now(store.create(&key, sync(1).into())).unwrap();
-        assert_eq!(read().unwrap_err().kind(), ErrorKind::NotFound);
+    fn what_took_the_name_of_a_listed_sync_is_not_taken_for_it_also_if_it_is_large() {
+        for pages in [1, 1100] {
+            let clock = Arc::new(Hands(Mutex::new(1_000_000)));
+            let store: Arc<dyn Store> = Arc::new(MemoryStore::private(Arc::clone(&clock) as Arc<dyn Clock>));
+            let id = FileId::sync(Txid(1));
+            let key = Layout::Other.key(&id);
+            let make = |epoch| {
+                let (bytes, sidecar) = sync(epoch, pages);
+                now(store.create(&key, bytes.into())).unwrap();
+                now(store.put(&id.sidecar_key(), sidecar.into())).unwrap();
+            };
+            make(2);
+            let file = now(list_level(&store, Layout::Other, 0)).unwrap()[0];
+            assert_eq!(file.size > WHOLE_BYTES_MAX, pages > 1);
+            let prover = Prover::new(Arc::clone(&store), plimsoll_host::os::host().unwrap(), None);
+            let reading = || Reading { sidecars: true, unproved: false, keep: None };
+            let read = || now(index(&prover, file, reading())).map(|index| index.lsn);
+            assert_eq!(read().unwrap(), Some(Lsn(1)));
+            *clock.0.lock().unwrap() += 300_000;
+            now(store.delete(std::slice::from_ref(&key))).unwrap();
+            make(1);
+            assert_eq!(read().unwrap_err().kind(), ErrorKind::NotFound, "{pages}");
+        }
     }
 }

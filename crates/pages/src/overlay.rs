@@ -179,4 +179,14 @@ mod tests {
         assert_eq!(overlay.find(page(1), Lsn(3), Lsn(2)), Some(Found::At(place(4))));
         assert_eq!(overlay.pages(), 2);
     }
+
+    #[test]
+    fn pages_start_from_zeros_beyond_the_smallest_size_in_between_not_the_last_one() {
+        let mut overlay = Overlay::new(PageCount(10));
+        for (lsn, count) in [(1, 3), (2, 9), (3, 7)] {
+            overlay.insert(Lsn(lsn), PageCount(count), [(page(1), place(lsn as u32))]);
+        }
+        assert_eq!(overlay.lowest(Lsn(0), Lsn(3)), Some(PageCount(3)));
+        assert_eq!(overlay.lowest(Lsn(1), Lsn(3)), Some(PageCount(7)));
+    }
 }

@@ -42,8 +42,8 @@ pub struct Proved {
     pub entries: Arc<Vec<IndexEntry>>,
     /// All of it, if it is small.
     pub bytes: Option<Bytes>,
-    /// When it was made, by the store's clock, if the answer says so: that of a small object of known size does.
-    pub modified: Option<WallMs>,
+    /// When it was made, by the store's clock.
+    pub modified: WallMs,
 }
 
 /// An object of this name and size, of which sidecars are looked for or not.
@@ -143,7 +143,7 @@ impl Prover {
         if size.is_none() {
             let Some(tail) = store.get_tail(&key, WHOLE_BYTES_MAX).await? else { return Ok(None) };
             if tail.size == tail.bytes.len() as u64 {
-                return self.whole(id, tail.bytes).map(Some);
+                return self.whole(id, tail.bytes, tail.modified).map(Some);
             }
         }
         let kept = self.kept(id).await;
@@ -156,26 +156,27 @@ impl Prover {
                 && (sidecar.header.min, sidecar.header.max) == (id.min, id.max)
         };
         if let Some(kept) = kept.filter(&fits) {
-            return Ok(Some(kept.into()));
+            return Ok(Some(Proved::by(kept, end.modified)));
         }
         if let Some(found) = beside {
             match Sidecar::decode(&found.bytes) {
-                Ok(sidecar) if fits(&sidecar) => return Ok(Some(self.keep(id, sidecar).await.into())),
+                Ok(sidecar) if fits(&sidecar) => {
+                    return Ok(Some(Proved::by(self.keep(id, sidecar).await, end.modified)));
+                }
                 Ok(_) => tracing::warn!(object = %self.object(id), "its sidecar belongs to another object"),
                 Err(error) => tracing::warn!(object = %self.object(id), %error, "its sidecar is unusable"),
             }
         }
         let _surveying = self.0.surveying.lock().await;
         if let Some(kept) = self.kept(id).await.filter(fits) {
-            return Ok(Some(kept.into()));
+            return Ok(Some(Proved::by(kept, end.modified)));
         }
         self.survey(id).await
     }
 
     async fn small(&self, id: &FileId, key: &str) -> Result<Option<Proved>> {
         let Some(found) = self.store().get(key).await? else { return Ok(None) };
-        let proved = self.whole(id, found.bytes)?;
-        Ok(Some(Proved { modified: Some(found.modified), ..proved }))
+        self.whole(id, found.bytes, found.modified).map(Some)
     }
 
     /// Proves an object by reading all of it, whatever was said of it before; `None` if there is none.
@@ -195,9 +196,9 @@ impl Prover {
     }
 
     async fn survey(&self, id: &FileId) -> Result<Option<Proved>> {
-        let Some(decoded) = survey(self, id).await? else { return Ok(None) };
+        let Some((decoded, modified)) = survey(self, id).await? else { return Ok(None) };
         self.name_fits(id, &decoded)?;
-        Ok(Some(self.keep(id, decoded.sidecar()).await.into()))
+        Ok(Some(Proved::by(self.keep(id, decoded.sidecar()).await, modified)))
     }
 
     /// Keeps a description for the next time.
@@ -216,11 +217,11 @@ impl Prover {
         run_blocking(&self.0.host.tasks, move || kept.get(&id)).await
     }
 
-    fn whole(&self, id: &FileId, bytes: Bytes) -> Result<Proved> {
+    fn whole(&self, id: &FileId, bytes: Bytes, modified: WallMs) -> Result<Proved> {
         let decoded = verify_whole(&bytes).map_err(|error| error.object(self.object(id)))?;
         self.name_fits(id, &decoded)?;
         let Decoded { header, checksum, size, index } = decoded;
-        Ok(Proved { header, checksum, size, entries: Arc::new(index), bytes: Some(bytes), modified: None })
+        Ok(Proved { header, checksum, size, entries: Arc::new(index), bytes: Some(bytes), modified })
     }
 
     fn name_fits(&self, id: &FileId, Decoded { header, .. }: &Decoded) -> Result<()> {
@@ -240,16 +241,10 @@ impl fmt::Debug for Prover {
     }
 }
 
-impl From<Sidecar> for Proved {
-    fn from(sidecar: Sidecar) -> Self {
+impl Proved {
+    /// What a description says of an object that was made then.
+    fn by(sidecar: Sidecar, modified: WallMs) -> Self {
         let Sidecar { header, file_bytes, file_checksum, entries } = sidecar;
-        Proved {
-            header,
-            checksum: file_checksum,
-            size: file_bytes,
-            entries: Arc::new(entries),
-            bytes: None,
-            modified: None,
-        }
+        Proved { header, checksum: file_checksum, size: file_bytes, entries: Arc::new(entries), bytes: None, modified }
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use plimsoll_host::run_blocking;
+use plimsoll_host::{WallMs, run_blocking};
 use plimsoll_ltx::{
     FileId, HEADER_BYTES, Location,
     decode::{Decoded, Parts, TailRead, read_tail},
@@ -19,8 +19,8 @@ const PART_BYTES: u64 = 4 << 20;
 /// Parts that are in memory at a time.
 const PARTS_MAX: usize = 2;
 
-/// Checks everything of an object; `None` if it is gone.
-pub(crate) async fn survey(prover: &Prover, id: &FileId) -> Result<Option<Decoded>> {
+/// Checks everything of an object, and says when it was made; `None` if it is gone.
+pub(crate) async fn survey(prover: &Prover, id: &FileId) -> Result<Option<(Decoded, WallMs)>> {
     let (store, tasks) = (prover.store(), &prover.host().tasks);
     let key = prover.layout().key(id);
     let named = |error: Error| error.object(prover.object(id));
@@ -46,7 +46,8 @@ pub(crate) async fn survey(prover: &Prover, id: &FileId) -> Result<Option<Decode
     // The tail holds the index and what comes before it, or its end would not have been found.
     let from = (tail.bytes.len() as u64).saturating_sub(behind);
     let end = tail.bytes.slice(usize::try_from(from).unwrap_or(usize::MAX).min(tail.bytes.len())..);
-    run_blocking(tasks, move || parts.finish(&end)).await.map(Some).map_err(named)
+    let decoded = run_blocking(tasks, move || parts.finish(&end)).await.map_err(named)?;
+    Ok(Some((decoded, tail.modified)))
 }
 
 /// Cuts the frames of an object into ranges worth one request each.

@@ -155,7 +155,7 @@ impl Store for SimStore {
             let object = world.bucket().get(&name)?;
             let size = object.bytes.len();
             let from = size - usize::try_from(bytes).unwrap_or(usize::MAX).min(size);
-            Some(Tail { bytes: object.bytes.slice(from..), size: size as u64 })
+            Some(Tail { bytes: object.bytes.slice(from..), size: size as u64, modified: object.modified })
         };
         let flip =
             move |found: Option<Tail>, bit| found.map(|tail| Tail { bytes: flip(&world, &tail.bytes, bit), ..tail });

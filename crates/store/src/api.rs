@@ -94,6 +94,8 @@ pub struct Tail {
     pub bytes: Bytes,
     /// Size of the whole object.
     pub size: u64,
+    /// When the store says it was last written.
+    pub modified: WallMs,
 }
 
 /// A volume's prefix in an object store.

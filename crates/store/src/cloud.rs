@@ -202,6 +202,10 @@ impl GetResultMeta {
     fn of(found: &GetResult) -> Self {
         GetResultMeta { size: found.meta.size, modified: wall(found.meta.last_modified) }
     }
+
+    fn tail(self, bytes: Bytes) -> Tail {
+        Tail { bytes, size: self.size, modified: self.modified }
+    }
 }
 
 fn wall(time: chrono::DateTime<chrono::Utc>) -> WallMs {
@@ -282,16 +286,15 @@ impl Store for CloudStore {
             let Some(meta) = self.head(key).await? else { return Ok(None) };
             let range = meta.size.saturating_sub(bytes)..meta.size;
             let found = self.get_range(key, range).await?;
-            return Ok(found.map(|bytes| Tail { bytes, size: meta.size }));
+            return Ok(found.map(|bytes| meta.tail(bytes)));
         }
         let options = GetOptions { range: Some(GetRange::Suffix(bytes)), ..GetOptions::default() };
         match self.fetch(key, options).await? {
-            Ok(found) => Ok(found.map(|(meta, bytes)| Tail { bytes, size: meta.size })),
+            Ok(found) => Ok(found.map(|(meta, bytes)| meta.tail(bytes))),
             // Only an empty object has no last byte.
-            Err(answer) if answer.is_beyond_the_end() => Ok(Some(Tail { bytes: Bytes::new(), size: 0 })),
-            Err(answer) if answer.is_whole_object() => match self.head(key).await? {
+            Err(answer) if answer.is_beyond_the_end() || answer.is_whole_object() => match self.head(key).await? {
                 None => Ok(None),
-                Some(meta) if meta.size == 0 => Ok(Some(Tail { bytes: Bytes::new(), size: 0 })),
+                Some(meta) if meta.size == 0 => Ok(Some(meta.tail(Bytes::new()))),
                 Some(_) => Err(self.context("reading", key).error(&answer)),
             },
             Err(answer) => Err(self.context("reading", key).error(&answer)),

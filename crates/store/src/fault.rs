@@ -173,7 +173,7 @@ impl<S: Store> Store for FaultyStore<S> {
 
     async fn get_tail(&self, key: &str, bytes: u64) -> Result<Option<Tail>> {
         let (found, to) = self.run(Op::GetTail, key, self.inner.get_tail(key, bytes)).await?;
-        Ok(found.map(|tail| Tail { bytes: cut(&tail.bytes, to), size: tail.size }))
+        Ok(found.map(|tail| Tail { bytes: cut(&tail.bytes, to), ..tail }))
     }
 
     async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>> {

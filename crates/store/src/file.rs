@@ -128,7 +128,7 @@ impl Store for FileStore {
     async fn get_tail(&self, key: &str, bytes: u64) -> Result<Option<Tail>> {
         self.read(key, move |file, meta| {
             let (size, wanted) = (meta.len(), bytes.min(meta.len()));
-            Ok(Tail { bytes: read_exactly(file, size - wanted, wanted)?, size })
+            Ok(Tail { bytes: read_exactly(file, size - wanted, wanted)?, size, modified: modified(meta) })
         })
         .await
     }

@@ -98,7 +98,8 @@ impl Store for MemoryStore {
         let Some(object) = self.find(key)? else { return Ok(None) };
         let size = object.bytes.len();
         let wanted = usize::try_from(bytes).unwrap_or(usize::MAX).min(size);
-        Ok(Some(Tail { bytes: object.bytes.slice(size - wanted..), size: size as u64 }))
+        let bytes = object.bytes.slice(size - wanted..);
+        Ok(Some(Tail { bytes, size: size as u64, modified: object.modified }))
     }
 
     async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>> {

@@ -339,10 +339,13 @@ impl Store for OriginStore {
     async fn get_tail(&self, key: &str, bytes: u64) -> Result<Option<Tail>> {
         match self.locate(key).await? {
             Found::Own => self.own.get_tail(key, bytes).await,
-            Found::At(store, key, _) => self.unless_detached(store.get_tail(&key, bytes).await).await,
-            Found::Here(all, _) => {
+            Found::At(store, key, modified) => {
+                let found = self.unless_detached(store.get_tail(&key, bytes).await).await?;
+                Ok(found.map(|tail| Tail { modified, ..tail }))
+            }
+            Found::Here(all, modified) => {
                 let size = all.len() as u64;
-                Ok(Some(Tail { bytes: all.slice(size.saturating_sub(bytes) as usize..), size }))
+                Ok(Some(Tail { bytes: all.slice(size.saturating_sub(bytes) as usize..), size, modified }))
             }
             Found::Nothing => Ok(None),
         }

@@ -88,8 +88,7 @@ impl Disk {
         {
             file.set_modified(time)?;
         }
-        calls::note("sync file", temp);
-        file.sync_all()?;
+        sync_file(&file, temp)?;
         if !self.swept.swap(true, Ordering::Relaxed) {
             // Ages are differences of the file system's own change times; no other clock takes part.
             sweep(temp.parent().unwrap_or(&self.root), file.metadata()?.ctime());
@@ -255,8 +254,9 @@ fn name(temp: &Path, target: &Path, folder: &Path, naming: Naming) -> Result<Cre
     .map_err(unnamed)?;
     if created == Created::Exists {
         // Whoever made it may not have synced yet, and the caller will take it for durable.
-        calls::note("sync file", target);
-        File::open(target).and_then(|file| file.sync_all()).map_err(|error| WriteError { error, named: true })?;
+        File::open(target)
+            .and_then(|file| sync_file(&file, target))
+            .map_err(|error| WriteError { error, named: true })?;
     }
     crash::here(Point::ObjectNamed);
     sync_dir(folder).map_err(|error| WriteError { error, named: true })?;
@@ -301,6 +301,11 @@ fn sync_names(folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn sync_file(file: &File, path: &Path) -> io::Result<()> {
+    calls::note("sync file", path);
+    file.sync_all()
 }
 
 fn sync_dir(dir: &Path) -> io::Result<()> {
