@@ -208,3 +208,17 @@ fn a_reader_with_a_state_to_show_does_not_wait_for_a_store_that_never_answers() 
     world.run_for(50_000);
     assert_eq!(marks(&follower), [2]);
 }
+
+#[test]
+fn an_answer_that_is_late_says_nothing_of_what_the_store_held_since_it_was_asked() {
+    let world = World::new(12);
+    let machine = world.machine("a");
+    let volume = machine.open(&[("heartbeat_ms", "1000000"), ("holder_ttl_ms", "2000000")]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    machine.remote.script.once(Op::Create, ".ltx", Fault::AppliedButNoAnswer);
+    machine.remote.script.once(Op::Create, ".ltx", Fault::Delay(Duration::from_secs(20)));
+    put(&volume, &[(1, 2)], 1, Level::Durable).unwrap();
+    assert!(machine.remote.script.is_used_up());
+    let looked_ms = volume.status().looked_ms.unwrap();
+    assert!(looked_ms >= 20_000, "whoever took the volume meanwhile may have merged and collected: {looked_ms} ms");
+}
