@@ -25,10 +25,10 @@ pub(super) fn build() -> Result<()> {
     }
     fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
     let packed = output(Command::new("npm").args(["pack", "--silent", PACKAGE]).current_dir(&dir))?;
-    // The sources are an archive within the archive.
-    for (archive, inside) in [(packed.trim(), "package/deps/sqlite3.tar.gz"), ("package/deps/sqlite3.tar.gz", ".")] {
-        run(Command::new("tar").args(["-xzf", archive, inside]).current_dir(&dir))?;
-    }
+    // The sources are an archive within the archive, of which nothing else is needed.
+    let inner = "package/deps/sqlite3.tar.gz";
+    run(Command::new("tar").args(["-xzf", packed.trim(), inner]).current_dir(&dir))?;
+    run(Command::new("tar").args(["-xzf", inner]).current_dir(&dir))?;
     let header = fs::read_to_string(dir.join("sqlite3.h")).context("reading sqlite3.h of the oldest SQLite")?;
     if !header.contains(VERSION) {
         bail!("{PACKAGE} has another SQLite than {VERSION}");
