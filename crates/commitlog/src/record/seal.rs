@@ -17,15 +17,17 @@ pub(crate) fn seal(mut json: Vec<u8>) -> Vec<u8> {
 
 /// Checks it. The error says why it does not hold.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
+    compare(bytes).unwrap_or_else(|| Err("it does not end with its checksum".to_owned()))
+}
+
+/// Compares what it ends with, `None` if that is no such checksum.
+pub(crate) fn compare(bytes: &[u8]) -> Option<Result<(), String>> {
     let bytes = bytes.trim_ascii_end();
-    let stated = bytes.len().checked_sub(CHECK.len() + 16 + END.len()).and_then(|at| {
-        let (before, end) = bytes.split_at(at);
-        let digits = end.strip_prefix(CHECK.as_bytes())?.strip_suffix(END.as_bytes())?;
-        Some((before, str::from_utf8(digits).ok()?))
-    });
-    let Some((before, stated)) = stated else { return Err("it does not end with its checksum".to_owned()) };
-    let actual = format!("{:016x}", xxh3_64(before));
-    if actual == stated { Ok(()) } else { Err(format!("checksum {actual}, expected {stated}")) }
+    let at = bytes.len().checked_sub(CHECK.len() + 16 + END.len())?;
+    let (before, end) = bytes.split_at(at);
+    let digits = end.strip_prefix(CHECK.as_bytes())?.strip_suffix(END.as_bytes())?;
+    let (stated, actual) = (str::from_utf8(digits).ok()?, format!("{:016x}", xxh3_64(before)));
+    Some(if actual == stated { Ok(()) } else { Err(format!("checksum {actual}, expected {stated}")) })
 }
 
 #[cfg(test)]

@@ -197,6 +197,8 @@ mod tests {
             assert_eq!(decode::<VolumeRecord>(&bytes).unwrap_err().kind(), ErrorKind::Corrupt, "{text:.80}");
         }
         let newer = TEXT.replace("\"format\":1", "\"format\":2");
-        assert_eq!(decode::<VolumeRecord>(newer.as_bytes()).unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(decode::<VolumeRecord>(&sealed(&newer)).unwrap_err().kind(), ErrorKind::Unsupported);
+        let turned_over = decode::<VolumeRecord>(newer.as_bytes()).unwrap_err();
+        assert_eq!(turned_over.kind(), ErrorKind::Corrupt, "its checksum tells that it is no newer version");
     }
 }
