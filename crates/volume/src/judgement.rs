@@ -60,7 +60,7 @@ pub(crate) async fn judge(case: Case<'_>) -> Result<(Fate, Option<Base>)> {
     let floor = Lsn(first.0.saturating_sub(1));
     let info = aftermath(context, epoch, floor, alone || floor > Lsn::ZERO).await?;
     let later = info.settled.then_some(Later { held: info.held, alone });
-    Ok((fate(Found { later, ..found }), base_of(info.settled, info.inherited.as_ref())))
+    Ok((fate(Found { later, ..found }), base_of(info.settled, info.inherited.as_ref(), epoch)))
 }
 
 /// What is to be expected for a journal.

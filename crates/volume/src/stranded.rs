@@ -127,7 +127,7 @@ impl StrandedJournal {
         }
         let (None, Some(epoch)) = (self.base, self.epoch) else { return Ok(()) };
         let info = aftermath(context, epoch, Lsn::ZERO, true).await?;
-        self.base = base_of(info.settled, info.inherited.as_ref());
+        self.base = base_of(info.settled, info.inherited.as_ref(), epoch);
         Ok(())
     }
 
@@ -285,9 +285,13 @@ impl Shared {
     }
 }
 
-/// Pure: what a writer's commits stand on that the history does not hold, by what the next writer found.
-pub(crate) fn base_of(settled: bool, inherited: Option<&plimsoll_commitlog::Inherited>) -> Option<Base> {
-    let inherited = inherited.filter(|_| settled)?;
+/// Pure: what the commits of a writer of `epoch` stand on that the history does not hold, by what the next writer found.
+///
+/// That is of this epoch or of a later fence. Before the first sync of a volume nobody is fenced: then it may be of an
+/// earlier writer, who was faster, and these commits do not stand on his.
+pub(crate) fn base_of(settled: bool, inherited: Option<&plimsoll_commitlog::Inherited>, epoch: Epoch) -> Option<Base> {
+    let follows = |found: &&plimsoll_commitlog::Inherited| found.stamp.is_none_or(|stamp| stamp.epoch >= epoch);
+    let inherited = inherited.filter(follows).filter(|_| settled)?;
     let lsn = inherited.stamp.map_or(Lsn::ZERO, |stamp| stamp.lsn);
     Some(Base { txid: inherited.txid.0, lsn: lsn.0 })
 }
@@ -385,9 +389,12 @@ mod tests {
     fn stranded_commits_stand_on_what_the_next_writer_found() {
         let stamp = Some(Stamp { writer: WriterId(1), epoch: Epoch(2), lsn: Lsn(5) });
         let found = Inherited { txid: Txid(9), stamp };
-        assert_eq!(base_of(true, Some(&found)), Some(Base { txid: 9, lsn: 5 }));
-        assert_eq!(base_of(false, Some(&found)), None);
-        assert_eq!(base_of(true, None), None);
+        let base = Some(Base { txid: 9, lsn: 5 });
+        assert_eq!(base_of(true, Some(&found), Epoch(2)), base);
+        assert_eq!(base_of(true, Some(&found), Epoch(1)), base, "a fence that followed it");
+        assert_eq!(base_of(true, Some(&found), Epoch(3)), None, "an earlier writer, who was not fenced");
+        assert_eq!(base_of(false, Some(&found), Epoch(2)), None);
+        assert_eq!(base_of(true, None, Epoch(2)), None);
         assert_eq!(base_at(Txid(4), Lsn(5), Lsn(5)), Some(Base { txid: 4, lsn: 5 }));
         assert_eq!(base_at(Txid(4), Lsn(5), Lsn(6)), None);
     }

@@ -353,7 +353,7 @@ pub(crate) fn dispossess(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &Fenc
         let view = &shared.state().view;
         (view.txid, view.lsn)
     };
-    let found = base_of(info.settled, info.inherited.as_ref());
+    let found = base_of(info.settled, info.inherited.as_ref(), writer.epoch);
     let base = found.or_else(|| base_at(txid, lsn, info.held).filter(|_| info.settled));
     let kept = if complete || !taken(Step::Strand) {
         shared.dir.drop_journal().map(|()| None)
