@@ -25,6 +25,7 @@ pub mod random; // a stream of numbers from a seed
 pub mod run; // a campaign on several threads, with its report
 pub mod server; // an S3 server
 pub mod speech; // what a worker says
+pub mod unfenced; // S3 servers that cannot fence
 mod voyage; // the rounds on one volume
 pub mod work; // what transactions do
 pub mod worker; // the process that is killed

@@ -1,7 +1,7 @@
 //! An S3 server to work with: one that is running already, or moto, started for the run.
 
 use std::{
-    env, fs, io,
+    env, io,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
@@ -13,9 +13,9 @@ use std::{
 
 /// Where they are to be had, for whoever runs this without them.
 const MISSING: &str = "an S3 server is needed: `cargo xtask tools` installs what the tests use. PLIMSOLL_TEST_MOTO is the \
-    path of another moto_server, PLIMSOLL_TEST_S3RVER that of another s3rver, PLIMSOLL_TEST_S3S_FS that of an s3s-fs in its place";
+    path of another moto_server";
 /// The bucket that volumes are made in.
-const BUCKET: &str = "crash";
+pub(crate) const BUCKET: &str = "crash";
 /// Names a server that is running already, and has the bucket.
 const GIVEN: &str = "PLIMSOLL_TEST_S3_ENDPOINT";
 
@@ -55,12 +55,6 @@ fn find_moto() -> io::Result<PathBuf> {
     find("PLIMSOLL_TEST_MOTO", places.into_iter().map(|place| place.join("moto_server")))
 }
 
-/// Below the folder of what is built, wherever that is.
-fn find_s3rver() -> io::Result<PathBuf> {
-    let own = env::current_exe()?;
-    find("PLIMSOLL_TEST_S3RVER", own.ancestors().map(|place| place.join("node/node_modules/s3rver/bin/s3rver.js")))
-}
-
 impl Server {
     /// The server that is running already, or a moto with an empty bucket.
     ///
@@ -70,39 +64,19 @@ impl Server {
         if let Some(address) = given()? {
             return Ok(Server { address, shell: None });
         }
+        let port = free_port()?;
         let mut moto = Command::new("sh");
         moto.args(["-c", r#""$0" -H 127.0.0.1 -p "$1" >/dev/null 2>&1 & read -r _; kill $!"#]).arg(find_moto()?);
-        let server = Server::listening(moto)?;
+        moto.arg(port.to_string());
+        let server = Server::listening(moto, port)?;
         server.create_bucket()?;
         Ok(server)
     }
 
-    /// Starts an s3rver, which accepts the condition of a create and ignores it, or an s3s-fs, which heeds it as long as
-    /// nobody else creates the same at that moment.
-    ///
-    /// # Errors
-    /// It cannot be found or does not come up.
-    pub fn start_without_fencing(dir: &Path) -> io::Result<Server> {
-        if let Some(program) = env::var_os("PLIMSOLL_TEST_S3S_FS") {
-            fs::create_dir(dir.join(BUCKET))?;
-            let mut s3s_fs = Command::new("sh");
-            let line = r#""$0" --access-key S3RVER --secret-key S3RVER --host 127.0.0.1 --port "$2" "$1" >/dev/null 2>&1 \
-                & read -r _; kill $!"#;
-            s3s_fs.args(["-c", line]).arg(program).arg(dir);
-            return Server::listening(s3s_fs);
-        }
-        let mut s3rver = Command::new("sh");
-        let line = r#"node "$0" -d "$1" --configure-bucket "$2" --allow-mismatched-signatures --no-vhost-buckets -s \
-            -a 127.0.0.1 -p "$3" >/dev/null 2>&1 & read -r _; kill $!"#;
-        s3rver.args(["-c", line]).arg(find_s3rver()?).arg(dir).arg(BUCKET);
-        Server::listening(s3rver)
-    }
-
-    /// Starts a server whose command ends with its port.
-    fn listening(mut command: Command) -> io::Result<Server> {
-        let port = free_port()?;
+    /// Starts a server, and waits until it listens at a port. The command is a shell that ends it when its input does.
+    pub(crate) fn listening(mut command: Command, port: u16) -> io::Result<Server> {
         // A shell watches over it: when this process dies, the shell's `read` ends.
-        let shell = command.arg(port.to_string()).stdin(Stdio::piped()).spawn()?;
+        let shell = command.stdin(Stdio::piped()).spawn()?;
         let server = Server { address: SocketAddr::from(([127, 0, 0, 1], port)), shell: Some(shell) };
         let start = Instant::now();
         while TcpStream::connect(server.address).is_err() {

@@ -1,4 +1,4 @@
-//! An S3 server that accepts `If-None-Match: *` and ignores it: a second writer could not be noticed there.
+//! An S3 server that accepts `If-None-Match: *` and ignores it, always or in races: a second writer could not be noticed there.
 
 #![allow(clippy::disallowed_methods, reason = "real time and real processes are what this is about")]
 
@@ -7,38 +7,34 @@ mod support;
 use plimsoll_crash::{
     child::{Child, Launch},
     ledger::{Ledger, Loss},
-    server::Server,
     speech::Said,
+    unfenced::Unfenced,
 };
 use support::{PATIENCE, SEED, Volume, Worker, first_words, listen};
 
-fn start(mut launch: Launch, trusted: bool) -> Child {
-    let more = [
-        ("PLIMSOLL_UNSAFE_NO_FENCING", if trusted { "true" } else { "false" }),
-        ("AWS_ACCESS_KEY_ID", "S3RVER"),
-        ("AWS_SECRET_ACCESS_KEY", "S3RVER"),
-    ];
-    launch.variables.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+fn start(server: &Unfenced, mut launch: Launch, trusted: bool) -> Child {
+    launch.variables.push(("PLIMSOLL_UNSAFE_NO_FENCING".to_owned(), trusted.to_string()));
+    launch.variables.extend(server.variables());
     Child::start(&launch).unwrap()
 }
 
 #[test]
 fn a_store_that_cannot_fence_is_refused_for_writing_by_name_and_read_all_the_same() {
     let objects = tempfile::tempdir().unwrap();
-    let server = Server::start_without_fencing(objects.path()).unwrap();
+    let server = Unfenced::start(objects.path()).unwrap();
     let volume = Volume::on_server("db", server.address());
     let mut ledger = Ledger::new(SEED, None);
 
     // Somebody who runs exactly one writer, and says so.
     let arguments = ["--transactions=12"];
     let worker = Worker { host: "one", generation: 1, arguments: &arguments, ..Worker::default() };
-    let child = start(volume.launch_worker(&worker), true);
+    let child = start(&server, volume.launch_worker(&worker), true);
     let closed = |said: &Said| matches!(said, Said::Closed(_));
     listen(&child, &mut ledger, 1, PATIENCE, closed).unwrap();
 
     // Somebody who does not.
     let again = Worker { generation: 2, ..worker };
-    let child = start(volume.launch_worker(&again), false);
+    let child = start(&server, volume.launch_worker(&again), false);
     let found = first_words(&child).unwrap();
     ledger.check(&found, Loss::Process).unwrap();
     let refused = child
@@ -54,7 +50,7 @@ fn a_store_that_cannot_fence_is_refused_for_writing_by_name_and_read_all_the_sam
 
     let state = tempfile::tempdir().unwrap();
     let arguments = vec!["peek".to_owned(), format!("--database={}", volume.database)];
-    let found = first_words(&start(volume.launch(arguments, state.path(), &[], false), false)).unwrap();
+    let found = first_words(&start(&server, volume.launch(arguments, state.path(), &[], false), false)).unwrap();
     ledger.check_stored(&found).unwrap();
     assert_eq!(found.n, 12);
 }

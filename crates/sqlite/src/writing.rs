@@ -33,11 +33,9 @@ impl Writing {
     /// Starts the write transaction of a volume.
     ///
     /// # Errors
-    /// As [`Volume::begin_write`].
+    /// As [`Volume::begin_write_in_turn`].
     pub(crate) fn begin(volume: &Volume, base: &Snapshot) -> Result<Self> {
-        // Whoever has not set a busy timeout is not refused for the sake of a process that may have gone since it asked.
-        volume.after_you();
-        let txn = volume.begin_write(base)?;
+        let txn = volume.begin_write_in_turn(base)?;
         Ok(Writing {
             txn,
             base: base.page_count(),

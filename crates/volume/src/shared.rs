@@ -60,9 +60,9 @@ pub(crate) struct State {
     pub(crate) writer: Option<Arc<Writer>>,
     /// Whether a write transaction is open.
     pub(crate) writing: bool,
-    /// The volume is being let go for idleness; whoever wants to write takes it again after that.
+    /// The volume is being let go, with the writer's place taken; whoever wants to write takes it again after that.
     pub(crate) leaving: bool,
-    /// Another process of this host waits for its turn: no write transaction begins.
+    /// Another process of this host waits for its turn: no write transaction begins, and one that is open is the last.
     pub(crate) handover: bool,
     /// When the volume was last let go for another process of this host.
     pub(crate) yielded: Option<Mono>,
@@ -171,6 +171,11 @@ impl State {
     /// See [`Shared::all_is_well`].
     pub(crate) fn all_is_well(&mut self) {
         self.trouble.take_if(|trouble| trouble.kind() != ErrorKind::Fenced);
+    }
+
+    /// Whether the volume is being let go, and no transaction of this process keeps that from coming to its end.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving || self.handover && !self.writing
     }
 }
 

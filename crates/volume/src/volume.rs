@@ -7,6 +7,7 @@ use std::{
 };
 
 use plimsoll_commitlog::PinRecord;
+use plimsoll_host::Host;
 use plimsoll_model::{Error, ErrorKind, Level, Lsn, PageSize, Result};
 use plimsoll_pages::{Fetcher, FetcherConfig, View};
 use plimsoll_proof::Prover;
@@ -32,6 +33,9 @@ use crate::{
 pub struct Volume {
     shared: Arc<Shared>,
 }
+
+/// How long to wait for one turn of another process after the other. Each takes a moment.
+const TURNS: Duration = Duration::from_secs(5);
 
 /// See [`Volume::downgrade`].
 pub(crate) struct WeakVolume(Weak<Shared>);
@@ -194,21 +198,31 @@ impl Volume {
         Ok(Snapshot::pin(&self.shared, &state))
     }
 
-    /// Waits, for a moment at most, while it is the turn of another process of this host that has asked for the volume.
-    /// [`Volume::begin_write`] answers `Held` until then, though maybe nobody holds it.
-    pub fn after_you(&self) {
-        let shared = &self.shared;
-        let rest = shared.others_have();
-        let over = {
-            let state = shared.state();
-            state.writer.is_some() || state.closed || state.fenced
-        };
-        if !over && !rest.is_zero() {
-            shared.config.host.tasks.wait(shared.config.host.clock.sleep(rest));
+    /// As [`Volume::begin_write`] for whoever has no patience of his own: he is not refused for the sake of another process
+    /// of this host, which has asked for the volume and may be gone. While it is that one's turn this waits: a quarter of
+    /// a second from when the volume was handed over to it, so that it loses nothing by that.
+    ///
+    /// # Errors
+    /// As [`Volume::begin_write`]; `Held` also if that comes about again and again for five seconds.
+    pub fn begin_write_in_turn(&self, base: &Snapshot) -> Result<WriteTxn> {
+        let Host { clock, tasks, .. } = &self.shared.config.host;
+        let until = clock.now() + TURNS;
+        loop {
+            match self.begin_write(base) {
+                Err(error) if error.kind() == ErrorKind::Held && clock.now() < until => {
+                    let rest = self.shared.others_have();
+                    if rest.is_zero() {
+                        return Err(error);
+                    }
+                    tasks.wait(clock.sleep(rest));
+                }
+                begun => return begun,
+            }
         }
     }
 
-    /// Starts the one write transaction of the volume, taking it for writing if need be.
+    /// Starts the one write transaction of the volume, taking it for writing if need be. If it is just being let go, waits
+    /// for the end of that.
     ///
     /// # Errors
     /// `Conflict`: `base` is not the newest state. `Held`: another transaction, process or host is
@@ -229,7 +243,8 @@ impl Volume {
         let writer = {
             let state = shared.state();
             match &state.writer {
-                Some(_) if state.closed || state.leaving => None,
+                // Whoever takes it waits for who lets it go.
+                Some(_) if state.closed || state.is_leaving() => None,
                 other => other.clone(),
             }
         };
@@ -238,13 +253,9 @@ impl Volume {
             None => shared.config.host.tasks.wait(shared.take()).inspect_err(|error| shared.note_trouble(error))?,
         };
         let mut state = shared.state();
-        if state.leaving {
+        if state.is_leaving() {
             drop(state);
             return self.begin_write(base);
-        }
-        if state.handover {
-            drop(state);
-            return Err(shared.others_turn());
         }
         if state.writing || !state.writer.as_ref().is_some_and(|current| Arc::ptr_eq(current, &writer)) {
             return Err(held());

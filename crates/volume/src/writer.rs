@@ -479,12 +479,15 @@ impl Shared {
     /// Takes the writer's place, so that no commit can come in between. `idle`: only if it is free now; otherwise the
     /// transaction that is open is the last for now.
     async fn claim(&self, writer: &Writer, idle: bool) -> bool {
-        if idle {
+        let claim = || {
             let mut state = self.state();
-            state.leaving = !std::mem::replace(&mut state.writing, true);
-            return state.leaving;
+            let free = !std::mem::replace(&mut state.writing, true);
+            state.leaving |= free;
+            free.then_some(())
+        };
+        if idle {
+            return claim().is_some();
         }
-        let claim = || (!std::mem::replace(&mut self.state().writing, true)).then_some(());
         self.state().handover = true;
         let waited = select(Box::pin(writer.idle.until(claim)), self.config.host.clock.sleep(HANDOVER)).await;
         let claimed = matches!(waited, Either::Left(_));

@@ -183,9 +183,38 @@ fn what_was_handed_over_and_nobody_took_can_be_written_again_after_a_moment() {
     }
     assert_eq!(put(&volume, &[(1, 3)], 1, Level::Buffered).err().unwrap().kind(), ErrorKind::Held);
     let began = world.now();
-    volume.after_you();
-    put(&volume, &[(1, 3)], 1, Level::Buffered).unwrap();
+    drop(volume.begin_write_in_turn(&volume.snapshot().unwrap()).unwrap());
     assert!((world.now() - began).as_millis() <= 250, "a moment");
+}
+
+/// Without a busy timeout, a statement was told that the database is locked if it came while the volume was being handed
+/// over to a process that had asked for it, been refused, and ended.
+#[test]
+fn whoever_has_no_patience_is_not_refused_for_a_process_that_asked_and_went() {
+    for began in 0..30 {
+        let world = World::new(16);
+        let machine = world.machine("a");
+        let volume = machine.open(&[LAZY]);
+        put(&volume, &[(1, 1)], 1, Level::Buffered).unwrap();
+        let other = machine.beside().open(&[]);
+        assert_eq!(put(&other, &[(1, 2)], 1, Level::Buffered).err().unwrap().kind(), ErrorKind::Held);
+        drop(other);
+        // The sync and closing the epoch take a while, so that there are moments in between.
+        for key in ["ltx/0/", "status/"] {
+            for op in [Op::Create, Op::Put] {
+                machine.remote.script.once(op, key, Fault::Delay(Duration::from_millis(100)));
+            }
+        }
+        world.run_for(began * 30);
+        for mark in 3..6 {
+            let mut txn = volume.begin_write_in_turn(&volume.snapshot().unwrap()).unwrap();
+            txn.write(page(1), &content(mark)).unwrap();
+            txn.commit(PageCount(1), Level::Buffered).unwrap();
+            // The next one comes as soon as there is a moment to come in.
+            world.run_for(1);
+        }
+        volume.close().unwrap();
+    }
 }
 
 #[test]
