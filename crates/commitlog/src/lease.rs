@@ -237,19 +237,19 @@ impl Lease {
         let _syncing = self.syncing.lock().await;
         self.intend(&sync)?;
         if self.is_silent() && taken(Step::Look) && !self.look_before().await? {
-            return Ok(Outcome::Fenced(self.fenced(None, false).await));
+            return Ok(Outcome::Fenced(self.fenced(None, None).await));
         }
         let id = FileId::sync(sync.txid);
         crash::here(Point::SyncCreate);
         let whose = create_ltx(&self.context, &id, sync.body.clone(), sync.stamp, sync.checksum).await?;
         crash::here(Point::SyncCreated);
         let answered = self.context.now();
-        if let Whose::Theirs(winner) = whose {
-            return Ok(Outcome::Fenced(self.fenced(winner, true).await));
-        }
         let late = is_late(self.state().looked, answered, self.fresh_for());
+        if let Whose::Theirs(winner) = whose {
+            return Ok(Outcome::Fenced(self.fenced(winner, Some(late)).await));
+        }
         if (whose == Whose::Gone || late) && taken(Step::Look) && !self.look_after(sync.txid).await? {
-            return Ok(Outcome::Fenced(self.fenced(None, false).await));
+            return Ok(Outcome::Fenced(self.fenced(None, None).await));
         }
         if whose == Whose::Gone {
             return Err(Error::new(ErrorKind::Unavailable, "creating")
@@ -282,13 +282,13 @@ impl Lease {
             None => {}
         }
         if self.is_silent() && !self.look_before().await? {
-            return Ok(Beat::Fenced(self.fenced(None, false).await));
+            return Ok(Beat::Fenced(self.fenced(None, None).await));
         }
         let sent = self.context.now();
         let (reported, alone) = join(self.report(report, false), self.is_alone()).await;
         drop(reporting);
         if !alone? {
-            return Ok(Beat::Fenced(self.fenced(None, false).await));
+            return Ok(Beat::Fenced(self.fenced(None, None).await));
         }
         self.looked(sent);
         reported?;
@@ -420,7 +420,7 @@ impl Lease {
         if !self.is_silent() || self.look_before().await? {
             return Ok(());
         }
-        Err(self.fenced(None, false).await.error(&self.context, doing, self.holder.epoch))
+        Err(self.fenced(None, None).await.error(&self.context, doing, self.holder.epoch))
     }
 
     async fn report(&self, report: &StatusReport, closed: bool) -> Result<()> {
@@ -509,15 +509,16 @@ impl Lease {
     }
 
     /// Ends the lease and finds out what the history holds, as far as the store answers. `taken`: the name of the
-    /// next sync is somebody else's, with that stamp.
-    async fn fenced(&self, winner: Option<Stamp>, taken: bool) -> FenceInfo {
+    /// next sync is somebody else's, with that stamp, and whether that was answered late.
+    async fn fenced(&self, winner: Option<Stamp>, taken: Option<bool>) -> FenceInfo {
         let epoch = self.holder.epoch;
         // First of all: nothing more may be acknowledged.
         let known = {
             let mut state = self.state();
             let floor = state.head.and_then(|head| head.stamp).map(|stamp| stamp.lsn).unwrap_or_default();
-            // Somebody who is not newer has put his sync where ours was to go: that is the end of ours.
-            let settled = taken && winner.is_none_or(|winner| winner.epoch < epoch);
+            // Somebody has put his sync where ours was to go: that is the end of ours. But late, what has that name may be a
+            // stray of somebody newer, and ours was there before.
+            let settled = taken.is_some_and(|late| !late || winner.is_none_or(|winner| winner.epoch < epoch));
             let info =
                 FenceInfo { epoch, gone: state.gone, holder: None, winner, held: floor, settled, inherited: None };
             match &state.over {

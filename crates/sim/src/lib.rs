@@ -40,6 +40,7 @@ mod state; // what a volume should hold
 mod store; // the store as a host sees it
 mod time; // virtual time
 mod trace; // what happened
+mod waiting; // doing nothing else
 mod worker; // what applications do
 
 pub use aim::Aim;

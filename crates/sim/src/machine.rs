@@ -19,6 +19,7 @@ use crate::{
     network::{Connection, World},
     profile::Profile,
     time::{Group, HostClock, HostTasks, Work},
+    waiting::Waiting,
     worker::{Application, Doing},
 };
 
@@ -84,7 +85,8 @@ impl Machine {
 
     /// A connection to the store during one life.
     pub(crate) fn connection(&self, world: &World, group: Group, timeout: Duration, perfect: bool) -> Connection {
-        Connection { world: world.clone(), host: self.number, group, clock: self.clock(world), timeout, perfect }
+        let (world, clock, waiting) = (world.clone(), self.clock(world), Waiting::new(&world.time));
+        Connection { world, host: self.number, group, clock, timeout, perfect, waiting }
     }
 
     /// Starts its applications.

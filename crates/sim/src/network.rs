@@ -24,6 +24,7 @@ use crate::{
     judge::Judge,
     time::{Group, HostClock, Time, WORLD, Work},
     trace::Trace,
+    waiting::Waiting,
 };
 
 /// How the network behaves at the moment. Rates are one in so many, 0 for never.
@@ -151,6 +152,8 @@ pub(crate) struct Connection {
     pub(crate) timeout: Duration,
     /// Nothing goes wrong: for those who only look.
     pub(crate) perfect: bool,
+    /// For how long nothing was asked.
+    pub(crate) waiting: Waiting,
 }
 
 /// What becomes of one request.
@@ -214,7 +217,7 @@ impl Connection {
         if self.perfect {
             return Ok(effect(&self.world));
         }
-        let world = &self.world;
+        let (world, _asked) = (&self.world, self.waiting.ask());
         let fate = self.fate(what.starts_with("create"));
         if self.is_cut_off() {
             world.time.sleep(fate.there.min(self.timeout)).await;

@@ -34,6 +34,13 @@ fn a_token_of_a_writer_without_any_sync_is_not_taken_for_a_commit_of_whoever_beg
     assert_eq!(run(542, Aim::Session, false).broken, None);
 }
 
+/// A newer writer began the history of a new volume, and what the older one had acknowledged was taken for what comes after
+/// the newer one's first sync.
+#[test]
+fn what_is_kept_aside_does_not_stand_on_a_history_that_somebody_else_began() {
+    assert_eq!(run(7067, Aim::Aside, false).broken, None);
+}
+
 #[test]
 fn what_the_engine_logs_changes_nothing() {
     let (quiet, loud) = (run(2, Aim::Takeover, false), run(2, Aim::Takeover, true));

@@ -39,7 +39,11 @@ impl Shared {
         } else {
             let epoch = written_under(&replay, &self.dir).map(|epoch| epoch.0);
             let commits = replay.commits.len() as u64;
-            self.set_aside(commits, Circumstances { epoch, base: None }, "the volume was removed that had")?;
+            self.set_aside(
+                commits,
+                Circumstances { epoch, ..Circumstances::default() },
+                "the volume was removed that had",
+            )?;
         }
         Ok(None)
     }
@@ -115,7 +119,11 @@ impl Shared {
                     let epoch =
                         replay.as_ref().and_then(|replay| written_under(replay, &self.dir)).map(|epoch| epoch.0);
                     let commits = replay.map_or(0, |replay| replay.commits.len() as u64);
-                    self.set_aside(commits, Circumstances { epoch, base }, "another writer went on without")?;
+                    self.set_aside(
+                        commits,
+                        Circumstances { epoch, base, in_history: None },
+                        "another writer went on without",
+                    )?;
                     if let Some((epoch, base)) = epoch.zip(base) {
                         self.keep_base(id, Epoch(epoch), Txid(base.txid)).await;
                     }

@@ -47,6 +47,8 @@ pub(crate) struct Circumstances {
     /// The last epoch under which it was written.
     pub(crate) epoch: Option<u32>,
     pub(crate) base: Option<Base>,
+    /// Whether a sync or fence of its writer was in the history under that epoch; `None` if nobody knows.
+    pub(crate) in_history: Option<bool>,
 }
 
 impl Stranded {
@@ -94,6 +96,8 @@ pub struct StrandedJournal {
     removed: bool,
     epoch: Option<Epoch>,
     base: Option<Base>,
+    /// Whether its writer is known to have been in the history.
+    in_history: bool,
 }
 
 impl StrandedJournal {
@@ -107,7 +111,10 @@ impl StrandedJournal {
         let noted: Circumstances = noted.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let epoch = noted.epoch.map(Epoch).or_else(|| marked_epoch(&replay));
         let Replay { writer, volume, commits, .. } = replay;
-        Ok(StrandedJournal { reader, commits, writer, volume, removed: false, epoch, base: noted.base })
+        // A journal gives up only what is in the history.
+        let given_up = commits.first().is_some_and(|first| first.lsn.0 > 1);
+        let in_history = noted.in_history.unwrap_or(given_up);
+        Ok(StrandedJournal { reader, commits, writer, volume, removed: false, epoch, base: noted.base, in_history })
     }
 
     /// Finds out whether its volume is still there, and what it stands on if that was not known when it was kept aside.
@@ -126,7 +133,7 @@ impl StrandedJournal {
             return Ok(());
         }
         let (None, Some(epoch)) = (self.base, self.epoch) else { return Ok(()) };
-        let info = aftermath(context, epoch, Lsn::ZERO, true).await?;
+        let info = aftermath(context, epoch, Lsn::ZERO, self.in_history).await?;
         self.base = base_of(info.settled, info.inherited.as_ref(), epoch);
         Ok(())
     }
@@ -364,9 +371,9 @@ impl VolumeDir {
     }
 }
 
-/// The newest sync of a view, if that is all that the history holds of a writer.
+/// The newest sync of a view, or nothing, if that is all that the history holds of a writer.
 pub(crate) fn base_at(txid: Txid, lsn: Lsn, held: Lsn) -> Option<Base> {
-    (lsn == held && !txid.is_zero()).then_some(Base { txid: txid.0, lsn: lsn.0 })
+    (lsn == held).then_some(Base { txid: txid.0, lsn: lsn.0 })
 }
 
 #[cfg(test)]
@@ -397,5 +404,7 @@ mod tests {
         assert_eq!(base_of(true, None, Epoch(2)), None);
         assert_eq!(base_at(Txid(4), Lsn(5), Lsn(5)), Some(Base { txid: 4, lsn: 5 }));
         assert_eq!(base_at(Txid(4), Lsn(5), Lsn(6)), None);
+        let nothing = Base { txid: 0, lsn: 0 };
+        assert_eq!(base_at(Txid::ZERO, Lsn::ZERO, Lsn::ZERO), Some(nothing), "nothing of it ever got into the history");
     }
 }

@@ -358,7 +358,8 @@ pub(crate) fn dispossess(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &Fenc
     let kept = if complete || !taken(Step::Strand) {
         shared.dir.drop_journal().map(|()| None)
     } else {
-        let circumstances = Circumstances { epoch: Some(writer.epoch.0), base };
+        let in_history = Some(writer.lease.head().is_some());
+        let circumstances = Circumstances { epoch: Some(writer.epoch.0), base, in_history };
         shared.dir.strand(&shared.config.host, circumstances).map(Some)
     };
     if let (Ok(Some(_)), Some(base)) = (&kept, base) {

@@ -22,8 +22,12 @@ const PAGE_RETENTION: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// The state that the stranded commits would have led to.
 fn outcome(journal: &StrandedJournal, volume: &Volume) -> Result<Vec<u64>> {
-    let base = volume.at(&Reference::Txid(Txid(journal.base().expect("it stands on something").txid)))?;
-    let state: Vec<u64> = base.page_count().pages().map(|page| get(&base, page.get())).collect();
+    let txid = journal.base().expect("what it stands on is known").txid;
+    let mut state = Vec::new();
+    if txid > 0 {
+        let base = volume.at(&Reference::Txid(Txid(txid)))?;
+        state = base.page_count().pages().map(|page| get(&base, page.get())).collect();
+    }
     let state = std::cell::RefCell::new(state);
     journal.apply(
         |page: PageNo, data| {
@@ -62,6 +66,52 @@ fn a_fenced_writer_keeps_its_tail_with_the_state_that_it_stands_on() {
     assert_eq!(journal.pages().iter().map(|page| page.get()).collect::<Vec<_>>(), [2, 5]);
     assert_eq!(outcome(&journal, &new).unwrap(), [1, 20, 0, 0, 50]);
     assert_eq!(marks(&new), [9, 2, 3]);
+}
+
+/// They were once listed from where the newer writer's first sync ended, and put on that.
+#[test]
+fn commits_of_a_new_volume_whose_history_a_newer_writer_began_stand_on_nothing() {
+    let world = World::new(5);
+    let (first, second) = (world.machine("first"), world.machine("second"));
+    let old = first.open(&LAZY);
+    put(&old, &[(1, 1)], 1, Level::Journaled).unwrap();
+    put(&old, &[(2, 2)], 2, Level::Journaled).unwrap();
+    let new = second.open(&PUSHY);
+    put(&new, &[(1, 9)], 1, Level::Durable).unwrap();
+    assert!(old.sync().is_err());
+    world.run_for(100);
+
+    let journal = open_kept(&world, &first, &old);
+    assert_eq!(journal.commits().map(|commit| commit.lsn).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(journal.base().map(|base| (base.txid, base.lsn)), Some((0, 0)));
+    assert_eq!(outcome(&journal, &new).unwrap(), [1, 2]);
+}
+
+/// The same, and whoever began the history died before it had said so: a writer in between may have put its fence on these
+/// commits, or not.
+#[test]
+fn what_commits_of_a_writer_that_may_never_have_synced_stand_on_is_not_guessed() {
+    for dies in [false, true] {
+        let world = World::new(6);
+        let (mut first, mut second) = (world.machine("first"), world.machine("second"));
+        let old = first.open(&LAZY);
+        put(&old, &[(1, 1)], 1, Level::Journaled).unwrap();
+        put(&old, &[(2, 2)], 2, Level::Journaled).unwrap();
+        first.kill();
+        let new = second.open(&PUSHY);
+        put(&new, &[(1, 9)], 1, Level::Durable).unwrap();
+        if dies {
+            second.kill();
+        } else {
+            new.release().unwrap();
+        }
+        let back = first.open(&PUSHY);
+
+        let journal = open_kept(&world, &first, &back);
+        assert_eq!(journal.commits().map(|commit| commit.lsn).collect::<Vec<_>>(), [1, 2]);
+        let known = (!dies).then_some((0, 0));
+        assert_eq!(journal.base().map(|base| (base.txid, base.lsn)), known, "dies: {dies}");
+    }
 }
 
 #[test]
