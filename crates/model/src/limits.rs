@@ -12,6 +12,8 @@ pub const KEY_BYTES_MAX: usize = 256;
 pub const PREFIX_BYTES_MAX: usize = 1024 - KEY_BYTES_MAX;
 /// Largest object that one conditional PUT can create on S3.
 pub const OBJECT_BYTES_MAX: u64 = 5 << 30;
+/// The same on Azure, which calls it 5000 MiB.
+pub const AZURE_OBJECT_BYTES_MAX: u64 = 5000 << 20;
 /// Largest JSON record (volume, epoch, status, pin) that is read. Ours stay below 4 KiB.
 pub const RECORD_BYTES_MAX: usize = 256 << 10;
 /// Requests to one store that are under way at once, per process.

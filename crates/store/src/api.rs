@@ -160,6 +160,12 @@ pub trait Store: Send + Sync {
         self.delete(keys).await
     }
 
+    /// Bytes of the largest object that [`Store::create`] can make. A larger one is refused as
+    /// [`Unsupported`](plimsoll_model::ErrorKind::Unsupported), so what may become one is refused before it is promised.
+    fn object_bytes_max(&self) -> u64 {
+        u64::MAX
+    }
+
     /// Whether the prefix uses the key layout of S3 (`0000/…`) or that of the other stores (`ltx/0/…`).
     fn s3_layout(&self) -> bool;
 }

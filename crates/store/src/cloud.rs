@@ -27,7 +27,7 @@ use object_store::{
 use plimsoll_host::{Host, WallMs};
 use plimsoll_model::{
     Error, ErrorKind, Result,
-    limits::{OBJECT_BYTES_MAX, REQUESTS_MAX},
+    limits::{AZURE_OBJECT_BYTES_MAX, OBJECT_BYTES_MAX, REQUESTS_MAX},
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -230,11 +230,7 @@ impl Store for CloudStore {
 
     async fn create(&self, key: &str, body: Body) -> Result<Created> {
         let (path, context, bytes) = (self.path(key)?, self.context("creating", key), body.len());
-        if bytes > OBJECT_BYTES_MAX {
-            return Err(Error::new(ErrorKind::Unsupported, "creating")
-                .object(object_url(&self.url, key))
-                .why(format!("{bytes} bytes are more than one conditional request can carry (5 GiB)")));
-        }
+        key::check_size(&self.url, key, bytes, self.object_bytes_max())?;
         let options = PutOptions { mode: PutMode::Create, attributes: self.attributes(&body), ..PutOptions::default() };
         let request = self.inner.put_opts(&path, payload(&body.pieces), options);
         match self.send(&context, bytes, request).await? {
@@ -369,6 +365,10 @@ impl Store for CloudStore {
             }
         }
         failure.map_or(Ok(()), |answer| Err(context.error(&answer)))
+    }
+
+    fn object_bytes_max(&self) -> u64 {
+        if self.scheme == Scheme::Azure { AZURE_OBJECT_BYTES_MAX } else { OBJECT_BYTES_MAX }
     }
 
     fn s3_layout(&self) -> bool {

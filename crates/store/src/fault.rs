@@ -3,7 +3,10 @@
 use std::{
     collections::VecDeque,
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,7 +15,10 @@ use bytes::Bytes;
 use plimsoll_host::Clock;
 use plimsoll_model::{Error, ErrorKind, Result};
 
-use crate::{Body, Created, Entry, Folder, Object, Store, Tail, key::object_url};
+use crate::{
+    Body, Created, Entry, Folder, Object, Store, Tail,
+    key::{check_size, object_url},
+};
 
 /// What goes wrong with one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +66,17 @@ pub struct Rule {
 }
 
 /// The script, shared with the test that writes it. The first rule that fits strikes.
-#[derive(Clone, Default)]
-pub struct Script(Arc<Mutex<VecDeque<Rule>>>);
+#[derive(Clone)]
+pub struct Script {
+    rules: Arc<Mutex<VecDeque<Rule>>>,
+    object_bytes_max: Arc<AtomicU64>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Script { rules: Arc::default(), object_bytes_max: Arc::new(AtomicU64::new(u64::MAX)) }
+    }
+}
 
 impl Script {
     /// Appends a rule.
@@ -72,6 +87,11 @@ impl Script {
     /// Appends a rule for one operation whose key contains a text, once.
     pub fn once(&self, op: Op, key_contains: &str, fault: Fault) {
         self.add(Rule { op: Some(op), key_contains: key_contains.to_owned(), fault, times: 1 });
+    }
+
+    /// From now on no larger object can be created, unless the store itself stops earlier.
+    pub fn limit_objects(&self, bytes: u64) {
+        self.object_bytes_max.store(bytes, Ordering::Relaxed);
     }
 
     /// Takes all rules back.
@@ -86,7 +106,7 @@ impl Script {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Rule>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn strike(&self, op: Op, key: &str) -> Option<Fault> {
@@ -154,6 +174,7 @@ impl<S: Store> Store for FaultyStore<S> {
     }
 
     async fn create(&self, key: &str, body: Body) -> Result<Created> {
+        check_size(self.inner.url(), key, body.len(), self.object_bytes_max())?;
         Ok(self.run(Op::Create, key, self.inner.create(key, body)).await?.0)
     }
 
@@ -191,6 +212,10 @@ impl<S: Store> Store for FaultyStore<S> {
 
     async fn delete_once(&self, keys: &[String]) -> Result<()> {
         self.run(Op::Delete, keys.first().map_or("", String::as_str), self.inner.delete_once(keys)).await.map(drop)
+    }
+
+    fn object_bytes_max(&self) -> u64 {
+        self.script.object_bytes_max.load(Ordering::Relaxed).min(self.inner.object_bytes_max())
     }
 
     fn s3_layout(&self) -> bool {
@@ -241,6 +266,24 @@ mod tests {
             script.once(Op::GetRange, "", Fault::Truncate(1));
             assert_eq!(store.get_range("y/1", 0..3).await.unwrap().unwrap().len(), 1);
             assert_eq!(store.get_range("y/1", 0..3).await.unwrap().unwrap().len(), 3);
+        });
+    }
+
+    #[test]
+    fn what_is_larger_than_a_store_says_it_can_create_is_not_created() {
+        let (host, script, store) = faulty();
+        script.limit_objects(3);
+        let store: Arc<dyn Store> = Arc::new(crate::ObservedStore::new(
+            crate::RetryStore::new(store, crate::RetryPolicy::default(), &host),
+            Arc::new(crate::Unobserved),
+            Arc::clone(&host.clock),
+        ));
+        assert_eq!(store.object_bytes_max(), 3);
+        host.tasks.wait(async {
+            assert_eq!(store.create("a", Body::from(vec![1, 2, 3])).await.unwrap(), Created::New);
+            let error = store.create("b", Body::from(vec![1, 2, 3, 4])).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(store.get("b").await.unwrap().is_none());
         });
     }
 

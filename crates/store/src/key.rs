@@ -35,6 +35,16 @@ pub(crate) fn check_folder(url: &str, folder: &str) -> Result<()> {
     }
 }
 
+/// Refuses an object that is larger than the store can create.
+pub(crate) fn check_size(url: &str, key: &str, bytes: u64, bytes_max: u64) -> Result<()> {
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Unsupported, "creating").object(object_url(url, key)).why(format!(
+        "it has {bytes} bytes; the largest object that one conditional request can make here has {bytes_max}"
+    )))
+}
+
 /// The error for a range that the object does not have.
 pub(crate) fn beyond_the_end(url: &str, key: &str, range: &std::ops::Range<u64>, size: Option<u64>) -> Error {
     let size = size.map_or_else(|| "fewer".to_owned(), |size| size.to_string());

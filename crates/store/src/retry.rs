@@ -157,6 +157,10 @@ impl<S: Store> Store for RetryStore<S> {
         self.inner.delete_once(keys).await
     }
 
+    fn object_bytes_max(&self) -> u64 {
+        self.inner.object_bytes_max()
+    }
+
     fn s3_layout(&self) -> bool {
         self.inner.s3_layout()
     }

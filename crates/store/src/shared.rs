@@ -52,6 +52,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         (**self).delete_once(keys).await
     }
 
+    fn object_bytes_max(&self) -> u64 {
+        (**self).object_bytes_max()
+    }
+
     fn s3_layout(&self) -> bool {
         (**self).s3_layout()
     }

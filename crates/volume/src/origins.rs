@@ -384,6 +384,10 @@ impl Store for OriginStore {
         self.own.delete_once(keys).await
     }
 
+    fn object_bytes_max(&self) -> u64 {
+        self.own.object_bytes_max()
+    }
+
     fn s3_layout(&self) -> bool {
         self.own.s3_layout()
     }

@@ -143,6 +143,10 @@ impl<S: Store> Store for BreakerStore<S> {
         self.guard(keys.first().map_or("", String::as_str), self.inner.delete_once(keys)).await
     }
 
+    fn object_bytes_max(&self) -> u64 {
+        self.inner.object_bytes_max()
+    }
+
     fn s3_layout(&self) -> bool {
         self.inner.s3_layout()
     }

@@ -126,6 +126,10 @@ impl Store for Remote {
         self.inner.delete(keys).await
     }
 
+    fn object_bytes_max(&self) -> u64 {
+        self.inner.object_bytes_max()
+    }
+
     fn s3_layout(&self) -> bool {
         self.inner.s3_layout()
     }
