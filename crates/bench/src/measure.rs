@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -26,6 +27,42 @@ impl Latencies {
         self.total += took;
         self.nanos.push(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         Ok(answer)
+    }
+
+    /// Of several, as if one had timed all.
+    #[must_use]
+    pub fn of_all(several: &[Latencies]) -> Latencies {
+        Latencies {
+            nanos: several.iter().flat_map(|one| one.nanos.iter().copied()).collect(),
+            total: several.iter().map(|one| one.total).sum(),
+        }
+    }
+
+    /// Calls that were timed.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.nanos.len()
+    }
+
+    /// Writes them to a file, for another process.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn save(&self, file: &Path) -> anyhow::Result<()> {
+        let bytes: Vec<u8> = self.nanos.iter().flat_map(|nanos| nanos.to_le_bytes()).collect();
+        Ok(fs::write(file, bytes)?)
+    }
+
+    /// Reads what was saved.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn load(file: &Path) -> anyhow::Result<Latencies> {
+        let bytes = fs::read(file)?;
+        let (nanos, _) = bytes.as_chunks();
+        let nanos: Vec<u64> = nanos.iter().map(|nanos| u64::from_le_bytes(*nanos)).collect();
+        let total = nanos.iter().copied().map(Duration::from_nanos).sum();
+        Ok(Latencies { nanos, total })
     }
 
     /// A percentile in microseconds; 0 without calls.

@@ -17,7 +17,9 @@ mod view;
 
 pub use bulk::Pages;
 pub use fetch::{Fetcher, FetcherConfig};
-pub use load::{Index, Keep, Listed, Listing, Reading, after, continues, index, list, list_level, load, next};
+pub use load::{
+    Index, Keep, Listed, Listing, Reading, after, continues, index, list, list_level, list_level_after, load, next,
+};
 pub use overlay::{Found, Overlay};
 pub use sink::Sink;
 pub use view::{Object, Placed, Slot, View};

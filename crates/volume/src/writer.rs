@@ -35,6 +35,7 @@ use crate::{
     local::{Home, LocalHolder},
     replay::MARK_EPOCH,
     shared::{Shared, Tip, Writer},
+    stow::Hold,
     syncer::{self, dispossess},
 };
 
@@ -346,7 +347,7 @@ impl Shared {
             live: Mutex::new(BTreeMap::new()),
             floor: AtomicU64::new(view.lsn.0),
             stop: AtomicBool::new(false),
-            keeping: Arc::default(),
+            hold: Hold::default(),
             tidying: Mutex::new(()),
             preparing: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
@@ -536,7 +537,7 @@ impl Shared {
     /// Everything is durable: gives everything back.
     async fn leave(self: &Arc<Self>, writer: &Arc<Writer>) -> Result<()> {
         // Whoever opens the volume next finds in the cache what was written here.
-        drop(writer.keeping.lock().await);
+        writer.hold.settle().await;
         writer.stop();
         {
             let mut state = self.state();

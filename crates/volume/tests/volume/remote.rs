@@ -33,6 +33,7 @@ struct State {
     latency_ms: AtomicU64,
     asked: Mutex<Vec<(Op, String)>>,
     brought: AtomicU64,
+    listed: AtomicU64,
 }
 
 impl Remote {
@@ -60,6 +61,11 @@ impl Remote {
     /// Bytes of objects read so far.
     pub(crate) fn brought(&self) -> u64 {
         self.state.brought.load(Ordering::Relaxed)
+    }
+
+    /// Objects named by listings so far.
+    pub(crate) fn listed(&self) -> u64 {
+        self.state.listed.load(Ordering::Relaxed)
     }
 
     fn brings(&self, bytes: Option<&Bytes>) {
@@ -118,7 +124,9 @@ impl Store for Remote {
 
     async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>> {
         self.pass(Op::List, folder).await?;
-        self.inner.list(folder, after).await
+        let entries = self.inner.list(folder, after).await?;
+        self.state.listed.fetch_add(entries.len() as u64, Ordering::Relaxed);
+        Ok(entries)
     }
 
     async fn delete(&self, keys: &[String]) -> Result<()> {
