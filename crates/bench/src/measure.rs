@@ -105,6 +105,42 @@ pub fn time_ms<T>(call: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<(T
     Ok((answer, start.elapsed().as_secs_f64() * 1000.0))
 }
 
+/// What the scheduler has done with the thread that asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Turns {
+    /// Nanoseconds that it ran.
+    pub ran: f64,
+    /// Nanoseconds that it could have run and waited for a core.
+    pub queued: f64,
+    /// Times that it was given a core.
+    pub turns: f64,
+}
+
+impl Turns {
+    /// Until now.
+    #[must_use]
+    pub fn now() -> Turns {
+        let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        let mut numbers = stat.split_whitespace().map(|number| number.parse().unwrap_or(0.0));
+        let mut next = || numbers.next().unwrap_or(0.0);
+        Turns { ran: next(), queued: next(), turns: next() }
+    }
+
+    /// For each of so many calls since `before`: microseconds that it ran and waited for a core, and how often it was
+    /// given one.
+    #[must_use]
+    pub fn since(&self, before: &Turns, calls: usize) -> Figures {
+        let each = |now: f64, before: f64| (now - before) / calls.max(1) as f64;
+        [
+            ("thread: ran_us_each", each(self.ran, before.ran) / 1000.0),
+            ("thread: queued_us_each", each(self.queued, before.queued) / 1000.0),
+            ("thread: turns_each", each(self.turns, before.turns)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+}
+
 /// What this process takes of the machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Footprint {
