@@ -20,7 +20,7 @@ use plimsoll_host::{
 use plimsoll_journal::{Journal, Place, ReplayedCommit};
 use plimsoll_ltx::{Encoder, FileId, Header};
 use plimsoll_model::{
-    Epoch, Error, ErrorKind, Level, PageNo, Result, Stamp, Txid, WriterId,
+    Epoch, Error, ErrorKind, Level, Lsn, PageNo, Result, Stamp, Txid, WriterId,
     step::{Step, taken},
 };
 use plimsoll_pages::{Object, Overlay, compact::Merger};
@@ -263,7 +263,7 @@ impl Shared {
             self.locate_anew().await?;
         }
         let (journal, tail) = self.open_journal(id, uuid, lease).await?;
-        lease.go_on_from(tail.last().map_or(lease.durable(), |commit| commit.lsn)).await?;
+        lease.go_on_from(tail.last().map_or(Lsn::ZERO, |commit| commit.lsn)).await?;
         journal.mark(MARK_EPOCH, &lease.epoch().0.to_le_bytes())?;
         crash::here(Point::EpochMarked);
         self.dir.note_epoch(lease.epoch())?;
