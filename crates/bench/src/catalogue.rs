@@ -107,7 +107,6 @@ pub struct Bench {
 pub fn benches() -> Vec<Bench> {
     vec![
         bench::commits::bench(),
-        bench::processes::bench(),
         bench::reads::bench(),
         bench::opening::bench(),
         bench::syncing::bench(),
@@ -129,7 +128,6 @@ pub fn work(job: &Job) -> Result<Figures> {
         Step::Prepare => (bench.prepare)(job).map(|()| Figures::new()),
         Step::Measure => (bench.measure)(job),
         Step::Die => bench::recovery::die(job).map(|()| Figures::new()),
-        Step::Part => bench::processes::take_part(job).map(|()| Figures::new()),
     }
 }
 

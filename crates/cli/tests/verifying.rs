@@ -9,6 +9,8 @@ use support::{Sandbox, files};
 /// A volume with objects of every kind, and one file of each.
 fn kinds(sandbox: &Sandbox) -> (String, Vec<PathBuf>) {
     let url = sandbox.volume("db", 500);
+    // Only what is large is described.
+    sandbox.run(&["sql", &url, "INSERT INTO t(v) VALUES(hex(randomblob(900000)))"]).ok();
     sandbox.run(&["compact", &url]).ok();
     sandbox.run(&["sql", &url, "INSERT INTO t(v) VALUES(1)"]).ok();
     let all = files(&sandbox.path("db"));

@@ -5,7 +5,7 @@
 //! collector announces first and then looks for pins. So one of them sees the other, see [`sweep`](crate::sweep()).
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -17,7 +17,7 @@ use plimsoll_host::{
 };
 use plimsoll_ltx::FileId;
 use plimsoll_model::{
-    Error, ErrorKind, Result,
+    Error, ErrorKind, Result, Txid,
     step::{Step, taken},
 };
 use plimsoll_store::{Entry, Store};
@@ -108,10 +108,14 @@ async fn is_announced(context: &Context, record: &PinRecord) -> Result<bool> {
 /// the name of a sync that was merged and collected meanwhile. One round trip.
 async fn is_there(context: &Context, record: &PinRecord, listed: &HashMap<FileId, WallMs>) -> Result<bool> {
     let layout = context.layout();
-    let levels: BTreeSet<u8> = record.objects.iter().map(|object| object.id.level).collect();
-    let lists = try_join_all(levels.into_iter().map(|level| {
-        let folder = layout.folder(level);
-        async move { context.store.list(&folder, None).await }
+    let mut firsts: BTreeMap<u8, Txid> = BTreeMap::new();
+    for FileId { level, min, .. } in record.objects.iter().map(|object| object.id) {
+        let first = firsts.entry(level).or_insert(min);
+        *first = min.min(*first);
+    }
+    let lists = try_join_all(firsts.into_iter().map(|(level, first)| {
+        let before = layout.key(&FileId { level, min: first.prev(), max: Txid(u64::MAX) });
+        async move { context.store.list(&layout.folder(level), Some(&before)).await }
     }))
     .await?;
     let there: HashMap<FileId, &Entry> =

@@ -54,7 +54,7 @@ pub enum Levels {
 pub struct Tail {
     /// The newest object; `None` if there never was a sync.
     pub head: Option<Head>,
-    /// The objects of the levels that were listed, by level and TXID.
+    /// The objects of the levels that were listed, by level and TXID; of level 0 those from an expected one on.
     pub files: Vec<LtxObject>,
     /// When it was asked for.
     pub sent: Mono,
@@ -68,7 +68,8 @@ pub async fn tail(context: &Context, levels: Levels) -> Result<Tail> {
     tail_expecting(context, levels, None).await
 }
 
-/// As [`tail`], but one round trip if the newest sync is the one that is expected: it is read beside the listing.
+/// As [`tail`], but one round trip if the newest sync is the one that is expected: it is read beside the listing, which
+/// begins with it, however many there are before it.
 ///
 /// Which of the two requests comes first does not matter. While a sync is the newest nobody removes it, so what was
 /// read under its name is what the listing shows.
@@ -79,23 +80,24 @@ pub(crate) async fn tail_expecting(context: &Context, levels: Levels, expected: 
     let mut expected = expected.filter(|txid| !txid.is_zero()).map(FileId::sync);
     for _ in 0..LISTINGS_MAX {
         let sent = context.now();
+        let from = expected.filter(|_| levels == Levels::Newest).map(|id| FileId::sync(id.min.prev()));
         let ahead = async {
             match expected {
                 Some(id) => read_head(context, &id).await,
                 None => Ok(None),
             }
         };
-        let (files, ahead) = join(list(context, if levels == Levels::All { &ALL } else { &NEWEST }), ahead).await;
+        let listed = list(context, if levels == Levels::All { &ALL } else { &NEWEST }, from);
+        let (files, ahead) = join(listed, ahead).await;
         let mut files = files?;
+        if files.is_empty() && from.is_some() {
+            // It was the newest: another volume is here by now, or none.
+            files = list(context, &NEWEST, None).await?;
+        }
         if files.is_empty() && levels == Levels::Newest {
-            files = list(context, &OTHERS).await?;
+            files = list(context, &OTHERS, None).await?;
         }
         let Some(newest) = newest(&files) else { return Ok(Tail { head: None, files, sent }) };
-        // Level 0 may have been listed before the first sync, and the others once that was merged. Only what is at level 0
-        // has a stamp and the checksum that is to be linked to.
-        if newest.level > 0 && list(context, &NEWEST).await?.iter().any(|file| file.id.max >= newest.max) {
-            continue;
-        }
         // Whatever was read of another one does not matter.
         let head = if expected.take() == Some(newest) { ahead? } else { read_head(context, &newest).await? };
         if head.is_some() {
@@ -112,11 +114,12 @@ const NEWEST: [u8; 1] = [0];
 const OTHERS: [u8; 4] = [1, 2, 3, SNAPSHOT_LEVEL];
 const ALL: [u8; 5] = [0, 1, 2, 3, SNAPSHOT_LEVEL];
 
-async fn list(context: &Context, levels: &[u8]) -> Result<Vec<LtxObject>> {
+async fn list(context: &Context, levels: &[u8], after: Option<FileId>) -> Result<Vec<LtxObject>> {
     let layout = context.layout();
+    let after = after.map(|id| layout.key(&id));
     let lists = try_join_all(levels.iter().map(|level| {
-        let folder = layout.folder(*level);
-        async move { context.store.list(&folder, None).await }
+        let (folder, after) = (layout.folder(*level), after.as_deref());
+        async move { context.store.list(&folder, after).await }
     }));
     let object = |entry: plimsoll_store::Entry| {
         let id = layout.parse(&entry.key)?;

@@ -9,6 +9,7 @@
 mod bulk;
 pub mod compact;
 mod fetch;
+mod listing;
 mod load;
 mod overlay;
 mod readahead;
@@ -17,9 +18,8 @@ mod view;
 
 pub use bulk::Pages;
 pub use fetch::{Fetcher, FetcherConfig};
-pub use load::{
-    Index, Keep, Listed, Listing, Reading, after, continues, index, list, list_level, list_level_after, load, next,
-};
+pub use listing::{Listed, Listing, list, list_level, list_newest};
+pub use load::{Index, Keep, Reading, after, continues, index, load, next};
 pub use overlay::{Found, Overlay};
 pub use sink::Sink;
 pub use view::{Object, Placed, Slot, View};

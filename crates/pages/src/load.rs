@@ -1,127 +1,27 @@
-//! From a listing to a view: which objects make up the state, and what their indexes say.
+//! From objects to a view: what their indexes say.
 
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
+use futures::{StreamExt, TryStreamExt, future::join, stream};
 use plimsoll_cache::Cache;
 use plimsoll_host::WallMs;
 use plimsoll_ltx::{
-    FileId, HEADER_BYTES, Header, IndexEntry, Layout,
+    FileId, HEADER_BYTES, Header, IndexEntry,
     decode::{TailRead, decode_frame, read_tail},
-    plan::{Target, plan},
+    page_hash,
 };
-use plimsoll_model::{Error, ErrorKind, Lsn, PageCount, PageSize, Result, Txid};
+use plimsoll_model::{Error, ErrorKind, Lsn, PageCount, PageSize, Result};
 use plimsoll_proof::{Proved, Prover, WHOLE_BYTES_MAX};
-use plimsoll_store::{Entry, Store};
 
-use crate::{Object, Placed, View};
+use crate::{Listed, Object, Placed, View};
 
-/// Levels that the layout knows: 0 for syncs, 9 for snapshots, merges between them.
-pub(crate) const LEVELS: std::ops::RangeInclusive<u8> = 0..=9;
 /// First guess at how much of an object's end holds its index.
 const TAIL_BYTES: u64 = 256 << 10;
+/// How much of the beginning of a large object is read beside its description. Whoever opens a database soon wants the
+/// roots of its first tables, which are among the first pages, and cannot ask for anything below them before.
+const BEGINNING_BYTES: u64 = 16 << 10;
 /// Indexes that are read at once: all of them, unless nothing was merged for long.
 const PARALLEL: usize = 64;
-
-/// Every LTX object of a volume.
-#[derive(Clone, Debug, Default)]
-pub struct Listing {
-    /// Sorted by level, then TXID.
-    pub files: Vec<Listed>,
-}
-
-/// One LTX object in a listing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Level and range.
-    pub id: FileId,
-    /// Bytes.
-    pub size: u64,
-    /// By the store's clock.
-    pub modified: WallMs,
-}
-
-impl Listing {
-    /// The objects of one level, oldest first.
-    pub fn level(&self, level: u8) -> impl DoubleEndedIterator<Item = &Listed> + Clone {
-        self.files.iter().filter(move |file| file.id.level == level)
-    }
-
-    /// The newest sync, wherever it is.
-    #[must_use]
-    pub fn head(&self) -> Txid {
-        self.files.iter().map(|file| file.id.max).max().unwrap_or(Txid::ZERO)
-    }
-
-    /// The objects that make up the newest state, oldest first.
-    ///
-    /// # Errors
-    /// `Corrupt`: syncs are missing in between.
-    pub fn newest(&self) -> Result<Vec<Listed>> {
-        self.restore(Target::Latest)
-    }
-
-    /// The objects that make up the state at a TXID, oldest first.
-    ///
-    /// # Errors
-    /// `Corrupt`: syncs are missing in between.
-    pub fn restore(&self, target: Target) -> Result<Vec<Listed>> {
-        let ids: Vec<FileId> = self.files.iter().map(|file| file.id).collect();
-        let chosen = plan(&ids, target)?;
-        Ok(chosen.iter().filter_map(|id| self.files.iter().find(|file| file.id == *id)).copied().collect())
-    }
-}
-
-/// Lists every level at once: one round trip unless a level has more than a thousand objects.
-///
-/// # Errors
-/// As the store says.
-pub async fn list(store: &Arc<dyn Store>, layout: Layout) -> Result<Listing> {
-    let folders: Vec<String> = LEVELS.map(|level| layout.folder(level)).collect();
-    let levels = try_join_all(folders.iter().map(|folder| store.list(folder, None))).await?;
-    let mut files = levels.iter().map(|entries| listed(store, layout, entries)).collect::<Result<Vec<_>>>()?.concat();
-    files.sort_unstable_by_key(|file| (file.id.level, file.id.min, file.id.max));
-    Ok(Listing { files })
-}
-
-/// Lists one level.
-///
-/// # Errors
-/// As the store says.
-pub async fn list_level(store: &Arc<dyn Store>, layout: Layout, level: u8) -> Result<Vec<Listed>> {
-    list_from(store, layout, level, None).await
-}
-
-/// As [`list_level`], but only those whose names come after that of `after`, which need not be there.
-///
-/// # Errors
-/// As the store says.
-pub async fn list_level_after(store: &Arc<dyn Store>, layout: Layout, after: &FileId) -> Result<Vec<Listed>> {
-    list_from(store, layout, after.level, Some(&layout.key(after))).await
-}
-
-async fn list_from(store: &Arc<dyn Store>, layout: Layout, level: u8, after: Option<&str>) -> Result<Vec<Listed>> {
-    let entries = store.list(&layout.folder(level), after).await?;
-    let mut files = listed(store, layout, &entries)?;
-    files.sort_unstable_by_key(|file| (file.id.min, file.id.max));
-    Ok(files)
-}
-
-fn listed(store: &Arc<dyn Store>, layout: Layout, entries: &[Entry]) -> Result<Vec<Listed>> {
-    // Names of other shapes are somebody else's and ignored.
-    let named = entries.iter().filter_map(|entry| Some((layout.parse(&entry.key)?, entry)));
-    named
-        .map(|(id, entry)| {
-            if !id.max.is_sound() {
-                return Err(Error::new(ErrorKind::Corrupt, "listing")
-                    .object(format!("{}/{}", store.url(), entry.key))
-                    .why("its name has a TXID beyond what any volume reaches")
-                    .hint("nothing of ours writes that; remove the object if it is not needed"));
-            }
-            Ok(Listed { id, size: entry.size, modified: entry.modified })
-        })
-        .collect()
-}
 
 /// Says where pages go that are here anyway.
 pub trait Keep: Send + Sync {
@@ -139,6 +39,9 @@ pub struct Reading<'a> {
     pub unproved: bool,
     /// Gets the pages of small objects.
     pub keep: Option<&'a dyn Keep>,
+    /// Whether that gets the first pages of the oldest object, too, if it is large and new to this host: for a request,
+    /// but no round trip.
+    pub beginning: bool,
 }
 
 /// What an object says of itself.
@@ -243,7 +146,8 @@ pub(crate) fn described(prover: &Prover, id: FileId, proved: &Proved, keep: Opti
     Ok(of(id, proved.size, &proved.header, proved.checksum, proved.entries.iter().map(placed).collect()))
 }
 
-fn of(id: FileId, size: u64, header: &Header, checksum: u64, pages: Vec<Placed>) -> Index {
+/// The index that a header and places make.
+pub(crate) fn of(id: FileId, size: u64, header: &Header, checksum: u64, pages: Vec<Placed>) -> Index {
     Index {
         object: Arc::new(Object { id, size }),
         count: header.commit,
@@ -292,13 +196,44 @@ pub async fn load(
     files: Vec<Listed>,
     reading: Reading<'_>,
 ) -> Result<(View, Option<Lsn>)> {
-    let indexes: Vec<Index> =
-        stream::iter(files).map(|file| index(prover, file, reading)).buffered(PARALLEL).try_collect().await?;
+    let oldest = files.first().filter(|file| reading.beginning && file.size > WHOLE_BYTES_MAX).copied();
+    let beginning = async {
+        let id = oldest?.id;
+        // What was wanted of it before is in the cache.
+        if prover.remembers(&id).await {
+            return None;
+        }
+        let key = prover.layout().key(&id);
+        // Only a speed-up: who wants a page that is not here asks for it.
+        prover.store().get_range(&key, 0..BEGINNING_BYTES).await.ok().flatten()
+    };
+    let indexes = stream::iter(files).map(|file| index(prover, file, reading)).buffered(PARALLEL);
+    let (indexes, beginning) = join(indexes.try_collect::<Vec<Index>>(), beginning).await;
+    let indexes = indexes?;
     let mut view = base.clone();
     for index in &indexes {
         view = after(&view, index, prover.store().url())?;
     }
+    if let (Some(oldest), Some(bytes), Some(keep)) = (indexes.first(), beginning, reading.keep) {
+        keep_beginning(oldest, &view, &bytes, keep);
+    }
     Ok((view, indexes.last().and_then(|index| index.lsn)))
+}
+
+/// Puts the first pages of an object into the cache, as far as they are those of the view and right.
+fn keep_beginning(index: &Index, view: &View, bytes: &[u8], keep: &dyn Keep) {
+    let Some(cache) = keep.cache(index.page_size) else { return };
+    let mut data = vec![0; index.page_size.bytes()];
+    for Placed { page, offset, len, hash } in &index.pages {
+        let part = frame(bytes, 0, *offset, *len);
+        if part.is_empty() {
+            break;
+        }
+        let newest = view.slot(*page).is_some_and(|slot| Arc::ptr_eq(slot.object(), &index.object));
+        if newest && decode_frame(part, *page, index.page_size, &mut data).is_ok() && page_hash(&data) == *hash {
+            cache.put(*page, &data, *hash, index.object.id.max);
+        }
+    }
 }
 
 /// Whether a sync was put on the state of a view, as far as both say.
@@ -339,11 +274,12 @@ mod tests {
 
     use futures::{FutureExt as _, future::BoxFuture};
     use plimsoll_host::{Clock, Mono};
-    use plimsoll_ltx::{Encoder, Frames, page_hash, sidecar::Sidecar};
-    use plimsoll_model::{Epoch, PageNo, Stamp, WriterId};
-    use plimsoll_store::MemoryStore;
+    use plimsoll_ltx::{Encoder, Frames, Layout, sidecar::Sidecar};
+    use plimsoll_model::{Epoch, PageNo, Stamp, Txid, WriterId};
+    use plimsoll_store::{MemoryStore, Store};
 
     use super::*;
+    use crate::list_level;
 
     struct Hands(Mutex<u64>);
 
@@ -404,7 +340,7 @@ mod tests {
             let file = now(list_level(&store, Layout::Other, 0)).unwrap()[0];
             assert_eq!(file.size > WHOLE_BYTES_MAX, pages > 1);
             let prover = Prover::new(Arc::clone(&store), plimsoll_host::os::host().unwrap(), None);
-            let reading = || Reading { sidecars: true, unproved: false, keep: None };
+            let reading = || Reading { sidecars: true, ..Reading::default() };
             let read = || now(index(&prover, file, reading())).map(|index| index.lsn);
             assert_eq!(read().unwrap(), Some(Lsn(1)));
             *clock.0.lock().unwrap() += 300_000;

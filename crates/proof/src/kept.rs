@@ -18,6 +18,11 @@ impl Kept {
         Sidecar::decode(&self.files.read(&self.dir.join(name(id))).ok()?).ok()
     }
 
+    /// Whether something was kept of it.
+    pub(crate) fn has(&self, id: &FileId) -> bool {
+        self.files.list(&self.dir).is_ok_and(|names| names.contains(&name(id)))
+    }
+
     pub(crate) fn put(&self, id: &FileId, sidecar: &Sidecar) {
         let path = self.dir.join(name(id));
         let kept = self.files.create_dir_all(&self.dir).and_then(|()| self.files.replace(&path, &sidecar.encode()));

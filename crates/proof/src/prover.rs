@@ -188,6 +188,12 @@ impl Prover {
         self.survey(id).await
     }
 
+    /// Whether this host has had to do with a large object before. No request.
+    pub async fn remembers(&self, id: &FileId) -> bool {
+        let (Some(kept), id) = (self.0.kept.clone(), *id) else { return false };
+        run_blocking(&self.0.host.tasks, move || kept.has(&id)).await
+    }
+
     /// Forgets what was kept of objects that are not among `ids`.
     pub async fn retain(&self, ids: HashSet<FileId>) {
         if let Some(kept) = self.0.kept.clone() {

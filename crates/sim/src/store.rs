@@ -7,7 +7,7 @@ use bytes::Bytes;
 use plimsoll_commitlog::parse_epoch_key;
 use plimsoll_ltx::{HEADER_BYTES, Layout, decode::verify_whole};
 use plimsoll_model::{Error, ErrorKind, Result};
-use plimsoll_store::{Body, Created, Entry, Object, Store, Tail};
+use plimsoll_store::{Body, Created, Entry, Object, Page, Store, Tail};
 
 use crate::{
     coverage::Event,
@@ -163,20 +163,27 @@ impl Store for SimStore {
     }
 
     async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>> {
-        let max = self.connection.world.weather().page;
         let mut after = after.map(str::to_owned);
         let mut entries: Vec<Entry> = Vec::new();
         loop {
-            let (within, from) = (folder.to_owned(), after.clone());
-            let effect = move |world: &World| world.bucket().list(&within, from.as_deref(), max);
-            let (page, more) = self.connection.request(format!("list {folder}"), effect, keep).await?;
-            entries.extend(page);
-            if !more {
+            let page = self.list_page(folder, after.as_deref()).await?;
+            entries.extend(page.entries);
+            if !page.more {
                 return Ok(entries);
             }
-            self.connection.world.count(Event::LongListing);
             after = entries.last().map(|last| last.key.clone());
         }
+    }
+
+    async fn list_page(&self, folder: &str, after: Option<&str>) -> Result<Page> {
+        let max = self.connection.world.weather().page;
+        let (within, from) = (folder.to_owned(), after.map(str::to_owned));
+        let effect = move |world: &World| world.bucket().list(&within, from.as_deref(), max);
+        let (entries, more) = self.connection.request(format!("list {folder}"), effect, keep).await?;
+        if more {
+            self.connection.world.count(Event::LongListing);
+        }
+        Ok(Page { entries, more })
     }
 
     async fn delete(&self, keys: &[String]) -> Result<()> {

@@ -78,6 +78,15 @@ pub struct Folder {
     pub entries: Vec<Entry>,
 }
 
+/// The beginning of a listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// In ascending order of keys.
+    pub entries: Vec<Entry>,
+    /// Whether there may be more behind the last of them.
+    pub more: bool,
+}
+
 /// A whole object.
 #[derive(Clone, Debug)]
 pub struct Object {
@@ -132,6 +141,11 @@ pub trait Store: Send + Sync {
     /// volume's prefix, not to the folder; no object of that name need exist. Pages of the listing
     /// are fetched one after the other.
     async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>>;
+
+    /// The first of what [`Store::list`] gives: as many as one request brings, which is all where listings have no pages.
+    async fn list_page(&self, folder: &str, after: Option<&str>) -> Result<Page> {
+        Ok(Page { entries: self.list(folder, after).await?, more: false })
+    }
 
     /// Lists what is directly in `folder`, named as for [`Store::list`]. Stores that can do so ask for no more
     /// than that; otherwise everything below is listed.

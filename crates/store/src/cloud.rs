@@ -38,10 +38,13 @@ use self::{
     limit::Limits,
 };
 use crate::{
-    Body, Created, Entry, Environment, Folder, Object, Scheme, Store, StoreOptions, Tail, VolumeUrl,
+    Body, Created, Entry, Environment, Folder, Object, Page, Scheme, Store, StoreOptions, Tail, VolumeUrl,
     key::{self, object_url},
     retry::RetryPolicy,
 };
+
+/// Keys that one request for a listing brings at most. Who takes no more of them asks for no second page.
+const PAGE_KEYS: usize = 1000;
 
 /// A prefix in a bucket.
 pub(crate) struct CloudStore {
@@ -222,6 +225,38 @@ fn payload(pieces: &[Bytes]) -> PutPayload {
     pieces.iter().cloned().collect()
 }
 
+impl CloudStore {
+    /// The first `max` keys below a folder, and whether there may be more. Pages are asked for as they are needed.
+    async fn listed(&self, folder: &str, after: Option<&str>, max: usize) -> Result<Page> {
+        key::check_folder(&self.url, folder)?;
+        let context = self.context("listing", folder);
+        let prefix = self.path_unchecked(folder)?;
+        let offset = after.map(|after| self.path_unchecked(after)).transpose()?;
+        let _permit = self.admit(&context).await?;
+        let mut objects = match &offset {
+            Some(offset) => self.inner.list_with_offset(Some(&prefix), offset),
+            None => self.inner.list(Some(&prefix)),
+        };
+        let (mut entries, mut seen) = (Vec::new(), 0);
+        while seen < max {
+            let object = match self.limits.within(0, objects.next()).await {
+                Err(timeout) => return Err(context.timeout(timeout)),
+                Ok(None) => break,
+                Ok(Some(Err(error))) => return Err(context.error(&Answer::of(&error))),
+                Ok(Some(Ok(object))) => object,
+            };
+            seen += 1;
+            if let Some(key) = self.below(&object.location)
+                && after.is_none_or(|after| key > after)
+            {
+                entries.push(Entry { key: key.to_owned(), size: object.size, modified: wall(object.last_modified) });
+            }
+        }
+        entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Ok(Page { entries, more: seen == max })
+    }
+}
+
 #[async_trait]
 impl Store for CloudStore {
     fn url(&self) -> &str {
@@ -298,31 +333,11 @@ impl Store for CloudStore {
     }
 
     async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>> {
-        key::check_folder(&self.url, folder)?;
-        let context = self.context("listing", folder);
-        let prefix = self.path_unchecked(folder)?;
-        let offset = after.map(|after| self.path_unchecked(after)).transpose()?;
-        let _permit = self.admit(&context).await?;
-        let mut objects = match &offset {
-            Some(offset) => self.inner.list_with_offset(Some(&prefix), offset),
-            None => self.inner.list(Some(&prefix)),
-        };
-        let mut entries = Vec::new();
-        loop {
-            let object = match self.limits.within(0, objects.next()).await {
-                Err(timeout) => return Err(context.timeout(timeout)),
-                Ok(None) => break,
-                Ok(Some(Err(error))) => return Err(context.error(&Answer::of(&error))),
-                Ok(Some(Ok(object))) => object,
-            };
-            if let Some(key) = self.below(&object.location)
-                && after.is_none_or(|after| key > after)
-            {
-                entries.push(Entry { key: key.to_owned(), size: object.size, modified: wall(object.last_modified) });
-            }
-        }
-        entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        Ok(entries)
+        self.listed(folder, after, usize::MAX).await.map(|page| page.entries)
+    }
+
+    async fn list_page(&self, folder: &str, after: Option<&str>) -> Result<Page> {
+        self.listed(folder, after, PAGE_KEYS).await
     }
 
     async fn list_folder(&self, folder: &str) -> Result<Folder> {

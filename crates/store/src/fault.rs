@@ -16,7 +16,7 @@ use plimsoll_host::Clock;
 use plimsoll_model::{Error, ErrorKind, Result};
 
 use crate::{
-    Body, Created, Entry, Folder, Object, Store, Tail,
+    Body, Created, Entry, Folder, Object, Page, Store, Tail,
     key::{check_size, object_url},
 };
 
@@ -199,6 +199,10 @@ impl<S: Store> Store for FaultyStore<S> {
 
     async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>> {
         Ok(self.run(Op::List, folder, self.inner.list(folder, after)).await?.0)
+    }
+
+    async fn list_page(&self, folder: &str, after: Option<&str>) -> Result<Page> {
+        Ok(self.run(Op::List, folder, self.inner.list_page(folder, after)).await?.0)
     }
 
     async fn list_folder(&self, folder: &str) -> Result<Folder> {

@@ -55,7 +55,7 @@ mod shared;
 mod url;
 
 pub use self::{
-    api::{Body, Created, Entry, Folder, Object, Store, Tail},
+    api::{Body, Created, Entry, Folder, Object, Page, Store, Tail},
     breaker::{Breaker, BreakerPolicy, BreakerState, BreakerStore},
     cloud::Connections,
     environment::Environment,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use plimsoll_host::Clock;
 use plimsoll_model::{ErrorKind, Result};
 
-use crate::{Body, Created, Entry, Folder, Object, Store, Tail};
+use crate::{Body, Created, Entry, Folder, Object, Page, Store, Tail};
 
 /// Is told about every operation, retries included in its time. Must not block.
 pub trait Observer: Send + Sync {
@@ -102,6 +102,10 @@ impl<S: Store> Store for ObservedStore<S> {
         self.watch("list", folder, ok, self.inner.list(folder, after)).await
     }
 
+    async fn list_page(&self, folder: &str, after: Option<&str>) -> Result<Page> {
+        self.watch("list", folder, ok, self.inner.list_page(folder, after)).await
+    }
+
     async fn list_folder(&self, folder: &str) -> Result<Folder> {
         self.watch("list", folder, ok, self.inner.list_folder(folder)).await
     }
@@ -159,6 +163,7 @@ mod tests {
             store.get_range("a", 0..9).await.unwrap_err();
             store.get_tail("b", 1).await.unwrap();
             store.list("", None).await.unwrap();
+            store.list_page("", None).await.unwrap();
             store.list_folder("").await.unwrap();
             store.delete(&["a".into()]).await.unwrap();
         });
@@ -172,6 +177,7 @@ mod tests {
                 ("get", "missing"),
                 ("get_range", "error"),
                 ("get_tail", "missing"),
+                ("list", "ok"),
                 ("list", "ok"),
                 ("list", "ok"),
                 ("delete", "ok"),

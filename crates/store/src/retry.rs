@@ -7,7 +7,7 @@ use bytes::Bytes;
 use plimsoll_host::Host;
 use plimsoll_model::{Error, ErrorKind, Result};
 
-use crate::{Body, Created, Entry, Folder, Object, Store, Tail};
+use crate::{Body, Created, Entry, Folder, Object, Page, Store, Tail};
 
 /// How often, how long and with which pauses an operation is tried again after
 /// [`ErrorKind::Unavailable`]. Other errors are final at once.
@@ -143,6 +143,10 @@ impl<S: Store> Store for RetryStore<S> {
 
     async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>> {
         self.policy.run(&self.host, || self.inner.list(folder, after)).await
+    }
+
+    async fn list_page(&self, folder: &str, after: Option<&str>) -> Result<Page> {
+        self.policy.run(&self.host, || self.inner.list_page(folder, after)).await
     }
 
     async fn list_folder(&self, folder: &str) -> Result<Folder> {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use plimsoll_model::Result;
 
-use crate::{Body, Created, Entry, Folder, Object, Store, Tail};
+use crate::{Body, Created, Entry, Folder, Object, Page, Store, Tail};
 
 // A method with a default that is not passed on would be answered by the default, whatever the store can do.
 #[deny(clippy::missing_trait_methods)]
@@ -38,6 +38,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>> {
         (**self).list(folder, after).await
+    }
+
+    async fn list_page(&self, folder: &str, after: Option<&str>) -> Result<Page> {
+        (**self).list_page(folder, after).await
     }
 
     async fn list_folder(&self, folder: &str) -> Result<Folder> {

@@ -90,6 +90,14 @@ fn listings_longer_than_a_page_are_whole_and_bulk_deletes_go_through() {
         let listed: Vec<_> = store.list("0000/", None).await.unwrap().into_iter().map(|entry| entry.key).collect();
         assert_eq!(listed, keys);
         assert_eq!(store.list("0000/", Some(&keys[1100])).await.unwrap().len(), 102);
+        let first = store.list_page("0000/", None).await.unwrap();
+        assert!(
+            first.more && first.entries.iter().map(|entry| &entry.key).eq(&keys[..1000]),
+            "{}",
+            first.entries.len()
+        );
+        let last = store.list_page("", Some(&keys[1100])).await.unwrap();
+        assert_eq!((last.entries.len(), last.more), (102, false));
         store.delete(&keys).await.unwrap();
         assert!(store.list("", None).await.unwrap().is_empty());
     });

@@ -10,7 +10,7 @@ use plimsoll_commitlog::{
 use plimsoll_host::WallMs;
 use plimsoll_ltx::FileId;
 use plimsoll_model::{Error, ErrorKind, Result, Txid};
-use plimsoll_pages::{Listed, list};
+use plimsoll_pages::{Listed, list, list_newest};
 
 use crate::{Elsewhere, origins::is_of, past::earlier};
 
@@ -155,7 +155,9 @@ pub(crate) async fn made_of(context: &Context, at: Option<Txid>) -> Result<Vec<L
     let mut listings = 0;
     loop {
         listings += 1;
-        let listing = list(store, layout).await?;
+        // Where that is not enough, all is listed the next time.
+        let newest = at.is_none() && listings == 1;
+        let listing = if newest { list_newest(store, layout).await?.0 } else { list(store, layout).await? };
         let found = match at.filter(|txid| *txid != listing.head()) {
             None => listing.newest(),
             Some(txid) => earlier(store, layout, &listing, txid).await,

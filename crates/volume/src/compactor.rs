@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use futures::future::try_join;
 use plimsoll_commitlog::{PinnedObject, forget_bygone, sweep};
 use plimsoll_host::{
     Mono,
@@ -19,8 +18,8 @@ use plimsoll_model::{
 };
 use plimsoll_pages::{
     Listed, Listing,
-    compact::{Watcher, garbage, merge_inputs, snapshot_inputs, superseded},
-    list, list_level, list_level_after,
+    compact::{CROWD, Watcher, garbage, is_crowded, merge_inputs, snapshot_inputs, superseded},
+    list, list_level,
 };
 
 use crate::{
@@ -31,10 +30,10 @@ use crate::{
 /// Pause after a round that failed.
 const RETRY: Duration = Duration::from_secs(10);
 /// Syncs that are merged without waiting for the timer: short-lived writers never see one, and who opens the volume reads
-/// the index of each one that is not merged. As many as are read at once.
-const SYNCS_MAX: u64 = 64;
+/// the index of each one that is not merged. By the usual settings, two more than the timer lets come together.
+const SYNCS_MAX: u64 = 32;
 /// The same for bytes of syncs that are so small that they are read whole.
-const SYNC_BYTES_MAX: u64 = 8 << 20;
+const SYNC_BYTES_MAX: u64 = 4 << 20;
 
 /// What one round did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +53,8 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
     let mut intervals: Vec<Duration> = Vec::new();
     let mut due: Vec<Mono> = Vec::new();
     let mut merged_at = Txid::ZERO;
-    let mut newest_merge = None;
+    // Merges of syncs since it was looked whether they crowd the levels above. What others have left there is not known.
+    let mut waiting = CROWD;
     while !writer.stopped() {
         let now = clock.now();
         let wanted = shared.settings().compaction_levels.clone();
@@ -77,21 +77,18 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
         }
         let mut levels = Vec::new();
         for (at, interval) in intervals.iter().enumerate() {
-            if now >= due[at] {
+            if now >= due[at] || (at == 0 && crowded) {
                 due[at] = now + *interval;
                 levels.push(u8::try_from(at + 1).unwrap_or(u8::MAX));
             }
         }
-        let done = match &newest_merge {
-            Some(newest) if levels.is_empty() => brief_round(&shared, &writer, newest).await,
-            _ if levels.is_empty() => round(&shared, &writer, &[1], None).await,
-            _ => round(&shared, &writer, &levels, None).await,
-        };
-        match done {
+        let look_above = waiting >= CROWD;
+        match round(&shared, &writer, Due { levels: &levels, crowded: look_above, wanted: None }).await {
             Ok(done) => {
                 tracing::debug!(?done, "compacted");
                 merged_at = head;
-                newest_merge = done.merged.into_iter().find(|id| id.level == 1).or(newest_merge);
+                waiting = if look_above { 0 } else { waiting };
+                waiting += done.merged.iter().filter(|id| id.level == 1).count();
             }
             Err(error) => {
                 tracing::warn!(%error, "merging is tried again later");
@@ -127,22 +124,28 @@ pub(crate) async fn everything(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Re
     let _merging = Merging::on(writer);
     let levels = shared.settings().compaction_levels.len();
     let levels: Vec<u8> = (1..=levels).filter_map(|level| u8::try_from(level).ok()).collect();
-    round(shared, writer, &levels, Some(&|_| {})).await
+    round(shared, writer, Due { levels: &levels, crowded: false, wanted: Some(&|_| {}) }).await
 }
 
 /// Makes a snapshot of the newest state, unless there is one.
 pub(crate) async fn snapshot(shared: &Arc<Shared>, writer: &Arc<Writer>, watcher: &Watcher<'_>) -> Result<Compacted> {
     let _merging = Merging::on(writer);
-    round(shared, writer, &[], Some(watcher)).await
+    round(shared, writer, Due { levels: &[], crowded: false, wanted: Some(watcher) }).await
 }
 
-/// Merges the given levels, takes a snapshot if it is time (or if somebody wants one and watches), and collects.
-async fn round(
-    shared: &Arc<Shared>,
-    writer: &Arc<Writer>,
-    levels: &[u8],
-    wanted: Option<&Watcher<'_>>,
-) -> Result<Compacted> {
+/// What a round is to do.
+struct Due<'a> {
+    /// Levels whose time has come.
+    levels: &'a [u8],
+    /// Whether levels for which many merges wait are merged too.
+    crowded: bool,
+    /// Somebody wants a snapshot, and watches.
+    wanted: Option<&'a Watcher<'a>>,
+}
+
+/// Merges what is due, takes a snapshot if it is time or wanted, and collects.
+async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Result<Compacted> {
+    let Due { levels, crowded, wanted } = due;
     let _compacting = writer.compacting.lock().await;
     let (store, layout) = (&shared.config.store, shared.config.layout());
     let settings = &shared.settings();
@@ -151,21 +154,33 @@ async fn round(
     let inherited = shared.origins.inherited();
     // The levels above the second are read only when they may change: most rounds list two.
     let deep = wanted.is_some() || levels.iter().any(|level| *level > 1);
-    let mut listing = if deep {
+    let all = deep || crowded;
+    let mut listing = if all {
         list(store, layout).await?
     } else {
         let mut files = list_level(store, layout, 0).await?;
         files.extend(list_level(store, layout, 1).await?);
         Listing { files }
     };
-    if !deep && listing.level(1).next().is_none() {
+    if !all && listing.level(1).next().is_none() {
         // Where level 1 begins depends on what is above it.
         listing = list(store, layout).await?;
     }
-    only_ours(shared, writer, &mut listing)?;
+    // What somebody else has put on our newest sync is not in our view, and must not get there by a merge. So nothing is
+    // merged beside a stranger's sync. Our own may be listed before its answer is here: it is left for the next round.
+    let on_its_way = writer.attempt.lock().expect("BUG: a panic beside a sync").is_some();
+    let head = writer.lease.head().map_or(Txid::ZERO, |head| head.txid);
+    if listing.head() > if on_its_way { head.next() } else { head } {
+        // Whether we are fenced is for the next sync or sign of life to find out.
+        return Err(Error::new(ErrorKind::Held, "merging")
+            .object(shared.url().to_owned())
+            .why(format!("sync {} is not of this writer", listing.head())));
+    }
+    listing.files.retain(|file| file.id.max <= head);
     let mut failed = None;
-    for level in levels {
-        if let Some((id, inputs)) = merge_inputs(&listing, *level) {
+    for level in 1..SNAPSHOT_LEVEL {
+        let is_due = levels.contains(&level) || crowded && is_crowded(&listing, level);
+        if is_due && let Some((id, inputs)) = merge_inputs(&listing, level) {
             let merged = merge(shared, writer, (id, &inputs), &mut listing, &mut done, &|_| {}).await;
             put_off(merged, &mut failed)?;
         }
@@ -179,47 +194,13 @@ async fn round(
         };
         put_off(made, &mut failed)?;
     }
-    collect(shared, writer, (&listing, inherited), deep, &mut done).await?;
+    collect(shared, writer, (&listing, inherited), all, &mut done).await?;
     if deep {
         stand_alone(shared, writer, &listing).await;
         shared.forget_stranded(writer).await?;
         done.removed += forget_bygone(&shared.context(), writer.epoch).await?;
     }
     failed.map_or(Ok(done), Err)
-}
-
-/// Merges the newest syncs and does nothing else. Where syncs are many, those that are merged already are thousands, so
-/// only what comes after `newest` is listed, the newest merge of syncs that this process knows: two small requests. What
-/// else there is to do is done when the time of a level has come.
-async fn brief_round(shared: &Arc<Shared>, writer: &Arc<Writer>, newest: &FileId) -> Result<Compacted> {
-    let _compacting = writer.compacting.lock().await;
-    let (store, layout) = (&shared.config.store, shared.config.layout());
-    let (syncs, before) = (FileId::sync(newest.max), FileId { min: newest.min.prev(), ..*newest });
-    let (mut files, merges) =
-        try_join(list_level_after(store, layout, &syncs), list_level_after(store, layout, &before)).await?;
-    files.extend(merges);
-    let mut listing = Listing { files };
-    only_ours(shared, writer, &mut listing)?;
-    let mut done = Compacted::default();
-    if let Some((id, inputs)) = merge_inputs(&listing, 1) {
-        merge(shared, writer, (id, &inputs), &mut listing, &mut done, &|_| {}).await?;
-    }
-    Ok(done)
-}
-
-/// What somebody else has put on our newest sync is not in our view, and must not get there by a merge. So nothing is
-/// merged beside a stranger's sync. Our own may be listed before its answer is here: it is left for the next round.
-fn only_ours(shared: &Shared, writer: &Writer, listing: &mut Listing) -> Result<()> {
-    let on_its_way = writer.attempt.lock().expect("BUG: a panic beside a sync").is_some();
-    let head = writer.lease.head().map_or(Txid::ZERO, |head| head.txid);
-    if listing.head() > if on_its_way { head.next() } else { head } {
-        // Whether we are fenced is for the next sync or sign of life to find out.
-        return Err(Error::new(ErrorKind::Held, "merging")
-            .object(shared.url().to_owned())
-            .why(format!("sync {} is not of this writer", listing.head())));
-    }
-    listing.files.retain(|file| file.id.max <= head);
-    Ok(())
 }
 
 /// That one level cannot be merged keeps nobody from merging the others, from a snapshot which stands for all of them,
@@ -248,9 +229,6 @@ async fn merge(
             .why("the volume was let go meanwhile")
             .hint("what was merged until then is kept; start again"));
     }
-    // What was just synced is read from the cache, not from the store.
-    let synced = shared.state().view.lsn;
-    writer.hold.settle_to(synced).await;
     let merged = writer.merger.merge(id, inputs, watcher, writer.lease.still_mine("merging")).await?;
     crash::here(Point::Merged);
     {
@@ -278,7 +256,7 @@ async fn collect(
     shared: &Arc<Shared>,
     writer: &Arc<Writer>,
     (listing, inherited): (&Listing, HashSet<FileId>),
-    deep: bool,
+    all: bool,
     done: &mut Compacted,
 ) -> Result<()> {
     // Readers of this process may be pinned to an older state.
@@ -286,7 +264,7 @@ async fn collect(
     // What is in other volumes is theirs.
     needed.extend(inherited);
     let mut gone = garbage(listing, shared.retention(), |id| needed.contains(id) && taken(Step::KeepInUse));
-    if !deep {
+    if !all {
         // Of the other levels only a part was listed.
         gone.retain(|id| id.level == 0);
     }

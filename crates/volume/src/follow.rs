@@ -14,7 +14,7 @@ use plimsoll_model::{
     Error, ErrorKind, Lsn, PageSize, Result,
     step::{Step, taken},
 };
-use plimsoll_pages::{Keep, Listed, Object, Reading, View, after, continues, index, list, load, next};
+use plimsoll_pages::{Keep, Listed, Object, Reading, View, after, continues, index, list, list_newest, load, next};
 
 use crate::shared::{Shared, Tip};
 
@@ -61,7 +61,8 @@ impl Shared {
     }
 
     pub(crate) fn reading(&self, sidecars: bool) -> Reading<'_> {
-        Reading { sidecars, unproved: self.config.settings.unsafe_unproved_pages, keep: Some(self) }
+        let unproved = self.config.settings.unsafe_unproved_pages;
+        Reading { sidecars, unproved, keep: Some(self), beginning: false }
     }
 
     /// Makes sure that what is read next is not much older than `follow_interval`. Returns at once if
@@ -193,8 +194,16 @@ impl Shared {
     async fn load(self: &Arc<Self>, sent: Mono, wanted: Load) -> Result<()> {
         let (store, layout) = (&self.config.store, self.config.layout());
         let context = self.context();
+        let mut overlapping = false;
         for attempt in 1.. {
-            let (volume, listing) = try_join!(identity(&context), list(store, layout))?;
+            let listing = async {
+                if overlapping {
+                    list(store, layout).await.map(|all| (all, true))
+                } else {
+                    list_newest(store, layout).await
+                }
+            };
+            let (volume, (listing, whole)) = try_join!(identity(&context), listing)?;
             if volume.is_none() {
                 refuse_half(&context, !listing.files.is_empty()).await?;
             }
@@ -206,8 +215,12 @@ impl Shared {
             let again = attempt < LISTINGS_MAX;
             let plan = match listing.newest() {
                 Ok(plan) => plan,
-                // Seen in the middle of merging and collecting, for a listing takes more than one request.
-                Err(error) if error.kind() == ErrorKind::Corrupt && again => continue,
+                // Seen in the middle of merging and collecting, for a listing takes more than one request. Or what is
+                // missing was left out, as merges of two writers may overlap.
+                Err(error) if error.kind() == ErrorKind::Corrupt && again => {
+                    overlapping = !whole;
+                    continue;
+                }
                 Err(error) => return Err(error.object(store.url().to_owned())),
             };
             let newest_sync = listing.level(0).next_back();
@@ -241,7 +254,9 @@ impl Shared {
             let base = View::empty();
             let uuid = volume.as_ref().map(|volume| volume.uuid);
             let first = First { shared: self, uuid };
-            let reading = Reading { keep: Some(&first), ..self.reading(volume.is_some()) };
+            // Later on, what is wanted of it is here.
+            let beginning = self.state().view.txid.is_zero();
+            let reading = Reading { keep: Some(&first), beginning, ..self.reading(volume.is_some()) };
             let made_of = plan.clone();
             let loaded = load(&self.prover, &base, plan, reading);
             let loaded = async {
@@ -256,7 +271,9 @@ impl Shared {
             match loaded.await {
                 Ok((mut view, lsn)) => {
                     view.lsn = lsn.unwrap_or(Lsn::ZERO);
-                    self.prover.retain(listing.files.iter().map(|file| file.id).collect()).await;
+                    if whole {
+                        self.prover.retain(listing.files.iter().map(|file| file.id).collect()).await;
+                    }
                     self.publish(Arc::new(view), volume.is_some(), uuid, sent, true)?;
                     self.state().made_of = made_of;
                     return Ok(());

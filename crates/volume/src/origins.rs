@@ -22,9 +22,9 @@ use bytes::Bytes;
 use futures::future::{Either, select, try_join, try_join_all};
 use plimsoll_commitlog::{Origin, VolumeRecord, decode_volume, detached_key, volume_key};
 use plimsoll_host::WallMs;
-use plimsoll_ltx::{Encoder, FileId, Frames, Header, Layout};
+use plimsoll_ltx::{Encoder, FileId, Frames, Header, Layout, SNAPSHOT_LEVEL};
 use plimsoll_model::{Error, ErrorKind, PageCount, PageSize, Result};
-use plimsoll_store::{Body, Created, Entry, Folder, Object, Store, Tail};
+use plimsoll_store::{Body, Created, Entry, Folder, Object, Page, Store, Tail};
 
 use crate::Elsewhere;
 
@@ -257,6 +257,37 @@ impl OriginStore {
     }
 }
 
+impl OriginStore {
+    /// Whether what is inherited is listed there, too.
+    fn has_levels(&self, folder: &str) -> bool {
+        let layout = self.layout();
+        (0..=SNAPSHOT_LEVEL).map(|level| layout.folder(level)).any(|level| level.starts_with(folder))
+    }
+
+    /// Puts what is inherited among what was listed, as far as that goes.
+    fn with_inherited(&self, known: &Known, (folder, after): (&str, Option<&str>), page: Page) -> Page {
+        let Page { mut entries, more } = page;
+        let layout = self.layout();
+        let last = entries.last().filter(|_| more).map(|entry| entry.key.clone());
+        let listed = |key: &str| {
+            key.starts_with(folder)
+                && after.is_none_or(|after| key > after)
+                && last.as_ref().is_none_or(|last| key < last.as_str())
+        };
+        let inherited = known.inherited.iter().map(|(id, inherited)| Entry {
+            key: layout.key(id),
+            size: inherited.size,
+            modified: known.modified,
+        });
+        let before = entries.len();
+        entries.extend(inherited.filter(|entry| listed(&entry.key)));
+        if entries.len() > before {
+            entries.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        }
+        Page { entries, more }
+    }
+}
+
 enum Found {
     Own,
     At(Arc<dyn Store>, String, WallMs),
@@ -352,24 +383,19 @@ impl Store for OriginStore {
     }
 
     async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>> {
-        let layout = self.layout();
-        let level = (0..=plimsoll_ltx::SNAPSHOT_LEVEL).find(|level| layout.folder(*level) == folder);
-        if level.is_none() && !folder.is_empty() {
+        if !self.has_levels(folder) {
             return self.own.list(folder, after).await;
         }
-        let (mut entries, known) = try_join(self.own.list(folder, after), self.known()).await?;
-        let inherited = known.inherited.iter().filter(|(id, _)| level.is_none_or(|level| id.level == level));
-        let inherited = inherited.map(|(id, inherited)| Entry {
-            key: layout.key(id),
-            size: inherited.size,
-            modified: known.modified,
-        });
-        let before = entries.len();
-        entries.extend(inherited.filter(|entry| after.is_none_or(|after| entry.key.as_str() > after)));
-        if entries.len() > before {
-            entries.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        let (entries, known) = try_join(self.own.list(folder, after), self.known()).await?;
+        Ok(self.with_inherited(&known, (folder, after), Page { entries, more: false }).entries)
+    }
+
+    async fn list_page(&self, folder: &str, after: Option<&str>) -> Result<Page> {
+        if !self.has_levels(folder) {
+            return self.own.list_page(folder, after).await;
         }
-        Ok(entries)
+        let (page, known) = try_join(self.own.list_page(folder, after), self.known()).await?;
+        Ok(self.with_inherited(&known, (folder, after), page))
     }
 
     async fn list_folder(&self, folder: &str) -> Result<Folder> {

@@ -8,7 +8,11 @@ use plimsoll_model::{
     step::{Step, taken},
 };
 
-use crate::load::{Listed, Listing};
+use crate::{Listed, Listing};
+
+/// Merges of one level that wait for the next one no longer than until there are so many: who opens the volume reads the
+/// index of each. By the usual timers there are a few more at most, so those decide unless syncs come in quick succession.
+pub const CROWD: usize = 8;
 
 /// How long what is kept, by the store's clock.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +49,13 @@ pub fn merge_inputs(listing: &Listing, to: u8) -> Option<(FileId, Vec<Listed>)> 
         inputs.push(*file);
     }
     (!inputs.is_empty()).then_some((FileId { level: to, min: covered.next(), max: end }, inputs))
+}
+
+/// Whether so many merges wait for this level that its time has come, whatever a timer says. There are levels for that
+/// between those that have a timer and the snapshots, so what makes up a state grows with the logarithm of the syncs.
+#[must_use]
+pub fn is_crowded(listing: &Listing, to: u8) -> bool {
+    (2..SNAPSHOT).contains(&to) && merge_inputs(listing, to).is_some_and(|(_, inputs)| inputs.len() >= CROWD)
 }
 
 /// Where a level that has nothing yet begins: at the first transaction, or, in a fork and what became of one, behind
@@ -152,6 +163,19 @@ mod tests {
         assert_eq!((id.level, id.min, id.max), (1, Txid(3), Txid(4)));
         assert_eq!(inputs.len(), 2);
         assert!(merge_inputs(&listing(vec![file(1, 1, 2, 0), file(0, 2, 2, 0)]), 1).is_none());
+    }
+
+    #[test]
+    fn a_level_is_crowded_once_eight_merges_wait_for_it_but_syncs_and_snapshots_crowd_nobody() {
+        let files = |level: u8, count: u64| -> Vec<Listed> {
+            (1..=count).map(|at| file(level, at * 10 + 1, at * 10 + 10, 0)).collect()
+        };
+        let covered = |level: u8| file(level, 1, 20, 0);
+        assert!(is_crowded(&listing([files(1, 9), vec![covered(2)]].concat()), 2));
+        assert!(!is_crowded(&listing([files(1, 8), vec![covered(2)]].concat()), 2), "seven of them are not covered");
+        assert!(is_crowded(&listing([files(7, 9), vec![covered(8)]].concat()), 8));
+        assert!(!is_crowded(&listing([files(8, 9), vec![covered(9)]].concat()), 9));
+        assert!(!is_crowded(&listing([files(0, 9), vec![covered(1)]].concat()), 1));
     }
 
     #[test]

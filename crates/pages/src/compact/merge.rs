@@ -23,8 +23,8 @@ use plimsoll_proof::{Prover, WHOLE_BYTES_MAX};
 use plimsoll_store::{Body, Created};
 
 use crate::{
-    Object, Placed,
-    load::{Index, Listed, Reading, described, frame, index, placed},
+    Listed, Object, Placed,
+    load::{Index, Reading, frame, index, of, placed},
     sink::Sink,
 };
 
@@ -117,7 +117,7 @@ impl Merger {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| !gone.contains(id));
     }
 
-    /// Writes the merge of `inputs` (oldest first) as `id`, and its sidecar.
+    /// Writes the merge of `inputs` (oldest first) as `id`, and its sidecar if it is large.
     ///
     /// If the object is there already, from a merge that was interrupted or that somebody else made, it is used once
     /// all of it was read and checked: merges of the same range have the same content.
@@ -157,30 +157,42 @@ impl Merger {
         let watcher = |bytes| watcher(Progress { bytes, of: expected });
         let (finished, pieces) = self.build(header, sink, &indexes, &picks, &watcher).await?;
         allowed.await?;
-        self.publish(id, &header, finished, pieces).await
+        let (made, bytes) = self.publish(id, &header, finished, pieces).await?;
+        let pages: Vec<Placed> = made.entries.iter().map(placed).collect();
+        let index = Arc::new(of(id, made.file_bytes, &made.header, made.file_checksum, pages.clone()));
+        let merged = Merged { object: Arc::clone(&index.object), pages, bytes };
+        // The next level is made of it.
+        self.learn(index);
+        Ok(merged)
     }
 
-    async fn publish(&self, id: FileId, header: &Header, finished: Finished, pieces: Vec<Bytes>) -> Result<Merged> {
+    /// Creates a merge; what describes it, and the bytes of it that were uploaded.
+    async fn publish(
+        &self,
+        id: FileId,
+        header: &Header,
+        finished: Finished,
+        pieces: Vec<Bytes>,
+    ) -> Result<(Sidecar, u64)> {
         let (store, key) = (self.prover.store(), self.key(&id));
         crash::here(Point::MergeCreate);
         let created = store.create(&key, Body { pieces, timestamp: Some(header.timestamp) }).await?;
         crash::here(Point::MergeCreated);
-        if created == Created::Exists {
+        let (sidecar, bytes) = if created == Created::Exists {
             // Its inputs go because of it, so nobody's word is taken for what is in it.
             let proved = self.prover.prove_anew(&id).await?.ok_or_else(|| gone(&key))?;
-            let index = described(&self.prover, id, &proved, None)?;
             let (checksum, size) = (proved.checksum, proved.size);
-            // Whoever made it may not have come to this.
-            let sidecar =
-                Sidecar::of(&proved.header, Finished { checksum, size, index: Arc::unwrap_or_clone(proved.entries) });
+            let index = Arc::unwrap_or_clone(proved.entries);
+            (Sidecar::of(&proved.header, Finished { checksum, size, index }), 0)
+        } else {
+            let bytes = finished.size;
+            (Sidecar::of(header, finished), bytes)
+        };
+        // What is read whole needs no description. Who made a large one first may not have come to this.
+        if sidecar.file_bytes > WHOLE_BYTES_MAX {
             store.put(&id.sidecar_key(), sidecar.encode().into()).await?;
-            return Ok(Merged { object: index.object, pages: index.pages, bytes: 0 });
         }
-        let sidecar = Sidecar::of(header, finished);
-        store.put(&id.sidecar_key(), sidecar.encode().into()).await?;
-        let pages = sidecar.entries.iter().map(placed).collect();
-        let size = sidecar.file_bytes;
-        Ok(Merged { object: Arc::new(Object { id, size }), pages, bytes: size })
+        Ok((sidecar, bytes))
     }
 
     async fn index(&self, file: Listed) -> Result<Arc<Index>> {

@@ -257,7 +257,12 @@ impl Engine {
 
     fn read_anew(&self, files: Vec<Listed>) -> View {
         let kept = self.cache.clone().map(Kept);
-        let reading = Reading { sidecars: true, unproved: false, keep: kept.as_ref().map(|kept| kept as &dyn Keep) };
+        let reading = Reading {
+            sidecars: true,
+            keep: kept.as_ref().map(|kept| kept as &dyn Keep),
+            beginning: true,
+            ..Reading::default()
+        };
         block_on(load(&self.prover, &View::empty(), files, reading)).unwrap().0
     }
 

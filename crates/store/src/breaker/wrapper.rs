@@ -12,7 +12,7 @@ use plimsoll_host::Clock;
 use plimsoll_model::{Error, ErrorKind, Result};
 
 use super::{Admission, BreakerPolicy, BreakerState, Machine, Outcome};
-use crate::{Body, Created, Entry, Folder, Object, Store, Tail, key::object_url};
+use crate::{Body, Created, Entry, Folder, Object, Page, Store, Tail, key::object_url};
 
 /// The breaker of one store. Cheap to clone; all clones are the same breaker.
 #[derive(Clone)]
@@ -129,6 +129,10 @@ impl<S: Store> Store for BreakerStore<S> {
 
     async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>> {
         self.guard(folder, self.inner.list(folder, after)).await
+    }
+
+    async fn list_page(&self, folder: &str, after: Option<&str>) -> Result<Page> {
+        self.guard(folder, self.inner.list_page(folder, after)).await
     }
 
     async fn list_folder(&self, folder: &str) -> Result<Folder> {

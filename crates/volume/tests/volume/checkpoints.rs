@@ -101,8 +101,8 @@ fn keep() -> std::time::Duration {
 }
 
 #[test]
-fn a_checkpoint_costs_the_same_after_ten_syncs_and_after_two_thousand() {
-    let costs = [10, 2000].map(|syncs| {
+fn a_checkpoint_costs_the_same_after_ten_syncs_and_after_nine_hundred() {
+    let costs = [10, 900].map(|syncs| {
         let world = World::new(4);
         let machine = world.machine("a");
         let volume = machine.open(&[]);

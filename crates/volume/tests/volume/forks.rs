@@ -400,9 +400,9 @@ fn a_fork_whose_parent_was_replaced_is_not_read_as_something_else() {
 }
 
 #[test]
-fn a_fork_costs_the_same_after_ten_syncs_and_after_two_thousand_and_opens_one_round_trip_later() {
+fn a_fork_costs_the_same_after_ten_syncs_and_after_nine_hundred_and_opens_one_round_trip_later() {
     let mut costs = Vec::new();
-    for syncs in [10, 2000] {
+    for syncs in [10, 900] {
         let (world, machine, places) = setup(8);
         let parent = Volume::open(places.config(&machine, "parent", &[])).unwrap();
         for mark in 1..=syncs {

@@ -354,11 +354,16 @@ fn a_page_that_was_cut_off_during_a_sync_is_zeros_once_the_volume_grows_over_it(
 fn a_damaged_merge_keeps_nobody_from_collecting_syncs() {
     let world = World::new(29);
     let machine = world.machine("a");
-    let volume =
-        machine.open(&[("compaction_levels_ms", "1000,5000"), ("l0_retention_ms", "2000"), ("retention_ms", "2000")]);
+    let volume = machine.open(&[
+        ("compaction_levels_ms", "1000,5000"),
+        ("l0_retention_ms", "2000"),
+        ("retention_ms", "2000"),
+        ("cache_bytes_max", "0"),
+    ]);
     let mut damaged = Vec::new();
+    put(&volume, &[(1, 1), (2, 1)], 2, Level::Durable).unwrap();
     for mark in 1..=100 {
-        put(&volume, &[(1, mark)], 1, Level::Durable).unwrap();
+        put(&volume, &[(1, mark)], 2, Level::Durable).unwrap();
         world.run_for(300);
         if damaged.is_empty() {
             damaged = world.keys("ltx/1/");

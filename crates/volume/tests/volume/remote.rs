@@ -14,9 +14,12 @@ use bytes::Bytes;
 use plimsoll_host::Clock;
 use plimsoll_model::{Error, ErrorKind, Result};
 use plimsoll_store::{
-    Body, Created, Entry, MemoryStore, Object, Store, Tail,
+    Body, Created, Entry, MemoryStore, Object, Page, Store, Tail,
     fault::{FaultyStore, Op, Script},
 };
+
+/// Keys that a request for a listing brings at most.
+const PAGE_KEYS: usize = 1000;
 
 /// See the [module](self). A clone is the same way.
 #[derive(Clone)]
@@ -33,7 +36,6 @@ struct State {
     latency_ms: AtomicU64,
     asked: Mutex<Vec<(Op, String)>>,
     brought: AtomicU64,
-    listed: AtomicU64,
 }
 
 impl Remote {
@@ -61,11 +63,6 @@ impl Remote {
     /// Bytes of objects read so far.
     pub(crate) fn brought(&self) -> u64 {
         self.state.brought.load(Ordering::Relaxed)
-    }
-
-    /// Objects named by listings so far.
-    pub(crate) fn listed(&self) -> u64 {
-        self.state.listed.load(Ordering::Relaxed)
     }
 
     fn brings(&self, bytes: Option<&Bytes>) {
@@ -123,10 +120,23 @@ impl Store for Remote {
     }
 
     async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<Entry>> {
-        self.pass(Op::List, folder).await?;
-        let entries = self.inner.list(folder, after).await?;
-        self.state.listed.fetch_add(entries.len() as u64, Ordering::Relaxed);
+        let mut listed = self.list_page(folder, after).await?;
+        let mut entries = Vec::new();
+        while listed.more {
+            entries.append(&mut listed.entries);
+            let after = entries.last().map(|last: &Entry| last.key.clone());
+            listed = self.list_page(folder, after.as_deref()).await?;
+        }
+        entries.append(&mut listed.entries);
         Ok(entries)
+    }
+
+    async fn list_page(&self, folder: &str, after: Option<&str>) -> Result<Page> {
+        self.pass(Op::List, folder).await?;
+        let mut entries = self.inner.list(folder, after).await?;
+        let more = entries.len() > PAGE_KEYS;
+        entries.truncate(PAGE_KEYS);
+        Ok(Page { entries, more })
     }
 
     async fn delete(&self, keys: &[String]) -> Result<()> {

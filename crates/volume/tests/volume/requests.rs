@@ -1,7 +1,7 @@
 //! What reading costs.
 
 use plimsoll_model::{Level, PageCount};
-use plimsoll_store::fault::Op;
+use plimsoll_store::fault::{Fault, Op};
 use plimsoll_volume::Volume;
 
 use crate::world::{PAGE, World, get, marks, page, put};
@@ -97,6 +97,47 @@ fn syncs_in_quick_succession_neither_make_opening_longer_nor_have_more_than_some
     assert!(took <= 400, "{took} ms at 100 ms per request: {:?}", reader.remote.asked());
     let brought = reader.remote.brought() >> 20;
     assert!(brought <= 10, "{brought} MiB, of {} that were written", (90 * 400 * PAGE) >> 20);
+}
+
+/// The root of a table stands before all that is below it: that was a round trip for each first row.
+#[test]
+fn the_first_pages_come_while_a_volume_is_opened_and_are_the_newest_ones() {
+    let world = World::new(9);
+    let volume = world.machine("a").open(&[]);
+    fill(&world, &volume, 3000);
+    put(&volume, &[(3, 5)], 3000, Level::Durable).unwrap();
+    let reader = world.machine("b");
+    reader.remote.set_latency(100);
+    let before = world.now();
+    let follower = reader.open_read_only(&[]);
+    assert_eq!((world.now() - before).as_millis(), 200);
+    let snapshot = follower.snapshot().unwrap();
+    reader.remote.asked();
+    let (mut there, mut here) = ([0; PAGE], [0; PAGE]);
+    for number in 1..=8 {
+        snapshot.read(page(number), &mut here).unwrap();
+        volume.snapshot().unwrap().read(page(number), &mut there).unwrap();
+        assert_eq!(here, there, "page {number}");
+    }
+    assert_eq!(get(&snapshot, 3), 5);
+    assert_eq!(reader.remote.asked(), []);
+}
+
+/// It is read only because it may be wanted soon: one that is damaged is not taken for what is there.
+#[test]
+fn first_pages_that_are_damaged_on_their_way_are_asked_for_again() {
+    let world = World::new(10);
+    let volume = world.machine("a").open(&[]);
+    fill(&world, &volume, 3000);
+    let reader = world.machine("b");
+    reader.remote.script.once(Op::GetRange, ".ltx", Fault::Truncate(1000));
+    let follower = reader.open_read_only(&[]);
+    let (mut there, mut here) = ([0; PAGE], [0; PAGE]);
+    for number in 1..=8 {
+        follower.snapshot().unwrap().read(page(number), &mut here).unwrap();
+        volume.snapshot().unwrap().read(page(number), &mut there).unwrap();
+        assert_eq!(here, there, "page {number}");
+    }
 }
 
 #[test]

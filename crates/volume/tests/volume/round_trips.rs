@@ -34,6 +34,39 @@ fn left(world: &World, pages: u32, syncs: u32) {
     machine.kill();
 }
 
+/// A volume that has had thousands of syncs in quick succession, all of them within what level 0 is kept for.
+fn left_after_thousands(world: &World, pages: u32, syncs: u32) {
+    let mut machine = world.machine("first");
+    let volume = machine.open(&[("l0_retention_ms", "3600000"), ("compaction_levels_ms", "30000,300000,3600000")]);
+    fill(world, &volume, pages);
+    for mark in 1..=syncs {
+        put(&volume, &[(1 + mark % pages, u64::from(mark))], pages, Level::Durable).unwrap();
+        if mark % 16 == 0 {
+            // Merging has its turn.
+            world.run_for(1);
+        }
+    }
+    volume.close().unwrap();
+    machine.kill();
+}
+
+#[test]
+fn opening_takes_three_round_trips_and_few_requests_however_many_thousand_syncs_there_were() {
+    for syncs in [1_200, 4_000] {
+        let world = World::new(4);
+        left_after_thousands(&world, 3000, syncs);
+        assert!(world.keys("ltx/0/").len() > syncs as usize, "no sync is gone yet");
+        let machine = world.machine("b");
+        let (opening, volume) = trips(&world, &machine, || machine.open(&[("hydrate", "false")]));
+        let asked = machine.remote.asked();
+        assert_eq!(opening, 3, "{asked:?}");
+        assert!(asked.len() <= 60, "{} requests after {syncs} syncs: {asked:?}", asked.len());
+        assert_eq!(get(&volume.snapshot().unwrap(), 1 + syncs % 3000), u64::from(syncs));
+        let (taking, ()) = trips(&world, &machine, || write(&volume, 7));
+        assert_eq!(taking, 7, "{:?}", machine.remote.asked());
+    }
+}
+
 fn write(volume: &Volume, mark: u64) {
     put(volume, &[(1, mark)], 3000, Level::Durable).unwrap();
 }
