@@ -116,7 +116,7 @@ pub(crate) fn journal_alone(setup: &Setup, located: &Located) -> Result<Option<J
 }
 
 fn replay(setup: &Setup, located: &Located) -> Result<Option<Replay>> {
-    if !located.dir.has_journal() {
+    if !located.dir.has_journal()? {
         return Ok(None);
     }
     match Journal::inspect(&*setup.process.host.files, &located.dir.journal()) {

@@ -59,6 +59,8 @@ struct State {
     failing_syncs: u64,
     failing_writes: u64,
     failing_reads: u64,
+    /// Listings that still succeed before one fails.
+    listings_left: Option<u64>,
     /// What stays of the writes whose sync failed.
     fates: u64,
 }
@@ -127,6 +129,11 @@ impl SimDisk {
     /// Makes the next `count` reads of files fail with an I/O error.
     pub fn fail_reads(&self, count: u64) {
         self.state().failing_reads = count;
+    }
+
+    /// Makes one listing of a directory fail with an I/O error, after so many that succeed.
+    pub fn fail_listing_after(&self, listings: u64) {
+        self.state().listings_left = Some(listings);
     }
 
     /// Damages one byte. Returns whether there is such a byte.
@@ -382,8 +389,16 @@ impl Files for SimDisk {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-        let state = self.state();
+        let mut state = self.state();
         state.alive()?;
+        match &mut state.listings_left {
+            Some(0) => {
+                state.listings_left = None;
+                return Err(io::Error::other("simulated listing failure"));
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
         if !state.dirs.contains(path) {
             return Err(io::ErrorKind::NotFound.into());
         }

@@ -15,7 +15,7 @@ use crate::{
     frame::{COMMIT_BYTES, Content, FRAME_HEADER_BYTES, MARK_BYTES_MAX},
     poison::Poison,
     spares::Spares,
-    tail::{Call, OpenTxn, Tail},
+    tail::{Call, Marked, OpenTxn, Tail},
 };
 
 /// What appending, syncing and releasing have in common. Locks are taken in this order: tail, spares, segments.
@@ -165,7 +165,9 @@ impl Tail {
         if payload.len() > MARK_BYTES_MAX {
             return Err(invalid(format!("a mark of {} bytes, at most {MARK_BYTES_MAX} are possible", payload.len())));
         }
-        self.put_one(shared, Content::Mark { kind, bytes: payload })
+        let end = self.put_one(shared, Content::Mark { kind, bytes: payload })?;
+        self.marked = Some(Marked { seq: self.active.header.seq, kind, payload: payload.to_vec() });
+        Ok(end)
     }
 
     /// Appends the frame that witnesses a sync of everything before it.

@@ -11,7 +11,7 @@ use plimsoll_host::{
     crash::{self, Point},
 };
 use plimsoll_model::{
-    Lsn, PageNo, Result, ResultExt,
+    ErrorKind, Lsn, PageNo, Result, ResultExt,
     step::{Step, taken},
 };
 
@@ -108,7 +108,8 @@ impl Journal {
         self.tail().open.remove(&txn);
     }
 
-    /// Appends a note for the layer above, of at most 4 KiB, and syncs it. It is released with its segment.
+    /// Appends a note for the layer above, of at most 4 KiB, and syncs it. The newest one of this handle stays as long as
+    /// there are commits after it; others are released with their segments.
     ///
     /// # Errors
     /// As [`Journal::append`] and [`Journal::sync_to`].
@@ -124,6 +125,12 @@ impl Journal {
     /// As [`Reader::read`].
     pub fn read(&self, place: Place, page: PageNo, out: &mut [u8]) -> Result<()> {
         self.shared.reader.read(place, page, out)
+    }
+
+    /// The last commit that is in it, or was; zero if there never was one.
+    #[must_use]
+    pub fn last(&self) -> Lsn {
+        self.tail().last
     }
 
     /// Everything before this is written.
@@ -224,6 +231,7 @@ impl Journal {
     /// # Errors
     /// When a file cannot be renamed or removed, or the directory not be synced.
     pub fn release(&self, up_to: Lsn) -> Result<()> {
+        self.carry_mark(up_to)?;
         let keep_segment = {
             let tail = self.tail();
             let open = tail.open.values().filter_map(|txn| txn.first).min();
@@ -247,6 +255,25 @@ impl Journal {
                 if harmless { error } else { self.shared.poison.with(error) }
             })?;
             self.shared.reader.segments_mut().pop_front();
+        }
+    }
+
+    /// Appends the newest mark anew if its segment is about to go.
+    fn carry_mark(&self, up_to: Lsn) -> Result<()> {
+        let marked = {
+            let tail = self.tail();
+            tail.marked.clone().filter(|marked| marked.seq < tail.active.header.seq)
+        };
+        let Some(marked) = marked else { return Ok(()) };
+        let goes = |last: Lsn| last <= up_to;
+        let stays = self.shared.reader.segments().iter().any(|it| it.header.seq == marked.seq && !goes(it.last()));
+        if stays {
+            return Ok(());
+        }
+        match self.mark(marked.kind, &marked.payload) {
+            // Giving up segments is what makes room. The next call tries again.
+            Err(error) if error.kind() == ErrorKind::Full => Ok(()),
+            marked => marked.map(drop),
         }
     }
 

@@ -147,6 +147,7 @@ fn tail(spares: &mut Spares, walk: Option<&mut Walk>, start: &Start) -> Result<T
         last,
         txn_max,
         open: BTreeMap::new(),
+        marked: None,
         syncs: 0,
         unsynced: Vec::new(),
         appended: 0,

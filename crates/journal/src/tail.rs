@@ -32,6 +32,8 @@ pub(crate) struct Tail {
     pub(crate) last: Lsn,
     pub(crate) txn_max: u64,
     pub(crate) open: BTreeMap<TxnNo, OpenTxn>,
+    /// The newest mark of this handle.
+    pub(crate) marked: Option<Marked>,
     /// Up to where blocks of the active segment were written before.
     pub(crate) filled: u64,
     /// From where on zeros are just being written into the active segment. Nothing may be appended there.
@@ -49,6 +51,15 @@ pub(crate) struct Tail {
     pub(crate) closed: bool,
     /// Frames on their way to the file; empty between calls.
     pub(crate) buffer: Vec<u8>,
+}
+
+/// A mark, and where it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Marked {
+    /// The segment.
+    pub(crate) seq: u32,
+    pub(crate) kind: u8,
+    pub(crate) payload: Vec<u8>,
 }
 
 /// A transaction that has not been committed.

@@ -36,6 +36,37 @@ fn only_segments_whose_commits_are_all_released_go() {
     assert!((10..=21).contains(&lsns[0]) && lsns.last() == Some(&40), "{lsns:?}");
 }
 
+/// It went with the first segment, and nothing in the journal said any more under which epoch it was written.
+#[test]
+fn the_newest_mark_stays_as_long_as_there_are_commits_after_it() {
+    let (disk, host, journal) = fresh();
+    journal.mark(7, b"older").unwrap();
+    journal.mark(7, b"newest").unwrap();
+    for lsn in 1..=40 {
+        fill(&journal, lsn..=lsn);
+        journal.release(Lsn(lsn.saturating_sub(3))).unwrap();
+        let (_, replay) = Journal::inspect(&disk, dir()).unwrap();
+        assert_eq!(replay.marks.last().map(|mark| mark.payload.as_slice()), Some(b"newest".as_slice()), "after {lsn}");
+    }
+    drop(journal);
+    assert!(lsns(&open(&host).unwrap().1)[0] > 10);
+}
+
+#[test]
+fn a_full_disk_does_not_keep_a_mark_from_going_with_its_segment_and_it_comes_back_with_space() {
+    let (disk, _, journal) = fresh();
+    journal.mark(7, b"newest").unwrap();
+    fill(&journal, 1..=40);
+    let before = segments(&disk).len();
+    disk.set_capacity(Some(0));
+    journal.release(Lsn(40)).unwrap();
+    assert!(segments(&disk).len() < before);
+    disk.set_capacity(None);
+    journal.release(Lsn(40)).unwrap();
+    let (_, replay) = Journal::inspect(&disk, dir()).unwrap();
+    assert_eq!(replay.marks.last().map(|mark| mark.payload.as_slice()), Some(b"newest".as_slice()));
+}
+
 #[test]
 fn pages_of_an_open_transaction_stay_and_those_of_an_abandoned_one_do_not() {
     let (disk, _, journal) = fresh();

@@ -33,9 +33,11 @@ impl Case<'_> {
 }
 
 /// The last epoch under which a journal was written.
-pub(crate) fn written_under(replay: &Replay, dir: &VolumeDir) -> Option<Epoch> {
-    // The mark went with its segment if much was written after it.
-    marked_epoch(replay).max(dir.epoch())
+///
+/// # Errors
+/// `Io` if what is beside it cannot be read: by an older epoch it would be judged wrongly.
+pub(crate) fn written_under(replay: &Replay, dir: &VolumeDir) -> Result<Option<Epoch>> {
+    Ok(marked_epoch(replay).max(dir.epoch()?))
 }
 
 /// What becomes of a journal, and what its commits stand on if that is known.
@@ -101,7 +103,7 @@ pub async fn outlook(
         replay,
         writer: dir.known_writer(),
         volume: standing.volume.as_ref().map(|volume| volume.uuid),
-        epoch: written_under(replay, dir),
+        epoch: written_under(replay, dir)?,
         inherited: head.map(|head| Inherited { txid: head.txid, stamp: head.stamp }),
         last: standing.epoch,
     };

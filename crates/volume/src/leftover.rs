@@ -37,7 +37,7 @@ impl Shared {
         if replay.commits.is_empty() {
             self.dir.drop_journal()?;
         } else {
-            let epoch = written_under(&replay, &self.dir).map(|epoch| epoch.0);
+            let epoch = written_under(&replay, &self.dir)?.map(|epoch| epoch.0);
             let commits = replay.commits.len() as u64;
             self.set_aside(
                 commits,
@@ -81,8 +81,9 @@ impl Shared {
         // What may be pending at once fits into a few segments, so that they are given up as it becomes durable.
         let segment_bytes = (self.settings().max_dirty_bytes / 16).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
         let config = JournalConfig { segment_bytes, ..JournalConfig::new(uuid, id) };
-        if self.dir.has_journal() {
+        if self.dir.has_journal()? {
             let replay = self.inspect_journal()?;
+            let epoch = replay.as_ref().map(|replay| written_under(replay, &self.dir)).transpose()?.flatten();
             let (fate, base) = match &replay {
                 Some(replay) => {
                     judge(Case {
@@ -90,7 +91,7 @@ impl Shared {
                         replay,
                         writer: Some(id),
                         volume: Some(uuid),
-                        epoch: written_under(replay, &self.dir),
+                        epoch,
                         inherited: lease.inherited(),
                         last: lease.epoch(),
                     })
@@ -116,8 +117,7 @@ impl Shared {
                 }
                 Fate::Finished => self.dir.drop_journal()?,
                 Fate::Strand => {
-                    let epoch =
-                        replay.as_ref().and_then(|replay| written_under(replay, &self.dir)).map(|epoch| epoch.0);
+                    let epoch = epoch.map(|epoch| epoch.0);
                     let commits = replay.map_or(0, |replay| replay.commits.len() as u64);
                     self.set_aside(
                         commits,
@@ -130,7 +130,14 @@ impl Shared {
                 }
             }
         }
-        let (journal, _) = Journal::open(host, &dir, config)?;
-        Ok((journal, Vec::new()))
+        let (journal, replay) = Journal::open(host, &dir, config)?;
+        if replay.commits.is_empty() {
+            return Ok((journal, Vec::new()));
+        }
+        // Nobody has judged them, and whoever goes on as if they were not there gives their numbers out again.
+        Err(Error::new(ErrorKind::Io, "beginning a journal in")
+            .object(dir.display().to_string())
+            .why(format!("it has {} commits, where none were found a moment ago", replay.commits.len()))
+            .hint("open the volume again"))
     }
 }

@@ -58,13 +58,23 @@ impl Home {
 }
 
 /// The folders below `state_dir` that have a journal, so that commits of this host may not be durable or an epoch
-/// open, in the order of their names. Sends no request.
-#[must_use]
-pub fn homes(state_dir: &Path, files: &Arc<dyn Files>) -> Vec<VolumeDir> {
-    let mut names = files.list(state_dir).unwrap_or_default();
+/// open, in the order of their names; also those of which that cannot be found out. Sends no request.
+///
+/// # Errors
+/// `Io` if `state_dir` cannot be listed. If it does not exist there are none.
+pub fn homes(state_dir: &Path, files: &Arc<dyn Files>) -> Result<Vec<VolumeDir>> {
+    let mut names = match files.list(state_dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        names => names.doing("listing the volumes of this host in", state_dir.display())?,
+    };
     names.sort_unstable();
     let dirs = names.into_iter().map(|name| VolumeDir::at(state_dir.join(name), Arc::clone(files)));
-    dirs.filter(VolumeDir::has_journal).collect()
+    // A plain file is no volume's folder.
+    let may_have = |dir: &VolumeDir| match dir.in_journal() {
+        Ok(any) => any,
+        Err(error) => error.kind() != io::ErrorKind::NotADirectory,
+    };
+    Ok(dirs.filter(may_have).collect())
 }
 
 #[derive(Serialize, Deserialize)]
@@ -155,9 +165,19 @@ impl VolumeDir {
     }
 
     /// Whether a journal was left behind by a process that did not let go.
-    #[must_use]
-    pub fn has_journal(&self) -> bool {
-        self.files.list(&self.journal()).is_ok_and(|names| !names.is_empty())
+    ///
+    /// # Errors
+    /// `Io` if that cannot be found out. It does not mean that there is none: acknowledged commits may be in it.
+    pub fn has_journal(&self) -> Result<bool> {
+        self.in_journal().doing("looking for a journal in", self.journal().display())
+    }
+
+    fn in_journal(&self) -> io::Result<bool> {
+        match self.files.list(&self.journal()) {
+            Ok(names) => Ok(!names.is_empty()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes the host's lock on writing the volume; `None` if another process has it.
@@ -242,9 +262,17 @@ impl VolumeDir {
         self.files.replace(&path, &bytes).doing("writing", path.display())
     }
 
-    pub(crate) fn epoch(&self) -> Option<Epoch> {
-        let bytes = self.files.read(&self.path.join("epoch.json")).ok()?;
-        serde_json::from_slice::<EpochHeld>(&bytes).ok()?.epoch()
+    /// The newest epoch that this host has held; `None` if it held none, or what was written there is damaged: then
+    /// the journal itself says it.
+    pub(crate) fn epoch(&self) -> Result<Option<Epoch>> {
+        let path = self.path.join("epoch.json");
+        match self.files.read(&path) {
+            Ok(bytes) => Ok(serde_json::from_slice::<EpochHeld>(&bytes).ok().and_then(|held| held.epoch())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("reading the newest epoch of this host from", error)
+                .object(path.display().to_string())
+                .hint("if it stays so, remove this file: the journal says it, too")),
+        }
     }
 
     /// A cache folder that no other process uses, with the lock that keeps it so.
@@ -297,6 +325,34 @@ mod tests {
             assert!(read.is_none() || read == Some(Epoch(41)), "bit {bit}: {read:?}");
         }
         assert_eq!(EpochHeld::of(Epoch(41)).epoch(), Some(Epoch(41)));
+    }
+
+    #[test]
+    fn an_epoch_that_cannot_be_read_for_a_moment_is_not_taken_for_none() {
+        let disk = SimDisk::new();
+        let dir = VolumeDir::at("/state/volume".into(), Arc::new(disk.clone()));
+        dir.create().unwrap();
+        assert_eq!(dir.epoch().unwrap(), None);
+        dir.note_epoch(Epoch(41)).unwrap();
+        disk.fail_reads(1);
+        assert_eq!(dir.epoch().unwrap_err().kind(), ErrorKind::Io);
+        assert_eq!(dir.epoch().unwrap(), Some(Epoch(41)));
+        assert!(disk.flip(&dir.path().join("epoch.json"), 22, 1));
+        assert_eq!(dir.epoch().unwrap(), None);
+    }
+
+    #[test]
+    fn folders_whose_journal_cannot_be_looked_for_are_among_those_that_may_have_one() {
+        let disk = SimDisk::new();
+        let files: Arc<dyn Files> = Arc::new(disk.clone());
+        let state = Path::new("/state");
+        assert!(homes(state, &files).unwrap().is_empty());
+        disk.create_dir_all(&state.join("volume/journal")).unwrap();
+        disk.open(&state.join("volume/journal/1"), OpenMode::Create).unwrap();
+        disk.fail_listing_after(1);
+        assert_eq!(homes(state, &files).unwrap().len(), 1);
+        disk.fail_listing_after(0);
+        assert_eq!(homes(state, &files).err().map(|error| error.kind()), Some(ErrorKind::Io));
     }
 
     struct Coins(AtomicU64);

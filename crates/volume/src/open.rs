@@ -219,7 +219,7 @@ impl Process {
     /// As [`Process::open`].
     pub fn open_unread(&self, opening: Opening) -> Result<Volume> {
         let (config, _) = self.config(&opening)?;
-        if VolumeDir::at(config.dir.clone(), Arc::clone(&config.host.files)).has_journal() {
+        if VolumeDir::at(config.dir.clone(), Arc::clone(&config.host.files)).has_journal()? {
             return self.open(opening);
         }
         Ok(Volume::open_unread(config))

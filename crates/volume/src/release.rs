@@ -104,7 +104,7 @@ impl Shared {
                 .why("it was opened read-only, so there is nothing to let go of"));
         }
         let mut held = self.state().writer.clone();
-        if held.is_none() && self.dir.has_journal() {
+        if held.is_none() && self.dir.has_journal()? {
             held = self.take_left(self.settings().takeover, true).await?;
         }
         let writer = match held {

@@ -410,6 +410,20 @@ impl Writer {
         self.journal.close()
     }
 
+    /// Whether the journal holds nothing that the history lacks, so that it may go.
+    ///
+    /// # Errors
+    /// `Io` if it holds more than was accounted for: it stays where it is, and whoever opens the volume next judges it.
+    pub(crate) fn all_is_durable(&self) -> Result<()> {
+        let (last, durable) = (self.journal.last(), self.accounts().progress.marks().mark(Level::Durable).lsn);
+        if last <= durable {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Io, "removing the finished journal")
+            .why(format!("its last commit is {last}, and durable is {durable} only; it was kept"))
+            .hint("open the volume again on this host"))
+    }
+
     /// Lets other processes of this host write.
     pub(crate) fn unlock(&self) {
         self.lock.lock().expect(POISONED).take();

@@ -342,7 +342,7 @@ pub(crate) async fn fence(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &Fen
 /// # Errors
 /// Says what is not in the history, and where it is.
 pub(crate) fn dispossess(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &FenceInfo) -> Result<()> {
-    let appended = writer.accounts().progress.marks().mark(Level::Buffered).lsn;
+    let appended = writer.accounts().progress.marks().mark(Level::Buffered).lsn.max(writer.journal.last());
     writer.stop();
     let lost = appended.0.saturating_sub(info.held.0);
     if let Err(error) = writer.close_journal() {

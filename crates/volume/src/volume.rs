@@ -63,7 +63,7 @@ impl Volume {
     pub fn open(config: Config) -> Result<Volume> {
         let volume = Volume::open_unread(config);
         volume.shared.catch_up()?;
-        if !volume.shared.config.read_only && volume.shared.dir.has_journal() {
+        if !volume.shared.config.read_only && volume.shared.dir.has_journal()? {
             volume.recover()?;
         }
         Ok(volume)
@@ -306,7 +306,7 @@ impl Volume {
             return Ok(self.head());
         }
         let follows = shared.state().writer.is_none();
-        if follows && shared.dir.has_journal() {
+        if follows && shared.dir.has_journal()? {
             // Opening passed it over because somebody else had it then.
             shared.config.host.tasks.wait(shared.take_left(shared.settings().takeover, true))?;
         }

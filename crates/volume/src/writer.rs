@@ -148,7 +148,7 @@ impl Shared {
             Ok((journal, tail)) => self.hold(id, lease, lock, journal, &tail),
             Err(error) => {
                 // Nobody has to wait for a writer that never was, unless for what was acknowledged here before.
-                if !self.dir.has_journal() && !lease.owes_an_account() {
+                if matches!(self.dir.has_journal(), Ok(false)) && !lease.owes_an_account() {
                     in_good_time(self, lease.close_unused()).await;
                 }
                 Err(error)
@@ -550,7 +550,7 @@ impl Shared {
                 // All that was in it is durable.
                 tracing::warn!(%error, "the finished journal could not be closed");
             }
-            let result = of.dir.drop_journal();
+            let result = by.all_is_durable().and_then(|()| of.dir.drop_journal());
             by.unlock();
             result
         })

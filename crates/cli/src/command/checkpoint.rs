@@ -31,7 +31,7 @@ fn create(setup: &Setup, typed: &str, name: Option<String>, note: Option<&str>) 
     let located = setup.locate(typed)?;
     let context = context(setup, &located);
     let name = name.unwrap_or_else(|| checkpoint_name(&context));
-    let synced = if located.dir.has_journal() { through_this_host(setup, typed, &name, note)? } else { None };
+    let synced = if located.dir.has_journal()? { through_this_host(setup, typed, &name, note)? } else { None };
     let record = match synced {
         Some(record) => record,
         None => setup.wait(checkpoint(&context, &name, note, None))?,

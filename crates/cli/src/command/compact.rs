@@ -31,7 +31,7 @@ pub(crate) fn run(setup: &Setup, typed: &str, dry_run: bool) -> Result<()> {
     let bar = progress::waiting(setup, "compacting");
     let volume = setup.open(typed, PATIENCE)?;
     let url = volume.status().url;
-    if volume.page_size().is_none() && !volume.dir().has_journal() {
+    if volume.page_size().is_none() && !volume.dir().has_journal()? {
         return Err(give_up(volume, no_volume("compacting", url)).into());
     }
     // What is only in the journal belongs into the merges, too.
@@ -54,7 +54,7 @@ pub(crate) fn run(setup: &Setup, typed: &str, dry_run: bool) -> Result<()> {
 /// Whether the newest state is one snapshot, and there is no garbage. Taking the volume to find nothing to do would be
 /// a sync by itself, and so something to merge.
 fn is_done(setup: &Setup, located: &Located) -> Result<bool> {
-    if located.dir.has_journal() {
+    if located.dir.has_journal()? {
         return Ok(false);
     }
     let newest = setup.wait(list(&located.store, layout(located))).and_then(|listing| listing.newest())?;

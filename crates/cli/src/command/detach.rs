@@ -19,7 +19,7 @@ pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
     let bar = progress::bytes(setup, 0, "copying");
     let volume = setup.open(typed, PATIENCE)?;
     let url = volume.status().url;
-    if volume.page_size().is_none() && !volume.dir().has_journal() {
+    if volume.page_size().is_none() && !volume.dir().has_journal()? {
         return Err(give_up(volume, no_volume("detaching", url)).into());
     }
     let watch = |progress: plimsoll_pages::compact::Progress| {

@@ -34,7 +34,7 @@ pub(crate) fn run(setup: &Setup, state_dir: Option<&str>, prefixes: &[String], j
     overrides.extend(state_dir.map(|dir| Override::new("state_dir", dir, "--state-dir")));
     let settings = setup.process.settings(&overrides)?.settings;
     let prefixes = prefixes.iter().map(|typed| place(setup, typed)).collect::<Result<Vec<_>>>()?;
-    let found = homes(&settings.state_dir, &setup.process.host.files);
+    let found = homes(&settings.state_dir, &setup.process.host.files)?;
     let wanted: Vec<(VolumeDir, Option<Home>)> = found
         .into_iter()
         .map(|dir| (dir.home(), dir))

@@ -25,7 +25,7 @@ pub(crate) fn run(setup: &Setup, typed: &str, new: &str, detached: bool) -> Resu
     let host = &setup.process.host;
     let at = state.map(|state| Reference::parse(&state, host.clock.wall())).transpose()?;
     setup.process.check_new(&child.settings.settings)?;
-    let journal = parent.dir.has_journal();
+    let journal = parent.dir.has_journal()?;
     if at.is_none() && journal {
         sync_first(setup, &typed)?;
     }

@@ -39,7 +39,7 @@ pub(crate) fn release(
     kept_before: &[Stranded],
 ) -> plimsoll_model::Result<Released> {
     let url = volume.status().url;
-    if volume.page_size().is_none() && !volume.dir().has_journal() {
+    if volume.page_size().is_none() && !volume.dir().has_journal()? {
         return Err(give_up(volume, no_volume("releasing", url)));
     }
     let released = match patiently(setup, || volume.release()) {

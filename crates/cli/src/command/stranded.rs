@@ -76,7 +76,7 @@ fn pick(setup: &Setup, located: &Located, name: Option<&str>) -> Result<Stranded
 /// # Errors
 /// As the store says, of which they are asked.
 fn left_behind(setup: &Setup, located: &Located) -> plimsoll_model::Result<Option<JournalTail>> {
-    if !located.dir.has_journal() {
+    if !located.dir.has_journal()? {
         return Ok(None);
     }
     let tail = journal_tail(setup, located, &Newest::ask(setup, located)?)?;

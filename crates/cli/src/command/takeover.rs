@@ -20,7 +20,7 @@ pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
     let bar = progress::waiting(setup, "taking over");
     let volume = setup.open(typed, PATIENCE)?;
     let url = volume.status().url;
-    if volume.page_size().is_none() && !volume.dir().has_journal() {
+    if volume.page_size().is_none() && !volume.dir().has_journal()? {
         return Err(give_up(volume, no_volume("taking over", url)).into());
     }
     let loss = match patiently(setup, || volume.take_over()) {

@@ -29,6 +29,59 @@ fn after_a_crash_the_same_host_goes_on_exactly_where_it_was() {
     assert_eq!(marks(&volume), [1, 2, 3], "only what is synced, without the journal");
 }
 
+/// It counted as absent: the next process began a new one in the same place, gave the numbers out again, and removed all
+/// of it when it let go.
+#[test]
+fn a_journal_that_cannot_be_listed_for_a_moment_is_not_taken_for_none() {
+    let mut failed = 0;
+    for listings in 0..16 {
+        let world = World::new(5);
+        let mut machine = world.machine("a");
+        let volume = machine.open(&[LAZY]);
+        put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+        put(&volume, &[(1, 2)], 1, Level::Journaled).unwrap();
+        machine.kill();
+        machine.disk.fail_listing_after(listings);
+        let volume = match machine.try_open(&[LAZY]) {
+            Ok(volume) => volume,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+                failed += 1;
+                machine.open(&[LAZY])
+            }
+        };
+        assert_eq!(marks(&volume), [2], "after {listings} listings");
+        put(&volume, &[(2, 3)], 2, Level::Journaled).unwrap();
+        volume.close().unwrap();
+        assert_eq!(marks(&world.machine("b").open(&[])), [2, 3], "after {listings} listings");
+    }
+    assert!(failed > 2, "{failed} opens failed");
+}
+
+/// The mark of the epoch went with the first segment, and what is beside the journal is one small file.
+#[test]
+fn a_journal_of_many_segments_is_replayed_also_if_the_epoch_beside_it_is_damaged() {
+    let world = World::new(6);
+    let mut machine = world.machine("a");
+    let values = [LAZY, ("max_dirty_bytes", "1048576")];
+    let volume = machine.open(&values);
+    let pages: Vec<(u32, u64)> = (1..=60).map(|page| (page, 1)).collect();
+    for _ in 0..5 {
+        for _ in 0..5 {
+            put(&volume, &pages, 60, Level::Journaled).unwrap();
+        }
+        put(&volume, &pages, 60, Level::Durable).unwrap();
+    }
+    put(&volume, &[(1, 2)], 60, Level::Journaled).unwrap();
+    world.run_for(1_000);
+    let first = std::path::Path::new("/state/volume/journal/0000000000000001.wal");
+    machine.kill();
+    assert!(!machine.disk.flip(first, 0, 0), "the first segment was given up");
+    assert!(machine.disk.flip(std::path::Path::new("/state/volume/epoch.json"), 22, 1));
+    let volume = machine.open(&values);
+    assert_eq!((marks(&volume)[0], volume.status().stranded.len()), (2, 0));
+}
+
 #[test]
 fn what_was_synced_before_the_journal_reached_the_disk_is_there_after_power_loss() {
     for seed in 0..20 {
@@ -119,12 +172,12 @@ fn an_empty_journal_of_a_volume_that_was_removed_is_dropped() {
     volume.release().unwrap();
     // It takes the volume, and dies before it commits anything.
     volume.compact().unwrap();
-    assert!(volume.dir().has_journal());
+    assert!(volume.dir().has_journal().unwrap());
     machine.kill();
     world.wait(world.shelf().delete(&world.keys(""))).unwrap();
     let opened = machine.open(&[]);
     assert!(!opened.exists() && world.keys("").is_empty());
-    assert!(opened.dir().stranded().is_empty() && !opened.dir().has_journal());
+    assert!(opened.dir().stranded().is_empty() && !opened.dir().has_journal().unwrap());
 }
 
 #[test]
