@@ -4,11 +4,12 @@ use futures::{StreamExt as _, TryStreamExt as _, future::try_join, stream};
 use plimsoll_model::{Epoch, Error, ErrorKind, Lsn, Result, Stamp, WriterId};
 
 use crate::{
-    Context, EpochRecord, Inherited, LoadRecord, StatusRecord, Watermarks,
+    Context, EpochRecord, Inherited, LineRecord, LoadRecord, StatusRecord, Watermarks,
     bygone::is_bygone,
     key::{STATUSES, epoch_key, parse_status_key, status_key},
     record::{self, lenient},
     standing::{is_greeting, last_word, newest_epoch, read_status},
+    tail::written_at,
 };
 
 /// Statuses that are read at once.
@@ -185,6 +186,11 @@ pub struct Loss {
     pub advertised: Watermarks,
     /// What it said was acknowledged and not durable.
     pub load: LoadRecord,
+    /// How much of that there could be, and so of what it acknowledged later, as it said.
+    pub line: Option<LineRecord>,
+    /// When it wrote its newest sync that the history holds, by its own clock, in milliseconds since 1970. What it
+    /// acknowledged before is durable. `None` if another writer's is the newest, or it was not looked at.
+    pub synced_ms: Option<u64>,
     /// When it gave its last sign of life, by its own clock, in milliseconds since 1970.
     pub alive_ms: u64,
     /// The history holds its commits up to here, and no further if `settled`.
@@ -218,12 +224,19 @@ impl Loss {
 
 /// What the holder of `epoch` took with it, given what the writer that took over from it found. If it never gave a sign
 /// of life it had acknowledged nothing, but then nobody has answered for who held the volume before. `None`: nobody has
-/// left anything to answer for. One request, or three.
+/// left anything to answer for. One request, or three, and one more if its newest sync is not known here.
 ///
 /// # Errors
 /// Those of the store.
 pub async fn loss(context: &Context, epoch: Epoch, inherited: Option<&Inherited>) -> Result<Option<Loss>> {
-    Ok(last_word(context, epoch).await?.map(|last| judge(&last, inherited)))
+    let Some(last) = last_word(context, epoch).await? else { return Ok(None) };
+    let own = inherited.filter(|found| found.stamp.is_some_and(|stamp| stamp.epoch == last.epoch));
+    let synced_ms = match own {
+        // Only for people: without it the report is as true.
+        Some(found) => written_at(context, found.txid).await.ok().flatten(),
+        None => None,
+    };
+    Ok(Some(Loss { synced_ms, ..judge(&last, inherited) }))
 }
 
 /// What the last `statuses_max` writers took with them when another took over: one entry per writer that had
@@ -272,6 +285,8 @@ fn judge(dead: &StatusRecord, next: Option<&Inherited>) -> Loss {
         host: dead.host.clone(),
         advertised: dead.watermarks,
         load: dead.load,
+        line: dead.line,
+        synced_ms: None,
         alive_ms: dead.alive_ms,
         held,
         settled,
@@ -321,6 +336,7 @@ mod tests {
                 ..Watermarks::default()
             },
             load: LoadRecord::default(),
+            line: None,
             inherited,
             replayed: None,
             closed: false,
@@ -351,6 +367,7 @@ mod tests {
             host: "h".into(),
             watermarks: Watermarks { appended: mark(20, 9_500), journaled: mark(20, 9_500), durable: mark(8, 7_000) },
             load: LoadRecord { commits: 12, bytes: 4096, age_ms: 1_500 },
+            line: None,
             inherited: Some(inherited(0, None)),
             replayed: None,
             closed: false,

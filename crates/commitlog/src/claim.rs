@@ -108,6 +108,7 @@ mod tests {
                 host: "old".into(),
                 watermarks: Watermarks::default(),
                 load: LoadRecord::default(),
+                line: None,
                 inherited: None,
                 replayed: None,
                 closed,

@@ -7,6 +7,8 @@ use plimsoll_ltx::Layout;
 use plimsoll_proof::Prover;
 use plimsoll_store::Store;
 
+use crate::LineRecord;
+
 /// A volume's prefix and the machine that works on it. Cheap to clone.
 #[derive(Clone)]
 pub struct Context {
@@ -16,6 +18,7 @@ pub struct Context {
     retention: Duration,
     /// The store may answer that it created what it has overwritten.
     unfenced: bool,
+    line: Option<LineRecord>,
 }
 
 impl Context {
@@ -24,7 +27,14 @@ impl Context {
     /// the commit protocol rests on all writers and collectors having the same.
     #[must_use]
     pub fn new(host: Host, store: Arc<dyn Store>, retention: Duration) -> Self {
-        Context { prover: Prover::new(Arc::clone(&store), host.clone(), None), host, store, retention, unfenced: false }
+        Context {
+            prover: Prover::new(Arc::clone(&store), host.clone(), None),
+            host,
+            store,
+            retention,
+            unfenced: false,
+            line: None,
+        }
     }
 
     /// The same, with what is known already of the volume's objects.
@@ -52,6 +62,16 @@ impl Context {
     #[must_use]
     pub fn unfenced(self, unfenced: bool) -> Self {
         Context { unfenced, ..self }
+    }
+
+    /// The same, whose signs of life say how much may be acknowledged and not durable.
+    #[must_use]
+    pub fn loaded_to(self, line: LineRecord) -> Self {
+        Context { line: Some(line), ..self }
+    }
+
+    pub(crate) fn line(&self) -> Option<LineRecord> {
+        self.line
     }
 
     pub(crate) fn is_unfenced(&self) -> bool {

@@ -21,7 +21,7 @@ use plimsoll_model::{
 use plimsoll_store::Body;
 
 use crate::{
-    Context, FenceInfo, Fenced, Head, Inherited, LoadRecord, Mark, StatusRecord, VolumeRecord, Watermarks,
+    Context, FenceInfo, Fenced, Head, Inherited, LineRecord, LoadRecord, Mark, StatusRecord, VolumeRecord, Watermarks,
     aftermath::aftermath,
     create::{create_ltx, insist},
     key::status_key,
@@ -147,6 +147,8 @@ pub struct StatusReport {
     pub watermarks: Watermarks,
     /// What is acknowledged and not yet durable.
     pub load: LoadRecord,
+    /// How much of that there may be by now. `None`: as when the volume was taken.
+    pub line: Option<LineRecord>,
 }
 
 impl Lease {
@@ -396,7 +398,7 @@ impl Lease {
         let mark = Mark { lsn, ms: now };
         let nothing = Watermarks { appended: mark, journaled: mark, durable: mark };
         let Some(before) = state.unjudged.as_ref().filter(|before| before.watermarks.appended.lsn > lsn) else {
-            return StatusReport { watermarks: nothing, load: LoadRecord::default() };
+            return StatusReport { watermarks: nothing, ..StatusReport::default() };
         };
         let Watermarks { appended, journaled, .. } = before.watermarks;
         let journaled = if journaled.lsn > lsn { journaled } else { mark };
@@ -407,7 +409,7 @@ impl Lease {
             bytes: before.load.bytes,
             age_ms: now.saturating_sub(oldest),
         };
-        StatusReport { watermarks: Watermarks { appended, journaled, durable: mark }, load }
+        StatusReport { watermarks: Watermarks { appended, journaled, durable: mark }, load, line: None }
     }
 
     /// Before anything but a sync is written, or anything removed: makes sure that the volume is still this writer's. No
@@ -569,6 +571,7 @@ pub(crate) fn status_record(context: &Context, holder: &Holder, report: &StatusR
         host: holder.host_name.clone(),
         watermarks: report.watermarks,
         load: report.load,
+        line: report.line.or_else(|| context.line()),
         inherited: None,
         replayed: None,
         closed: false,

@@ -40,8 +40,8 @@ pub use key::{
 pub use lease::{Beat, Lease, Outcome, StatusReport, Sync};
 pub use pin::{Pin, Pinned, Pins, is_pinned, pin, pins, read_pin, unpin};
 pub use record::{
-    EpochRecord, ForkName, Inherited, Kind, L0_RETENTION_UNRECORDED, LoadRecord, Mark, Origin, PinRecord, PinnedObject,
-    StatusRecord, VolumeRecord, Watermarks, check_record, decode_volume,
+    EpochRecord, ForkName, Inherited, Kind, L0_RETENTION_UNRECORDED, LineRecord, LoadRecord, Mark, Origin, PinRecord,
+    PinnedObject, StatusRecord, VolumeRecord, Watermarks, check_record, decode_volume,
 };
 pub use removal::{
     announce_removal, call_off_removal, decide_removal, decided_removal, delete_volume, end_removal, refuse_half,

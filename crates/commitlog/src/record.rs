@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub use self::{
     epoch::EpochRecord,
     pin::{ForkName, PinRecord, PinnedObject},
-    status::{Inherited, LoadRecord, Mark, StatusRecord, Watermarks},
+    status::{Inherited, LineRecord, LoadRecord, Mark, StatusRecord, Watermarks},
     volume::{Kind, L0_RETENTION_UNRECORDED, Origin, VolumeRecord},
 };
 pub(crate) use self::{

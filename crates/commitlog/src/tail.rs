@@ -162,6 +162,13 @@ pub(crate) async fn read_head(context: &Context, id: &FileId) -> Result<Option<H
     Ok(proved.map(|Proved { header, checksum, .. }| head(id, &header, checksum)))
 }
 
+/// When a sync was written, by its writer's clock, in milliseconds since 1970; `None` if it is gone. No request if it is
+/// known already.
+pub(crate) async fn written_at(context: &Context, txid: Txid) -> Result<Option<u64>> {
+    let proved = context.prover.prove(&FileId::sync(txid), None, true).await?;
+    Ok(proved.map(|proved| proved.header.timestamp.0))
+}
+
 /// Whether an object is the one with this stamp and checksum, as far as its ends tell. `false` means nothing: the
 /// object may be damaged.
 pub(crate) async fn looks_like(context: &Context, id: &FileId, stamp: Stamp, checksum: u64) -> Result<bool> {

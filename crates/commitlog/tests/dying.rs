@@ -16,7 +16,7 @@ async fn first(world: &World) -> Lease {
     let mark = |lsn| Mark { lsn: Lsn(lsn), ms: world.host.clock.wall().0 };
     let watermarks = Watermarks { appended: mark(20), journaled: mark(18), durable: mark(8) };
     let load = LoadRecord { commits: 12, bytes: 12 * 512, age_ms: 700 };
-    let _ = lease.heartbeat(&StatusReport { watermarks, load }).await.unwrap();
+    let _ = lease.heartbeat(&StatusReport { watermarks, load, ..StatusReport::default() }).await.unwrap();
     lease
 }
 

@@ -284,7 +284,11 @@ fn what_a_dead_writer_took_with_it_is_counted() {
     World::run(|world| async move {
         let mark = |lsn| Mark { lsn: Lsn(lsn), ms: 0 };
         let watermarks = Watermarks { appended: mark(20), journaled: mark(18), durable: mark(5) };
-        let report = StatusReport { watermarks, load: LoadRecord { commits: 15, bytes: 1, age_ms: 1 } };
+        let report = StatusReport {
+            watermarks,
+            load: LoadRecord { commits: 15, bytes: 1, age_ms: 1 },
+            ..StatusReport::default()
+        };
         let dead = world.open(ask(1)).await.unwrap();
         durable(&dead, 1, 5).await;
         assert_eq!(dead.heartbeat(&report).await.unwrap(), Beat::Holding);

@@ -8,7 +8,7 @@ use std::{
 
 use futures::{future::select, try_join};
 use plimsoll_cache::{Cache, CacheId};
-use plimsoll_commitlog::{Context, VolumeRecord, identity, refuse_half};
+use plimsoll_commitlog::{Context, LineRecord, VolumeRecord, identity, refuse_half};
 use plimsoll_host::{Mono, WallMs};
 use plimsoll_model::{
     Error, ErrorKind, Lsn, PageSize, Result,
@@ -54,10 +54,19 @@ impl Keep for First<'_> {
 impl Shared {
     pub(crate) fn context(&self) -> Context {
         let recorded = self.state().l0_retention;
-        let retention = recorded.unwrap_or_else(|| self.settings().l0_retention);
+        let settings = self.settings();
+        let retention = recorded.unwrap_or(settings.l0_retention);
         Context::new(self.config.host.clone(), Arc::clone(&self.config.store), retention)
             .with_prover(self.prover.clone())
             .unfenced(self.config.settings.unsafe_no_fencing)
+            .loaded_to(self.line())
+    }
+
+    /// How much this process may have acknowledged that is not durable, by the settings in force.
+    pub(crate) fn line(&self) -> LineRecord {
+        let settings = self.settings();
+        let age_ms = u64::try_from(settings.max_loss_window.as_millis()).unwrap_or(u64::MAX);
+        LineRecord { bytes: settings.max_dirty_bytes, age_ms }
     }
 
     pub(crate) fn reading(&self, sidecars: bool) -> Reading<'_> {

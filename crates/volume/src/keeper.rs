@@ -48,6 +48,7 @@ pub(crate) fn report(shared: &Shared, writer: &Writer) -> StatusReport {
             bytes: load.bytes,
             age_ms: u64::try_from(load.age.as_millis()).unwrap_or(u64::MAX),
         },
+        line: Some(shared.line()),
     }
 }
 

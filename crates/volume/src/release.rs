@@ -51,6 +51,16 @@ pub struct LossReport {
     pub settled: bool,
     /// When it last said so, by its own clock, in milliseconds since 1970.
     pub alive_ms: u64,
+    /// When it wrote its newest sync that the history holds, by the same clock: what it acknowledged until then is not
+    /// lost. `None` if there is none, or it was not looked at.
+    #[serde(default)]
+    pub synced_ms: Option<u64>,
+    /// Its load line, so how much more than what it had said may be lost: bytes of changed pages. `None` if it did not say.
+    #[serde(default)]
+    pub line_bytes: Option<u64>,
+    /// The same: how old the oldest commit that is lost may be, in milliseconds.
+    #[serde(default)]
+    pub line_ms: Option<u64>,
 }
 
 impl From<&Loss> for LossReport {
@@ -66,6 +76,9 @@ impl From<&Loss> for LossReport {
             held: loss.held.0,
             settled: loss.settled,
             alive_ms: loss.alive_ms,
+            synced_ms: loss.synced_ms,
+            line_bytes: loss.line.map(|line| line.bytes),
+            line_ms: loss.line.map(|line| line.age_ms),
         }
     }
 }

@@ -65,7 +65,9 @@ pub(super) fn play(stage: &Stage) -> Result<()> {
     }
     ensure!(stage.rows(&reader, url)? == 4, "the readers miss what the token stands for");
 
-    say("The agent's host dies with work that is only on its disk. It had told the store how much that was.");
+    say(
+        "The agent's host dies with work that is only on its disk: it was set to sync once a minute, and had told the store how much there was.",
+    );
     let status = ["status", url];
     stage.write_until(&agent, url, "sync_interval_ms=60000", LAST_WORDS, || {
         for _ in 0..PATIENCE {

@@ -1,6 +1,9 @@
 //! `plimsoll takeover URL`: takes a volume from a writer that is gone, and says what that one took with it.
 
-use std::io::{Write, stdout};
+use std::{
+    io::{Write, stdout},
+    time::Duration,
+};
 
 use plimsoll_volume::LossReport;
 use serde_json::json;
@@ -47,23 +50,35 @@ pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
 pub(crate) fn words(loss: &LossReport, now_ms: u64) -> String {
     let LossReport { epoch, host, commits, bytes, window_ms, acknowledged, held, settled, alive_ms, .. } = loss;
     let alive = units::ago(now_ms, *alive_ms);
-    if *commits == 0 {
-        return format!(
-            "the history holds everything that epoch {epoch} on {host} had advertised, up to commit {held}; \
-             what it acknowledged after its last sign of life, {alive}, is not known\n"
-        );
-    }
-    let most = if *settled { "" } else { "at most " };
-    format!(
-        "epoch {epoch} on {host} last advertised {most}{} ({} at most) that the history does not hold: \
-         {} to {acknowledged}, made within {}\n\
-         that was {alive}; what it acknowledged later is not counted\n\
-         if that host comes back, it keeps them aside: plimsoll stranded ls\n",
-        units::counted(*commits, "acknowledged commit"),
-        units::bytes(*bytes),
-        held + 1,
-        units::span(std::time::Duration::from_millis(*window_ms)),
-    )
+    let span = |ms| units::span(Duration::from_millis(ms));
+    let said = if *commits == 0 {
+        format!(
+            "the history holds everything that epoch {epoch} on {host} last advertised, {alive}, and up to commit {held}"
+        )
+    } else {
+        let most = if *settled { "" } else { "at most " };
+        format!(
+            "epoch {epoch} on {host} last advertised {most}{} ({} at most) that the history does not hold: \
+             {} to {acknowledged}, made within {}; that was {alive}",
+            units::counted(*commits, "acknowledged commit"),
+            units::bytes(*bytes),
+            held + 1,
+            span(*window_ms),
+        )
+    };
+    let synced = match loss.synced_ms {
+        Some(at) => {
+            format!("its newest sync is of {}; what it acknowledged after that is lost with it", units::ago(now_ms, at))
+        }
+        None => "what it acknowledged since is not counted".to_owned(),
+    };
+    let line = match (loss.line_bytes, loss.line_ms) {
+        (Some(bytes), Some(ms)) => {
+            format!(": no more than {} made within {} in all, by its load line", units::bytes(bytes), span(ms))
+        }
+        _ => String::new(),
+    };
+    format!("{said}\n{synced}{line}\nif that host comes back, it keeps them aside: plimsoll stranded ls\n")
 }
 
 #[cfg(test)]
@@ -83,12 +98,18 @@ mod tests {
             held: 7,
             settled: true,
             alive_ms: 1000,
+            synced_ms: Some(4000),
+            line_bytes: Some(65536),
+            line_ms: Some(30_000),
         };
         let text = words(&loss, 6000);
         assert!(text.contains("2 acknowledged commits (2 KiB at most)"), "{text}");
         assert!(text.contains("8 to 9, made within 1.5 s") && text.contains("that was 5.0 s ago"), "{text}");
-        assert!(text.contains("later is not counted"), "{text}");
-        let none = words(&LossReport { commits: 0, held: 9, ..loss }, 6000);
-        assert!(none.contains("holds everything") && none.contains("is not known"), "{none}");
+        assert!(text.contains("its newest sync is of 2.0 s ago"), "{text}");
+        assert!(text.contains("no more than 64 KiB made within 30 s in all"), "{text}");
+        let none = words(&LossReport { commits: 0, held: 9, ..loss.clone() }, 6000);
+        assert!(none.contains("holds everything") && none.contains("after that is lost"), "{none}");
+        let old = words(&LossReport { synced_ms: None, line_bytes: None, line_ms: None, ..loss }, 6000);
+        assert!(old.contains("since is not counted\n"), "{old}");
     }
 }

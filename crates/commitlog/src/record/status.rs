@@ -23,6 +23,9 @@ pub struct StatusRecord {
     /// What was acknowledged and not yet durable.
     #[serde(default)]
     pub load: LoadRecord,
+    /// How much of it there may be. `None` if its writer does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<LineRecord>,
     /// What the history held before this writer's first sync. `None` while that is not settled: a
     /// volume without any sync cannot be fenced.
     #[serde(default)]
@@ -62,6 +65,15 @@ pub struct Mark {
 pub struct LoadRecord {
     /// Commits.
     pub commits: u64,
+    /// Bytes of changed pages.
+    pub bytes: u64,
+    /// Age of the oldest commit, in milliseconds.
+    pub age_ms: u64,
+}
+
+/// The load line: past it commits wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineRecord {
     /// Bytes of changed pages.
     pub bytes: u64,
     /// Age of the oldest commit, in milliseconds.
@@ -124,6 +136,7 @@ mod tests {
             host: "h1".into(),
             watermarks: Watermarks { appended: mark(3, 8), journaled: mark(2, 7), durable: mark(1, 6) },
             load: LoadRecord { commits: 2, bytes: 8192, age_ms: 40 },
+            line: None,
             inherited: Some(Inherited {
                 txid: Txid(5),
                 stamp: Some(Stamp { writer: WriterId(1), epoch: Epoch(6), lsn: Lsn(1) }),
@@ -141,9 +154,11 @@ mod tests {
         );
         assert_eq!(String::from_utf8(encode(&record)).unwrap(), text);
         assert_eq!(decode::<StatusRecord>(text.as_bytes()).unwrap(), record);
-        let record = StatusRecord { replayed: Some(Lsn(3)), ..record };
+        let line = Some(LineRecord { bytes: 65536, age_ms: 500 });
+        let record = StatusRecord { replayed: Some(Lsn(3)), line, ..record };
         let text = String::from_utf8(encode(&record)).unwrap();
         assert!(text.contains(r#"},"replayed":3,"closed":false,"#), "{text}");
+        assert!(text.contains(r#""age_ms":40},"line":{"bytes":65536,"age_ms":500},"inherited""#), "{text}");
         assert_eq!(decode::<StatusRecord>(text.as_bytes()).unwrap(), record);
     }
 }

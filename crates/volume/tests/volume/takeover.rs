@@ -153,6 +153,28 @@ fn a_writer_that_died_is_followed_by_another_host_after_its_silence_and_by_its_o
     put(&other, &[(1, 3)], 1, Level::Durable).unwrap();
 }
 
+/// It died between two signs of life. What it had said then was all that a report knew, so mostly that nothing was lost.
+#[test]
+fn whoever_takes_over_learns_when_the_dead_writer_synced_last_and_how_much_it_may_have_taken_with_it_beyond_what_it_said()
+ {
+    let world = World::new(31);
+    let mut first = world.machine("first");
+    let volume = first.open(&[("max_dirty_bytes", "1000000"), ("max_loss_window_ms", "7000")]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    world.run_for(15_000);
+    put(&volume, &[(1, 2)], 1, Level::Durable).unwrap();
+    let synced = first.host().clock.wall().0;
+    put(&volume, &[(1, 3)], 1, Level::Journaled).unwrap();
+    first.kill();
+    world.run_for(5_000);
+    let second = world.machine("second").open(&[]);
+    let loss = second.take_over().unwrap().unwrap();
+    assert_eq!((loss.commits, loss.held), (0, 2), "it had not said anything of the third");
+    let of = loss.synced_ms.unwrap();
+    assert!(loss.alive_ms < of && of <= synced, "{loss:?}, the sync was answered at {synced}");
+    assert_eq!((loss.line_bytes, loss.line_ms), (Some(1_000_000), Some(7_000)));
+}
+
 #[test]
 fn a_second_process_of_the_host_gets_its_turn() {
     let world = World::new(6);
