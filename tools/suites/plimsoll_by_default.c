@@ -1,5 +1,6 @@
 /* Linked into SQLite's testfixture: makes `plimsoll` the default VFS, from the extension that PLIMSOLL_TEST_LIBRARY
-   names. A plain path is then a volume in a directory. Without that variable it is SQLite's own VFS, to compare with. */
+   names. A plain path is then a volume in a directory. Without that variable it is SQLite's own VFS, to compare with.
+   PLIMSOLL_TEST_BUSY_TIMEOUT_MS is the busy timeout of every connection until it says otherwise. */
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,11 @@
 /* Tests of SQL do not pull the plug, and waiting for a disk takes most of their time. Called also by the extension. */
 int fsync(int fd) { return fd < 0 ? -1 : 0; }
 int fdatasync(int fd) { return fd < 0 ? -1 : 0; }
+
+static int wait_when_busy(sqlite3 *db, char **error, const sqlite3_api_routines *unused) {
+  (void)error, (void)unused;
+  return sqlite3_busy_timeout(db, atoi(getenv("PLIMSOLL_TEST_BUSY_TIMEOUT_MS")));
+}
 
 /* SQLite calls this at the end of each sqlite3_initialize; sqlite3_shutdown forgets which VFS is the default one. */
 int plimsoll_by_default(const char *unused) {
@@ -24,6 +30,7 @@ int plimsoll_by_default(const char *unused) {
     }
     sqlite3_close(db);
     sqlite3_reset_auto_extension();
+    if (getenv("PLIMSOLL_TEST_BUSY_TIMEOUT_MS") != NULL) sqlite3_auto_extension((void (*)(void))wait_when_busy);
     vfs = sqlite3_vfs_find("plimsoll");
   }
   return sqlite3_vfs_register(vfs, 1);

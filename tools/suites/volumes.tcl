@@ -38,6 +38,23 @@ proc file {option args} {
   uplevel 1 [list plain_file $option {*}$args]
 }
 
+# Reading the whole file.
+rename open plain_open
+proc open {path args} {
+  if {[string match r* [lindex [concat $args r] 0]] && ![string match *+* [lindex $args 0]] && [plain_file isdirectory $path]} {
+    sqlite3 volume_asked $path
+    set bytes [volume_asked serialize]
+    volume_asked close
+    set copy [plain_open $path-bytes wb]
+    puts -nonewline $copy $bytes
+    close $copy
+    set channel [plain_open $path-bytes {*}$args]
+    plain_file delete $path-bytes
+    return $channel
+  }
+  uplevel 1 [list plain_open $path {*}$args]
+}
+
 rename hexio_read plain_hexio_read
 proc hexio_read {path offset amount} {
   if {![plain_file isdirectory $path]} { return [plain_hexio_read $path $offset $amount] }
@@ -73,6 +90,53 @@ proc hexio_write {path offset hex} {
   return $written
 }
 
+# Runs a file one command after the other, but for some, which are named after their lines. Where one fails that is no case,
+# that is a failed case, named in the same way, and the next one goes on.
+proc run_in_parts {path left_out} {
+  set channel [plain_open $path]
+  set lines [split [read $channel] "\n"]
+  close $channel
+  info script $path
+  set command ""
+  set number 0
+  foreach line $lines {
+    incr number
+    if {$command eq ""} { set first $number }
+    append command $line "\n"
+    if {[string index $line end] eq "\\" || ![info complete $command]} continue
+    set code 0
+    if {"line-$first" ni $left_out} { set code [catch {uplevel #0 $command} message] }
+    if {$code == 2} return
+    if {$code != 0} {
+      incr_ntest
+      output2 "line-$first...\nError: $message"
+      fail_test line-$first
+    }
+    set command ""
+  }
+}
+
+# Processes that write in turn. What a reader sees may be as old as twice the time between his looks, so each turn begins
+# later than that.
+if {[info exists env(PLIMSOLL_TEST_BUSY_TIMEOUT_MS)]} {
+  set G(perm:presql) "PRAGMA busy_timeout = $env(PLIMSOLL_TEST_BUSY_TIMEOUT_MS)"
+  rename source plain_source
+  proc source {args} {
+    uplevel 1 [list plain_source {*}$args]
+    if {[file tail [lindex $args end]] ne "lock_common.tcl"} return
+    rename testfixture plain_testfixture
+    proc testfixture {args} {
+      after [expr {5 * $::env(PLIMSOLL_FOLLOW_INTERVAL_MS)}]
+      set code [catch {uplevel 1 [list plain_testfixture {*}$args]} answer]
+      after [expr {5 * $::env(PLIMSOLL_FOLLOW_INTERVAL_MS)}]
+      return -code $code $answer
+    }
+  }
+}
 set argv0 [lindex $argv 0]
 set argv [lrange $argv 1 end]
-source $argv0
+if {[info exists env(PLIMSOLL_TEST_LEFT_OUT)]} {
+  run_in_parts $argv0 $env(PLIMSOLL_TEST_LEFT_OUT)
+} else {
+  source $argv0
+}

@@ -77,7 +77,9 @@ impl Suites {
                 scope.spawn(|| {
                     while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let started = Instant::now();
-                        let verdict = runner.run(file).map(|outcome| Verdict::of(file, &outcome, differs, either));
+                        let verdict = runner
+                            .run(file, &list.manner(file))
+                            .map(|outcome| Verdict::of(file, &outcome, differs, either));
                         let verdict = verdict.unwrap_or_else(|error| Verdict::broken(file, format!("{error:#}")));
                         println!("{verdict} ({:.1} s)", started.elapsed().as_secs_f32());
                         verdicts.lock().expect("BUG: a panic while a verdict was added").push(verdict);

@@ -95,10 +95,16 @@ pub(crate) fn removal_key(epoch: Epoch) -> String {
     decision_key(&epoch_key(epoch))
 }
 
-/// The epoch whose decision says whether the removal that has the newest one is carried out; `None` if it is no removal's.
-fn removal_of(standing: &Standing) -> Option<Epoch> {
-    let holder = standing.holder.as_ref().filter(|holder| holder.removal)?;
-    Some(holder.carries_out.unwrap_or(standing.epoch))
+/// Pure: the epoch whose decision says whether the removal that has this epoch is carried out, which may go on with what was
+/// decided under another one; `None` if it is no removal's.
+#[must_use]
+pub fn removal_of(epoch: Epoch, removal: bool, carries_out: Option<Epoch>) -> Option<Epoch> {
+    removal.then(|| carries_out.unwrap_or(epoch))
+}
+
+fn removal_in(standing: &Standing) -> Option<Epoch> {
+    let holder = standing.holder.as_ref()?;
+    removal_of(standing.epoch, holder.removal, holder.carries_out)
 }
 
 /// The removal that is decided and not carried out to its end: the epoch under which it was decided, and what the volume
@@ -107,7 +113,7 @@ fn removal_of(standing: &Standing) -> Option<Epoch> {
 /// # Errors
 /// Those of the store; `Corrupt` for a damaged decision.
 pub async fn decided_removal(context: &Context, standing: &Standing) -> Result<Option<(Epoch, VolumeRecord)>> {
-    match removal_of(standing) {
+    match removal_in(standing) {
         Some(epoch) => decided(context, epoch).await,
         None => Ok(None),
     }
@@ -124,7 +130,7 @@ async fn decided(context: &Context, epoch: Epoch) -> Result<Option<(Epoch, Volum
 /// # Errors
 /// `NotFound`: it is decided. Those of the store.
 pub async fn settle(context: &Context, standing: &Standing) -> Result<()> {
-    let Some(epoch) = removal_of(standing) else { return Ok(()) };
+    let Some(epoch) = removal_in(standing) else { return Ok(()) };
     call_off_removal(context, epoch).await?;
     match decided(context, epoch).await? {
         Some(_) => Err(being_removed(context)),

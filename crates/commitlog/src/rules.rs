@@ -3,5 +3,6 @@
 pub use crate::{
     aftermath::{Late, survivors},
     claim::{Placed, Step, next_step},
+    removal::removal_of,
     verdict::{Whose, holds, is_late, whose},
 };

@@ -1,8 +1,15 @@
 //! Removing a volume beside forking it, opening it, and tidying up after a fork: a world of its own, request by request
-//! as in `volume/{fork,remove,checkpoint}.rs`. Everybody may be slow or die, and two may remove it at once.
+//! as in `volume/{fork,remove,checkpoint}.rs`. Everybody may be slow or die, two may remove it at once, the second by going on
+//! with what the first one has decided, and once it is gone another one may be made there.
+
+mod opener;
+mod remover;
 
 use clap::ValueEnum;
+use plimsoll_commitlog::rules::removal_of;
+use plimsoll_model::Epoch;
 
+use self::{opener::Opener, remover::Remover};
 use crate::{
     check::{Outcome, look},
     explore::{Event, Model, Way},
@@ -23,8 +30,12 @@ pub enum RemovalStep {
     PinStays,
     /// Who opens settles a removal that it finds before it takes the next epoch.
     OpenSettles,
-    /// Who opens looks for a newer epoch once it has given a sign of life.
+    /// Who opens looks for a newer epoch.
     OpenLooks,
+    /// Who opens has given a sign of life before it looks.
+    GreetFirst,
+    /// Who removes looks for a newer epoch right before it removes anything.
+    RemovalLooks,
     /// Who removes the pin of a fork that is not there takes its place meanwhile.
     TakePlace,
 }
@@ -35,7 +46,11 @@ enum Newest {
     #[default]
     Old,
     Opener,
-    Removal(usize),
+    /// A removal's: announced, or going on with what was decided under another epoch.
+    Removal {
+        epoch: u8,
+        carries_out: Option<u8>,
+    },
 }
 
 /// What lies at the fork's URL.
@@ -64,49 +79,6 @@ enum Forker {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-enum Opener {
-    #[default]
-    Start,
-    Settle {
-        found: Newest,
-        seen: u8,
-    },
-    TakeEpoch {
-        seen: u8,
-    },
-    Introduce,
-    LookAgain,
-    Open,
-    Failed,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-enum Remover {
-    #[default]
-    Start,
-    /// Has seen no sign of life, and this epoch.
-    Forks {
-        found: Newest,
-        seen: u8,
-    },
-    Settle {
-        found: Newest,
-        seen: u8,
-    },
-    Announce {
-        seen: u8,
-    },
-    SignsAgain,
-    ForksAgain,
-    CallOff,
-    Decide,
-    /// Carries out what this removal, or another one that died, has decided.
-    Record,
-    Objects,
-    Ended,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Tidier {
     #[default]
     Start,
@@ -129,7 +101,17 @@ struct World {
     newest: Newest,
     /// Who opens has given a sign of life.
     introduced: bool,
-    /// Whether each removal is carried out, as far as that is decided.
+    /// And has put a fence on what it found.
+    fenced: bool,
+    /// Another volume was made at the URL; its objects have the names of the old ones.
+    remade: bool,
+    /// Of that one something was removed.
+    robbed: bool,
+    /// The epoch under which each removal was announced; 0: none.
+    announced: [u8; 2],
+    /// And that under which it removes.
+    going: [u8; 2],
+    /// What was decided under each epoch of `announced`.
     decided: [Option<bool>; 2],
     forker: Forker,
     opener: Opener,
@@ -142,6 +124,8 @@ struct World {
 enum Who {
     Forker,
     Opener,
+    /// The fence of who opens, beside everything else of it.
+    Fence,
     Remover(usize),
     Tidier,
 }
@@ -168,7 +152,7 @@ impl Model for Protocol {
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
-        let everybody = [Who::Forker, Who::Opener, Who::Remover(0), Who::Remover(1), Who::Tidier];
+        let everybody = [Who::Forker, Who::Opener, Who::Fence, Who::Remover(0), Who::Remover(1), Who::Tidier];
         actions.extend(everybody.map(|who| (who, true)));
         for (at, remover) in world.removers.iter().enumerate() {
             if !matches!(remover, Remover::Start | Remover::Ended) {
@@ -188,6 +172,7 @@ impl Model for Protocol {
         match (who, lives) {
             (Who::Forker, true) => world.fork(self),
             (Who::Opener, _) => world.open(self),
+            (Who::Fence, _) => world.fence(),
             (Who::Remover(at), true) => world.remove(at, self),
             (Who::Tidier, true) => world.tidy(self),
             (Who::Forker, false) => world.forker = Forker::Failed,
@@ -199,15 +184,25 @@ impl Model for Protocol {
 
     fn is_broken(&self, world: &World) -> bool {
         let lost = world.objects_gone || !world.pinned || world.child != Some(Child::Fork);
-        (world.forker == Forker::Forked && lost) || (world.opener == Opener::Open && world.objects_gone)
+        let open = world.opener == Opener::Open;
+        (world.forker == Forker::Forked && lost)
+            || (open && !world.remade && (world.record_gone || world.objects_gone))
+            || world.robbed
     }
 }
 
 impl World {
+    /// Where it is decided about the removal that has the newest epoch: which of `decided`.
+    fn decision(&self, found: Newest) -> Option<usize> {
+        let Newest::Removal { epoch, carries_out } = found else { return None };
+        let carries_out = carries_out.map(|epoch| Epoch(epoch.into()));
+        let Epoch(under) = removal_of(Epoch(epoch.into()), true, carries_out)?;
+        self.announced.iter().position(|announced| u32::from(*announced) == under)
+    }
+
     /// Calls off a removal that is announced; whether it goes on all the same.
     fn settle(&mut self, found: Newest) -> bool {
-        let Newest::Removal(at) = found else { return false };
-        *self.decided[at].get_or_insert(false)
+        self.decision(found).is_some_and(|at| *self.decided[at].get_or_insert(false))
     }
 
     fn fork(&mut self, protocol: &Protocol) {
@@ -244,85 +239,6 @@ impl World {
         };
     }
 
-    fn open(&mut self, protocol: &Protocol) {
-        let now = self.opener;
-        self.opener = match now {
-            Opener::Start if self.record_gone => Opener::Failed,
-            Opener::Start if protocol.takes(RemovalStep::OpenSettles) => {
-                Opener::Settle { found: self.newest, seen: self.epoch }
-            }
-            Opener::Start => Opener::TakeEpoch { seen: self.epoch },
-            Opener::Settle { found, .. } if self.settle(found) => Opener::Failed,
-            Opener::Settle { seen, .. } => Opener::TakeEpoch { seen },
-            Opener::TakeEpoch { seen } if self.epoch != seen => Opener::Start,
-            Opener::TakeEpoch { .. } => {
-                self.epoch += 1;
-                self.newest = Newest::Opener;
-                Opener::Introduce
-            }
-            Opener::Introduce => {
-                self.introduced = true;
-                Opener::LookAgain
-            }
-            Opener::LookAgain
-                if protocol.takes(RemovalStep::OpenLooks) && (self.record_gone || self.newest != Newest::Opener) =>
-            {
-                Opener::Failed
-            }
-            Opener::LookAgain => Opener::Open,
-            ended @ (Opener::Open | Opener::Failed) => ended,
-        };
-    }
-
-    /// Whether the fork that the pin is for is there.
-    fn is_forked(&self) -> bool {
-        self.pinned && self.child == Some(Child::Fork)
-    }
-
-    fn remove(&mut self, at: usize, protocol: &Protocol) {
-        let now = self.removers[at];
-        self.removers[at] = match now {
-            Remover::Start => match self.newest {
-                Newest::Removal(other) if self.decided[other] == Some(true) => Remover::Record,
-                _ if self.record_gone => Remover::Ended,
-                // Whoever holds it shows signs of life.
-                Newest::Opener if self.introduced => Remover::Ended,
-                found => Remover::Forks { found, seen: self.epoch },
-            },
-            Remover::Forks { .. } if self.is_forked() => Remover::Ended,
-            Remover::Forks { found, seen } => Remover::Settle { found, seen },
-            Remover::Settle { found, .. } if self.settle(found) => Remover::Ended,
-            Remover::Settle { seen, .. } => Remover::Announce { seen },
-            Remover::Announce { seen } if self.epoch != seen => Remover::Start,
-            Remover::Announce { .. } => {
-                self.epoch += 1;
-                self.newest = Newest::Removal(at);
-                Remover::SignsAgain
-            }
-            Remover::SignsAgain if self.introduced && protocol.takes(RemovalStep::SignsAgain) => Remover::CallOff,
-            Remover::SignsAgain => Remover::ForksAgain,
-            Remover::ForksAgain if self.is_forked() && protocol.takes(RemovalStep::ForksAgain) => Remover::CallOff,
-            Remover::ForksAgain => Remover::Decide,
-            Remover::CallOff => {
-                self.settle(Newest::Removal(at));
-                Remover::Ended
-            }
-            Remover::Decide => {
-                let goes = *self.decided[at].get_or_insert(true);
-                if goes || !protocol.takes(RemovalStep::Decide) { Remover::Record } else { Remover::Ended }
-            }
-            Remover::Record => {
-                self.record_gone = true;
-                Remover::Objects
-            }
-            Remover::Objects => {
-                (self.objects_gone, self.pinned) = (true, false);
-                Remover::Ended
-            }
-            Remover::Ended => Remover::Ended,
-        };
-    }
-
     /// Removes the pin of a fork that was never finished.
     fn tidy(&mut self, protocol: &Protocol) {
         self.tidier = match self.tidier {
@@ -354,13 +270,14 @@ impl World {
 }
 
 /// What happens somewhere in a world with the whole protocol.
-const EVENTS: [(&str, Event<Protocol>); 6] = [
+const EVENTS: [(&str, Event<Protocol>); 7] = [
     ("a removal is called off", |world| world.decided[0] == Some(false)),
     ("a removal is ended by another one", |world| {
-        world.objects_gone && world.decided[0] == Some(true) && world.removers[1] == Remover::Ended
+        world.objects_gone && world.announced[1] == 0 && world.going[1] > 0 && world.removers[1] == Remover::Ended
     }),
+    ("a volume is made where one was removed", |world| world.remade && world.opener == Opener::Open),
     ("a fork is made", |world| world.forker == Forker::Forked),
-    ("a volume is opened", |world| world.opener == Opener::Open),
+    ("a volume is opened", |world| world.opener == Opener::Open && !world.remade),
     ("a volume is removed", |world| world.objects_gone && world.record_gone),
     ("an unfinished fork is tidied away", |world| world.tidier == Tidier::GiveBack && world.forker == Forker::Failed),
 ];
@@ -379,6 +296,7 @@ fn tell(way: &Way<Protocol>) -> String {
         let [(before, Some((who, lives))), (after, _)] = pair else { continue };
         let (name, was, is) = match who {
             Who::Forker => ("who forks".to_owned(), format!("{:?}", before.forker), format!("{:?}", after.forker)),
+            Who::Fence => ("the fence".to_owned(), "on its way".to_owned(), "there".to_owned()),
             Who::Opener => ("who opens".to_owned(), format!("{:?}", before.opener), format!("{:?}", after.opener)),
             Who::Tidier => ("who tidies up".to_owned(), format!("{:?}", before.tidier), format!("{:?}", after.tidier)),
             Who::Remover(at) => {

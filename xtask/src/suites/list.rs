@@ -15,6 +15,16 @@ pub(super) struct Exception {
     pub(super) names: Vec<String>,
 }
 
+/// How a file runs.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Manner {
+    /// Commands that are left out. If there are any, what fails outside of a case is a failed case named after its line, and
+    /// does not end the file.
+    pub(super) left_out: Vec<String>,
+    /// Several processes write: each waits for its turn, and sees what was committed before, as on a file.
+    pub(super) in_turns: bool,
+}
+
 /// The whole list.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct List {
@@ -22,6 +32,11 @@ pub(super) struct List {
     pub(super) every_day: Vec<String>,
     /// Files that do not run on volumes.
     pub(super) not_run: Vec<Exception>,
+    /// Commands that are left out, as `file/line-N`. Their files run one command after the other, also where one fails that
+    /// is no case.
+    pub(super) left_out: Vec<Exception>,
+    /// Files whose processes wait for their turn, and for each other's commits.
+    pub(super) in_turns: Vec<Exception>,
     /// Cases that come out otherwise on volumes.
     pub(super) differs: Vec<Exception>,
     /// Cases that come out one way or the other, by who is quicker.
@@ -40,11 +55,20 @@ impl List {
         let table: Table = text.parse()?;
         let every_day = strings(table.get("every_day"), "every_day")?;
         let (not_run, differs) = (exceptions(&table, "not_run", "files")?, exceptions(&table, "differs", "cases")?);
-        let list = List { every_day, not_run, differs, either: exceptions(&table, "either", "cases")? };
+        let (left_out, in_turns) = (exceptions(&table, "left_out", "lines")?, exceptions(&table, "in_turns", "files")?);
+        let list =
+            List { every_day, not_run, left_out, in_turns, differs, either: exceptions(&table, "either", "cases")? };
         if let Some(name) = list.every_day.iter().find(|name| list.reason_not_to_run(name).is_some()) {
             bail!("{name} is among the files that run every day and among those that do not run");
         }
         Ok(list)
+    }
+
+    /// How a file runs on volumes.
+    pub(super) fn manner(&self, file: &str) -> Manner {
+        let left_out = of_file(file, &self.left_out).map(str::to_owned).collect();
+        let in_turns = self.in_turns.iter().any(|exception| glob::any(&exception.names, file));
+        Manner { left_out, in_turns }
     }
 
     /// Why a file does not run, if it does not.
@@ -54,6 +78,12 @@ impl List {
             .find(|exception| glob::any(&exception.names, file))
             .map(|exception| exception.reason.as_str())
     }
+}
+
+/// What is listed of one file.
+pub(super) fn of_file<'a>(file: &'a str, exceptions: &'a [Exception]) -> impl Iterator<Item = &'a str> {
+    let names = exceptions.iter().flat_map(|exception| &exception.names).filter_map(|name| name.split_once('/'));
+    names.filter(move |(of, _)| *of == file).map(|(_, case)| case)
 }
 
 fn exceptions(table: &Table, key: &str, names: &str) -> Result<Vec<Exception>> {
@@ -81,6 +111,14 @@ mod tests {
         let list = List::read(&crate::workspace::root().join("tests/suites/sqlite.toml")).unwrap();
         assert!(list.every_day.len() > 100);
         assert!(list.reason_not_to_run("walcrash").is_some());
+    }
+
+    #[test]
+    fn a_file_runs_as_it_is_listed() {
+        let list = List::read(&crate::workspace::root().join("tests/suites/sqlite.toml")).unwrap();
+        assert_eq!(list.manner("uri"), Manner { left_out: vec!["line-113".to_owned()], in_turns: false });
+        assert_eq!(list.manner("exists"), Manner { left_out: Vec::new(), in_turns: true });
+        assert_eq!(list.manner("select1"), Manner::default());
     }
 
     #[test]

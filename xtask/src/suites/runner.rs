@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::outcome::Outcome;
+use super::{list::Manner, outcome::Outcome};
 use crate::{
     process::{find, output},
     workspace::{root, suites},
@@ -19,6 +19,14 @@ use crate::{
 
 /// After this a file counts as hanging. The longest takes a tenth of it.
 const PATIENCE: Duration = Duration::from_secs(900);
+
+/// What has processes take turns as on a file: who wants to write waits, a commit is in the store when it returns, and whoever
+/// begins to read looks there.
+const IN_TURNS: [(&str, &str); 3] = [
+    ("PLIMSOLL_TEST_BUSY_TIMEOUT_MS", "60000"),
+    ("PLIMSOLL_DURABILITY", "durable"),
+    ("PLIMSOLL_FOLLOW_INTERVAL_MS", "1"),
+];
 
 /// Where databases are.
 pub(super) enum Vfs {
@@ -38,7 +46,7 @@ pub(super) struct Runner {
 impl Runner {
     /// # Errors
     /// When it cannot be started or hangs.
-    pub(super) fn run(&self, file: &str) -> Result<Outcome> {
+    pub(super) fn run(&self, file: &str, manner: &Manner) -> Result<Outcome> {
         let kind = if matches!(self.vfs, Vfs::Plain) { "plain" } else { "volumes" };
         let dir = suites().join("run").join(kind).join(file);
         if dir.exists() {
@@ -58,6 +66,12 @@ impl Runner {
             command.arg(root().join("tools/suites/volumes.tcl"));
             command.env("PLIMSOLL_TEST_LIBRARY", library).env("PLIMSOLL_STATE_DIR", dir.join("state"));
             command.env("PLIMSOLL_CONFIG", "").env("PLIMSOLL_LOG", "off");
+            if !manner.left_out.is_empty() {
+                command.env("PLIMSOLL_TEST_LEFT_OUT", manner.left_out.join(" "));
+            }
+            if manner.in_turns {
+                command.envs(IN_TURNS);
+            }
         }
         command.arg(self.tests.join(format!("{file}.test"))).current_dir(&dir).env("TZ", "UTC");
         let errors = log.try_clone().context("sharing the log")?;

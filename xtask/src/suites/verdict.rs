@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use super::{glob, list::Exception, outcome::Outcome};
+use super::{
+    glob,
+    list::{Exception, of_file},
+    outcome::Outcome,
+};
 
 /// Lines to show of what went wrong.
 const SHOWN_MAX: usize = 40;
@@ -24,7 +28,8 @@ impl Verdict {
     /// Compares what happened with what may happen. A listed difference that is gone is wrong too: the list shall be true.
     /// But of `either` it may be.
     pub(super) fn of(file: &str, outcome: &Outcome, differs: &[Exception], either: &[Exception]) -> Verdict {
-        let (listed, either) = (cases_of(file, differs), cases_of(file, either));
+        let listed: Vec<_> = of_file(file, differs).collect();
+        let either: Vec<_> = of_file(file, either).collect();
         let is_listed = |case: &String| listed.iter().chain(&either).any(|pattern| glob::matches(pattern, case));
         let (expected, surprising): (Vec<_>, Vec<_>) = outcome.failed.iter().partition(|case| is_listed(case));
         let mut problems: Vec<String> = surprising.iter().map(|case| format!("{case} failed")).collect();
@@ -56,12 +61,6 @@ impl Verdict {
     }
 }
 
-/// The cases of one file, as patterns.
-fn cases_of<'a>(file: &str, exceptions: &'a [Exception]) -> Vec<&'a str> {
-    let names = exceptions.iter().flat_map(|exception| &exception.names).filter_map(|name| name.split_once('/'));
-    names.filter(|(of, _)| *of == file).map(|(_, case)| case).collect()
-}
-
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = if self.is_good() { "ok" } else { "FAILED" };
@@ -70,7 +69,7 @@ impl fmt::Display for Verdict {
             write!(f, ", {} differ as listed", self.expected)?;
         }
         if !self.is_good() {
-            for line in self.words.iter().chain(&self.problems).take(SHOWN_MAX) {
+            for line in self.problems.iter().chain(&self.words).take(SHOWN_MAX) {
                 write!(f, "\n    {line}")?;
             }
             write!(f, "\n   ")?;
