@@ -179,7 +179,7 @@ impl Writing {
             Some(stated) if offset == 0 && stated != size.get() => {
                 Err(Error::new(ErrorKind::Unsupported, "changing the page size")
                     .why(format!("the volume has pages of {size} bytes for ever, the new header says {stated}"))
-                    .hint("copy the database into a new volume"))
+                    .hint(format!("copy into a new volume, or give what is copied pages of {size} bytes before: PRAGMA page_size = {size}; VACUUM")))
             }
             _ => Ok(size),
         }
