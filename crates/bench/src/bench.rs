@@ -5,6 +5,7 @@ pub(crate) mod growth;
 pub(crate) mod idle;
 pub(crate) mod opening;
 pub(crate) mod pointer;
+pub(crate) mod processes;
 pub(crate) mod reads;
 pub(crate) mod recovery;
 pub(crate) mod syncing;

@@ -107,6 +107,7 @@ pub struct Bench {
 pub fn benches() -> Vec<Bench> {
     vec![
         bench::commits::bench(),
+        bench::processes::bench(),
         bench::reads::bench(),
         bench::opening::bench(),
         bench::syncing::bench(),
@@ -128,6 +129,7 @@ pub fn work(job: &Job) -> Result<Figures> {
         Step::Prepare => (bench.prepare)(job).map(|()| Figures::new()),
         Step::Measure => (bench.measure)(job),
         Step::Die => bench::recovery::die(job).map(|()| Figures::new()),
+        Step::Part => bench::processes::take_part(job).map(|()| Figures::new()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     env,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -52,13 +52,20 @@ impl Lab {
         Ok(Lab { server, dir, program, command, places: 0, cases: 0, made })
     }
 
-    /// Measures every case of a bench.
+    /// Measures every case of a bench, or those whose name contains `only`.
     ///
     /// # Errors
     /// When a job cannot be started. A subject that fails is a part of the result.
-    pub fn run(&mut self, bench: &Bench, scale: Scale, rounds: Option<u64>) -> Result<Vec<Measured>> {
+    pub fn run(
+        &mut self,
+        bench: &Bench,
+        scale: Scale,
+        rounds: Option<u64>,
+        only: Option<&str>,
+    ) -> Result<Vec<Measured>> {
         let rounds = rounds.unwrap_or_else(|| (bench.rounds)(scale));
-        let cases = (bench.cases)(scale);
+        let mut cases = (bench.cases)(scale);
+        cases.retain(|case| only.is_none_or(|only| case.name.contains(only)));
         let (count, mut measured) = (cases.len(), Vec::new());
         for (number, case) in (1..).zip(cases) {
             eprintln!("{} {number}/{count}: {}", bench.name, case.name);
@@ -158,15 +165,27 @@ impl Lab {
     }
 }
 
-/// Runs this program as another job.
+/// Runs this program as another job, to its end, whatever that is.
 ///
 /// # Errors
 /// It cannot be started.
 pub fn run_beside(job: &Job) -> Result<()> {
-    let mut command = Command::new(env::current_exe()?);
-    command.arg("job").arg(serde_json::to_string(job)?).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().context("starting a job")?;
+    beside(job)?.stderr(Stdio::null()).status().context("starting a job")?;
     Ok(())
+}
+
+/// Starts this program as another job. What it complains of is this process's complaint.
+///
+/// # Errors
+/// It cannot be started.
+pub fn spawn_beside(job: &Job) -> Result<Child> {
+    beside(job)?.spawn().context("starting a job")
+}
+
+fn beside(job: &Job) -> Result<Command> {
+    let mut command = Command::new(env::current_exe()?);
+    command.arg("job").arg(serde_json::to_string(job)?).stdout(Stdio::null());
+    Ok(command)
 }
 
 fn start(command: &mut Command) -> Result<Figures, String> {

@@ -32,6 +32,8 @@ pub enum Step {
     Measure,
     /// Writes, and dies without a word.
     Die,
+    /// Is one of several processes at the same database.
+    Part,
 }
 
 /// See the [module](self).

@@ -10,6 +10,7 @@
 
 pub mod catalogue; // everything that can be measured
 mod command; // what only the command can do
+mod download; // what a scan cannot be faster than
 pub mod figures; // what a job finds, and how rounds are summed up
 mod floor; // what a commit cannot be without
 pub mod harness; // runs jobs in turns

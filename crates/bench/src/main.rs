@@ -37,6 +37,9 @@ enum Command {
 struct Run {
     /// Benches to run, all without any
     names: Vec<String>,
+    /// Only cases whose name contains this, such as "EXTRA" or "10 ms"
+    #[arg(long, conflicts_with = "docs")]
+    only: Option<String>,
     /// How long it may take
     #[arg(long, value_enum, default_value_t = Scale::Small)]
     scale: Scale,
@@ -70,7 +73,10 @@ fn run(options: &Run) -> Result<()> {
     let command = options.plimsoll.as_deref().map(std::path::absolute).transpose()?;
     let mut lab = Lab::new(&data, command)?;
     for bench in all.iter().filter(|bench| options.names.is_empty() || options.names.iter().any(|n| n == bench.name)) {
-        let measured = lab.run(bench, options.scale, options.rounds)?;
+        let measured = lab.run(bench, options.scale, options.rounds, options.only.as_deref())?;
+        if measured.is_empty() {
+            continue;
+        }
         let report = Report::new(bench, &measured);
         println!("{}", report.text());
         fs::write(options.out.join(format!("{}.json", bench.name)), report.json()?)?;

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -26,6 +27,42 @@ impl Latencies {
         self.total += took;
         self.nanos.push(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         Ok(answer)
+    }
+
+    /// Of several, as if one had timed all.
+    #[must_use]
+    pub fn of_all(several: &[Latencies]) -> Latencies {
+        Latencies {
+            nanos: several.iter().flat_map(|one| one.nanos.iter().copied()).collect(),
+            total: several.iter().map(|one| one.total).sum(),
+        }
+    }
+
+    /// Calls that were timed.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.nanos.len()
+    }
+
+    /// Writes them to a file, for another process.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn save(&self, file: &Path) -> anyhow::Result<()> {
+        let bytes: Vec<u8> = self.nanos.iter().flat_map(|nanos| nanos.to_le_bytes()).collect();
+        Ok(fs::write(file, bytes)?)
+    }
+
+    /// Reads what was saved.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn load(file: &Path) -> anyhow::Result<Latencies> {
+        let bytes = fs::read(file)?;
+        let (nanos, _) = bytes.as_chunks();
+        let nanos: Vec<u64> = nanos.iter().map(|nanos| u64::from_le_bytes(*nanos)).collect();
+        let total = nanos.iter().copied().map(Duration::from_nanos).sum();
+        Ok(Latencies { nanos, total })
     }
 
     /// A percentile in microseconds; 0 without calls.
@@ -66,6 +103,42 @@ pub fn time_ms<T>(call: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<(T
     let start = Instant::now();
     let answer = call()?;
     Ok((answer, start.elapsed().as_secs_f64() * 1000.0))
+}
+
+/// What the scheduler has done with the thread that asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Turns {
+    /// Nanoseconds that it ran.
+    pub ran: f64,
+    /// Nanoseconds that it could have run and waited for a core.
+    pub queued: f64,
+    /// Times that it was given a core.
+    pub turns: f64,
+}
+
+impl Turns {
+    /// Until now.
+    #[must_use]
+    pub fn now() -> Turns {
+        let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        let mut numbers = stat.split_whitespace().map(|number| number.parse().unwrap_or(0.0));
+        let mut next = || numbers.next().unwrap_or(0.0);
+        Turns { ran: next(), queued: next(), turns: next() }
+    }
+
+    /// For each of so many calls since `before`: microseconds that it ran and waited for a core, and how often it was
+    /// given one.
+    #[must_use]
+    pub fn since(&self, before: &Turns, calls: usize) -> Figures {
+        let each = |now: f64, before: f64| (now - before) / calls.max(1) as f64;
+        [
+            ("thread: ran_us_each", each(self.ran, before.ran) / 1000.0),
+            ("thread: queued_us_each", each(self.queued, before.queued) / 1000.0),
+            ("thread: turns_each", each(self.turns, before.turns)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
 }
 
 /// What this process takes of the machine.

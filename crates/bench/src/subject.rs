@@ -32,6 +32,8 @@ pub enum Subject {
     Disk,
     /// A request to the object store, without SQLite.
     Request,
+    /// The objects of a database, downloaded, without SQLite.
+    Download,
 }
 
 impl Subject {
@@ -46,13 +48,14 @@ impl Subject {
             Subject::Memory => "SQLite in memory",
             Subject::Disk => "a write and its sync",
             Subject::Request => "a PUT",
+            Subject::Download => "a download",
         }
     }
 
     /// Whether it keeps its data in the object store.
     #[must_use]
     pub fn is_remote(self) -> bool {
-        matches!(self, Subject::Plimsoll | Subject::Litestream)
+        matches!(self, Subject::Plimsoll | Subject::Litestream | Subject::Download)
     }
 
     /// Whether it can be had on this machine.
@@ -130,7 +133,7 @@ pub fn open(subject: Subject, place: &Place, settings: &[(&str, &str)]) -> Resul
             connection
         }
         Subject::Memory => Connection::open_in_memory()?,
-        Subject::Disk | Subject::Request => bail!("{} is no database", subject.name()),
+        Subject::Disk | Subject::Request | Subject::Download => bail!("{} is no database", subject.name()),
         Subject::Litestream => {
             load_litestream()?;
             let replica = format!("{}?endpoint={}&region=us-east-1&forcePathStyle=true", place.url(), place.endpoint);

@@ -338,7 +338,7 @@ impl Lease {
         Ok(found)
     }
 
-    /// From now on signs of life say what was replayed: everything up to this commit. A token of a commit that was not
+    /// From now on signs of life say what was replayed: everything up to this commit, zero if nothing was. A token of a commit that was not
     /// synced yet, and a list of what was lost, rest on that. To be called before anything is synced: the commits of an
     /// earlier process are told by it from those of this one. One request if that process had not let go.
     ///
@@ -519,8 +519,11 @@ impl Lease {
             let mut state = self.state();
             let floor = state.head.and_then(|head| head.stamp).map(|stamp| stamp.lsn).unwrap_or_default();
             // Somebody has put his sync where ours was to go: that is the end of ours. But late, what has that name may be a
-            // stray of somebody newer, and ours was there before.
-            let settled = taken.is_some_and(|late| !late || winner.is_none_or(|winner| winner.epoch < epoch));
+            // stray of somebody newer, and ours was there before; and an earlier process of this writer may have synced
+            // commits that are in our journal too.
+            let other = winner.is_none_or(|winner| winner.writer != self.holder.writer);
+            let older = winner.is_none_or(|winner| winner.epoch < epoch);
+            let settled = other && taken.is_some_and(|late| !late || older);
             let info =
                 FenceInfo { epoch, gone: state.gone, holder: None, winner, held: floor, settled, inherited: None };
             match &state.over {

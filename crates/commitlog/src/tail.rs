@@ -98,6 +98,11 @@ pub(crate) async fn tail_expecting(context: &Context, levels: Levels, expected: 
             files = list(context, &OTHERS, None).await?;
         }
         let Some(newest) = newest(&files) else { return Ok(Tail { head: None, files, sent }) };
+        // Level 0 may have been listed before the first sync, and the others once that was merged. Only what is at level 0
+        // has a stamp and the checksum that is to be linked to.
+        if newest.level > 0 && list(context, &NEWEST, None).await?.iter().any(|file| file.id.max >= newest.max) {
+            continue;
+        }
         // Whatever was read of another one does not matter.
         let head = if expected.take() == Some(newest) { ahead? } else { read_head(context, &newest).await? };
         if head.is_some() {

@@ -10,7 +10,7 @@ use plimsoll_commitlog::{
 };
 use plimsoll_host::Clock as _;
 use plimsoll_ltx::{FileId, Layout};
-use plimsoll_model::{Epoch, ErrorKind, Lsn, Txid};
+use plimsoll_model::{Epoch, ErrorKind, Lsn, Stamp, Txid, WriterId};
 use plimsoll_store::{
     Store as _,
     fault::{Fault, Op, Rule},
@@ -292,6 +292,25 @@ fn an_empty_level_0_is_continued_from_the_other_levels() {
         assert_eq!(lease.head().unwrap().txid, Txid(2));
         let fence = world.memory.get(&key(2)).await.unwrap().unwrap().bytes;
         assert_eq!(plimsoll_ltx::Header::decode(&fence).unwrap().link, checksum);
+    });
+}
+
+/// What is merged has no stamp, and another checksum: a fence linked to it was no part of the history.
+#[test]
+fn a_first_sync_that_is_made_and_merged_during_a_listing_is_what_the_next_one_continues() {
+    World::run(|world| async move {
+        world.script.once(Op::List, "ltx/1/", Fault::Delay(Duration::from_secs(2)));
+        let stamp = Stamp { writer: WriterId(7), epoch: Epoch(1), lsn: Lsn(4) };
+        let (body, checksum) = object(Txid(1), Some(stamp), 0, 4);
+        let (merged, _) = object(Txid(1), None, 0, 4);
+        let beside = async {
+            world.clock.sleep(Duration::from_secs(1)).await;
+            world.memory.create(&key(1), body).await.unwrap();
+            world.memory.create("ltx/1/0000000000000001-0000000000000001.ltx", merged).await.unwrap();
+        };
+        let (tail, ()) = join(tail(&world.context, Levels::Newest), beside).await;
+        let head = tail.unwrap().head.unwrap();
+        assert_eq!((head.stamp, head.checksum), (Some(stamp), checksum));
     });
 }
 

@@ -137,6 +137,7 @@ impl World {
         };
         let lsn = |commit: &Commit| Lsn(commit.lsn.into());
         let found = Found {
+            parted: None,
             writer: WriterId(host.writer.into()),
             same_volume: true,
             synced: life.inherited.is_some(),

@@ -18,7 +18,7 @@ mod view;
 
 pub use bulk::Pages;
 pub use fetch::{Fetcher, FetcherConfig};
-pub use listing::{Listed, Listing, list, list_level, list_newest};
+pub use listing::{Listed, Listing, list, list_level, list_level_after, list_newest};
 pub use load::{Index, Keep, Reading, after, continues, index, load, next};
 pub use overlay::{Found, Overlay};
 pub use sink::Sink;

@@ -141,7 +141,19 @@ fn after_all_of(layout: Layout, level: u8) -> String {
 /// # Errors
 /// As the store says.
 pub async fn list_level(store: &Arc<dyn Store>, layout: Layout, level: u8) -> Result<Vec<Listed>> {
-    let entries = store.list(&layout.folder(level), None).await?;
+    list_from(store, layout, level, None).await
+}
+
+/// As [`list_level`], but only those whose names come after that of `after`, which need not be there.
+///
+/// # Errors
+/// As the store says.
+pub async fn list_level_after(store: &Arc<dyn Store>, layout: Layout, after: &FileId) -> Result<Vec<Listed>> {
+    list_from(store, layout, after.level, Some(&layout.key(after))).await
+}
+
+async fn list_from(store: &Arc<dyn Store>, layout: Layout, level: u8, after: Option<&str>) -> Result<Vec<Listed>> {
+    let entries = store.list(&layout.folder(level), after).await?;
     Ok(sorted(listed(store, layout, &entries)?).files)
 }
 

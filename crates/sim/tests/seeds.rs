@@ -41,6 +41,19 @@ fn what_is_kept_aside_does_not_stand_on_a_history_that_somebody_else_began() {
     assert_eq!(run(7067, Aim::Aside, false).broken, None);
 }
 
+/// Level 0 was listed before the first sync, and level 1 after that had been merged: the fence was linked to what was merged.
+#[test]
+fn a_first_sync_that_is_merged_while_another_host_opens_is_linked_to() {
+    assert_eq!(run(7222, Aim::Collect, false).broken, None);
+}
+
+/// Its process was fenced before it had synced anything. The next one of that host said that it went on from the newest
+/// commit, of which the other one's had a lower number.
+#[test]
+fn a_token_of_a_writer_without_any_sync_is_lost_when_its_host_goes_on_from_another_history() {
+    assert_eq!(run(7271, Aim::Session, false).broken, None);
+}
+
 #[test]
 fn what_the_engine_logs_changes_nothing() {
     let (quiet, loud) = (run(2, Aim::Takeover, false), run(2, Aim::Takeover, true));

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::try_join;
 use plimsoll_commitlog::{PinnedObject, forget_bygone, sweep};
 use plimsoll_host::{
     Mono,
@@ -19,7 +20,7 @@ use plimsoll_model::{
 use plimsoll_pages::{
     Listed, Listing,
     compact::{CROWD, Watcher, garbage, is_crowded, merge_inputs, snapshot_inputs, superseded},
-    list, list_level,
+    list, list_level, list_level_after,
 };
 
 use crate::{
@@ -53,6 +54,7 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
     let mut intervals: Vec<Duration> = Vec::new();
     let mut due: Vec<Mono> = Vec::new();
     let mut merged_at = Txid::ZERO;
+    let mut newest_merge = None;
     // Merges of syncs since it was looked whether they crowd the levels above. What others have left there is not known.
     let mut waiting = CROWD;
     while !writer.stopped() {
@@ -77,18 +79,25 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
         }
         let mut levels = Vec::new();
         for (at, interval) in intervals.iter().enumerate() {
-            if now >= due[at] || (at == 0 && crowded) {
+            if now >= due[at] {
                 due[at] = now + *interval;
                 levels.push(u8::try_from(at + 1).unwrap_or(u8::MAX));
             }
         }
         let look_above = waiting >= CROWD;
-        match round(&shared, &writer, Due { levels: &levels, crowded: look_above, wanted: None }).await {
+        let due_now = |levels| Due { levels, crowded: look_above, wanted: None };
+        let done = match &newest_merge {
+            Some(newest) if levels.is_empty() && !look_above => brief_round(&shared, &writer, newest).await,
+            _ if levels.is_empty() => round(&shared, &writer, due_now(&[1])).await,
+            _ => round(&shared, &writer, due_now(&levels)).await,
+        };
+        match done {
             Ok(done) => {
                 tracing::debug!(?done, "compacted");
                 merged_at = head;
                 waiting = if look_above { 0 } else { waiting };
                 waiting += done.merged.iter().filter(|id| id.level == 1).count();
+                newest_merge = done.merged.into_iter().find(|id| id.level == 1).or(newest_merge);
             }
             Err(error) => {
                 tracing::warn!(%error, "merging is tried again later");
@@ -166,17 +175,7 @@ async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Resu
         // Where level 1 begins depends on what is above it.
         listing = list(store, layout).await?;
     }
-    // What somebody else has put on our newest sync is not in our view, and must not get there by a merge. So nothing is
-    // merged beside a stranger's sync. Our own may be listed before its answer is here: it is left for the next round.
-    let on_its_way = writer.attempt.lock().expect("BUG: a panic beside a sync").is_some();
-    let head = writer.lease.head().map_or(Txid::ZERO, |head| head.txid);
-    if listing.head() > if on_its_way { head.next() } else { head } {
-        // Whether we are fenced is for the next sync or sign of life to find out.
-        return Err(Error::new(ErrorKind::Held, "merging")
-            .object(shared.url().to_owned())
-            .why(format!("sync {} is not of this writer", listing.head())));
-    }
-    listing.files.retain(|file| file.id.max <= head);
+    only_ours(shared, writer, &mut listing)?;
     let mut failed = None;
     for level in 1..SNAPSHOT_LEVEL {
         let is_due = levels.contains(&level) || crowded && is_crowded(&listing, level);
@@ -201,6 +200,40 @@ async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Resu
         done.removed += forget_bygone(&shared.context(), writer.epoch).await?;
     }
     failed.map_or(Ok(done), Err)
+}
+
+/// Merges the newest syncs and does nothing else. Where syncs are many, those that are merged already are thousands, so
+/// only what comes after `newest` is listed, the newest merge of syncs that this process knows: two small requests. What
+/// else there is to do is done when the time of a level has come.
+async fn brief_round(shared: &Arc<Shared>, writer: &Arc<Writer>, newest: &FileId) -> Result<Compacted> {
+    let _compacting = writer.compacting.lock().await;
+    let (store, layout) = (&shared.config.store, shared.config.layout());
+    let (syncs, before) = (FileId::sync(newest.max), FileId { min: newest.min.prev(), ..*newest });
+    let (mut files, merges) =
+        try_join(list_level_after(store, layout, &syncs), list_level_after(store, layout, &before)).await?;
+    files.extend(merges);
+    let mut listing = Listing { files };
+    only_ours(shared, writer, &mut listing)?;
+    let mut done = Compacted::default();
+    if let Some((id, inputs)) = merge_inputs(&listing, 1) {
+        merge(shared, writer, (id, &inputs), &mut listing, &mut done, &|_| {}).await?;
+    }
+    Ok(done)
+}
+
+/// What somebody else has put on our newest sync is not in our view, and must not get there by a merge. So nothing is
+/// merged beside a stranger's sync. Our own may be listed before its answer is here: it is left for the next round.
+fn only_ours(shared: &Shared, writer: &Writer, listing: &mut Listing) -> Result<()> {
+    let on_its_way = writer.attempt.lock().expect("BUG: a panic beside a sync").is_some();
+    let head = writer.lease.head().map_or(Txid::ZERO, |head| head.txid);
+    if listing.head() > if on_its_way { head.next() } else { head } {
+        // Whether we are fenced is for the next sync or sign of life to find out.
+        return Err(Error::new(ErrorKind::Held, "merging")
+            .object(shared.url().to_owned())
+            .why(format!("sync {} is not of this writer", listing.head())));
+    }
+    listing.files.retain(|file| file.id.max <= head);
+    Ok(())
 }
 
 /// That one level cannot be merged keeps nobody from merging the others, from a snapshot which stands for all of them,
@@ -229,6 +262,9 @@ async fn merge(
             .why("the volume was let go meanwhile")
             .hint("what was merged until then is kept; start again"));
     }
+    // What was just synced is read from the cache, not from the store.
+    let synced = shared.state().view.lsn;
+    writer.hold.settle_to(synced).await;
     let merged = writer.merger.merge(id, inputs, watcher, writer.lease.still_mine("merging")).await?;
     crash::here(Point::Merged);
     {

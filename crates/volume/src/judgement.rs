@@ -6,7 +6,7 @@ use plimsoll_model::{Epoch, Lsn, Result, WriterId};
 
 use crate::{
     local::VolumeDir,
-    replay::{Fate, Found, Later, fate, marked_epoch},
+    replay::{Fate, Found, Later, fate, marked_epoch, parted_from},
     stranded::{Base, base_of},
 };
 
@@ -44,13 +44,15 @@ pub(crate) fn written_under(replay: &Replay, dir: &VolumeDir) -> Result<Option<E
 pub(crate) async fn judge(case: Case<'_>) -> Result<(Fate, Option<Base>)> {
     let Case { context, replay, epoch, inherited, last, .. } = case;
     let commits = replay.commits.first().zip(replay.commits.last()).map(|(first, last)| (first.lsn, last.lsn));
+    let head = inherited.and_then(|inherited| inherited.stamp);
     let found = Found {
         writer: replay.writer,
         same_volume: case.same_volume(),
         synced: inherited.is_some(),
-        head: inherited.and_then(|inherited| inherited.stamp),
+        head,
         epoch,
         commits,
+        parted: head.and_then(|stamp| parted_from(replay, stamp.epoch)),
         later: None,
     };
     let (first, epoch) = match (fate(found), commits, epoch) {

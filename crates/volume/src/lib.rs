@@ -36,6 +36,7 @@ mod session; // tokens waited for, and lag
 mod shared; // the state behind every handle
 mod snapshot;
 mod status;
+mod stow; // what was synced goes into the cache
 mod stranded; // journals kept aside
 mod syncer; // syncing to the object store
 mod token;

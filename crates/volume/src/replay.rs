@@ -12,6 +12,17 @@ pub(crate) fn marked_epoch(replay: &Replay) -> Option<Epoch> {
     Some(Epoch(u32::from_le_bytes(mark.payload.as_slice().try_into().ok()?)))
 }
 
+/// The last commit of a journal that was made under an epoch or before, if later ones were not, as far as the segments that
+/// are left tell.
+pub(crate) fn parted_from(replay: &Replay, epoch: Epoch) -> Option<Lsn> {
+    let later = |mark: &&plimsoll_journal::Mark| {
+        let payload = mark.payload.as_slice().try_into();
+        mark.kind == MARK_EPOCH && payload.is_ok_and(|bytes| u32::from_le_bytes(bytes) > epoch.0)
+    };
+    let last = replay.commits.last()?.lsn;
+    replay.marks.iter().find(later).map(|mark| mark.after).filter(|after| *after < last)
+}
+
 /// What the newest sync says, and what the journal holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Found {
@@ -27,6 +38,8 @@ pub struct Found {
     pub epoch: Option<Epoch>,
     /// First and last commit that the journal still has.
     pub commits: Option<(Lsn, Lsn)>,
+    /// The last of them that was made under the epoch of the newest sync or before, if later ones were not.
+    pub parted: Option<Lsn>,
     /// What later epochs say of it, if there are any.
     pub later: Option<Later>,
 }
@@ -60,7 +73,10 @@ pub fn fate(found: Found) -> Fate {
     }
     let ours = match found.head {
         Some(stamp) if stamp.writer == found.writer => {
-            let continued = found.epoch.is_some_and(|epoch| stamp.epoch <= epoch);
+            // Before the first sync of a volume there is no fence. A late sync of a process that had lost its last commits by then
+            // holds others of the same numbers than a process that came after it.
+            let parted = found.parted.is_some_and(|parted| parted < stamp.lsn);
+            let continued = found.epoch.is_some_and(|epoch| stamp.epoch <= epoch) && !parted;
             // Otherwise it is a fence of ours, which says nothing of who wrote what is under it.
             let fenced_only = found.later.is_some_and(|later| later.alone && later.held == stamp.lsn);
             (continued || fenced_only).then_some(stamp.lsn)
@@ -97,6 +113,7 @@ mod tests {
             head,
             epoch: Some(Epoch(1)),
             commits: commits.map(|(first, last)| (Lsn(first), Lsn(last))),
+            parted: None,
             later: None,
         }
     }
@@ -142,6 +159,16 @@ mod tests {
         }
         let finished = Found { later: later(9, false), ..found(fenced(30), Some((3, 9))) };
         assert_eq!(fate(finished), Fate::Finished);
+    }
+
+    /// Power took commits 8 and 9 of the process before, whose first sync came after all: 8 and 9 are others here.
+    #[test]
+    fn a_late_sync_of_commits_that_this_journal_has_lost_does_not_make_others_of_their_numbers_durable() {
+        let found =
+            |lsn| Found { epoch: Some(Epoch(2)), parted: Some(Lsn(7)), ..found(stamp(OURS, lsn), Some((1, 12))) };
+        assert_eq!(fate(found(9)), Fate::Strand);
+        assert_eq!(fate(found(8)), Fate::Strand);
+        assert_eq!(fate(found(7)), Fate::Replay(Lsn(7)), "what both have");
     }
 
     #[test]

@@ -34,6 +34,7 @@ use crate::{
     local::VolumeDir,
     origins::OriginStore,
     release::LossReport,
+    stow::Hold,
     syncer::Attempt,
 };
 
@@ -154,8 +155,8 @@ pub(crate) struct Writer {
     pub(crate) floor: AtomicU64,
     /// Tasks end.
     pub(crate) stop: AtomicBool,
-    /// Held from a sync's place in the history until its pages are in the cache.
-    pub(crate) keeping: Arc<tokio::sync::Mutex<()>>,
+    /// Syncs whose pages are to go into the cache.
+    pub(crate) hold: Hold,
     /// Held while journal segments are given up or made ahead.
     pub(crate) tidying: Mutex<()>,
     /// Somebody does ahead what the journal will need.

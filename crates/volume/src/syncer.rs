@@ -1,9 +1,6 @@
 //! The task that syncs to the object store.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use plimsoll_commitlog::{FenceInfo, Outcome, Sync};
@@ -28,6 +25,7 @@ use plimsoll_store::Body;
 
 use crate::{
     shared::{Shared, Tip, Writer},
+    stow::{Stowage, stow},
     stranded::{Circumstances, base_at, base_of},
 };
 
@@ -235,11 +233,11 @@ fn build(shared: &Shared, writer: &Writer, cut: &Cut, header: Header, sink: Sink
 }
 
 /// The sync is in the history: the view first, since the volume may be let go as soon as nothing is pending, then
-/// the watermarks, the cache, and what can be given up.
+/// the watermarks; the cache, and what can be given up, a little later.
 async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>) {
     let host = &shared.config.host;
     let Sync { txid, stamp, page_count, page_size, checksum, .. } = attempt.sync;
-    let keeping = Arc::clone(&writer.keeping).lock_owned().await;
+    let coming = writer.hold.expect();
     let object = Arc::new(Object { id: FileId::sync(txid), size: attempt.size });
     let placed: Vec<Placed> = attempt
         .index
@@ -267,25 +265,21 @@ async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>
     crash::here(Point::WatermarkMoved);
     let Some(uuid) = after else { return };
     shared.open_cache(page_size, uuid);
-    let (of, by, at) = (Arc::clone(shared), Arc::clone(writer), Arc::clone(attempt));
+    let hash = |page| {
+        let at = attempt.index.binary_search_by_key(page, |entry: &IndexEntry| entry.page).ok()?;
+        Some(attempt.index[at].hash)
+    };
+    let pages = attempt.places.iter().filter_map(|(page, place)| Some((*page, *place, hash(page)?)));
     // Beside the next sync, since somebody may be waiting for that.
-    host.tasks.spawn_blocking(Box::new(move || {
-        let _keeping = keeping;
-        keep(&of, &by, &at, txid);
-        crash::here(Point::CacheKept);
-        // Only now: what is below may be given up.
-        by.floor.store(stamp.lsn.0, Ordering::Release);
-        by.tidy();
-        crash::here(Point::JournalReleased);
-        let dirty = by.overlay.read().expect("BUG: a panic while the overlay was locked").pages();
-        by.accounts().ledger.set_pages(dirty);
-    }));
+    stow(shared, writer, Stowage { lsn: stamp.lsn, txid, page_size, pages: pages.collect() });
+    drop(coming);
     if placed.len() <= LEARNED_PAGES_MAX && !shared.settings().compaction_levels.is_empty() {
         let (lsn, timestamp, link) = (Some(stamp.lsn), attempt.header.timestamp, Some(attempt.header.link));
         let index = Index { object, count: page_count, page_size, lsn, checksum, link, timestamp, pages: placed };
         writer.merger.learn(Arc::new(index));
     }
     writer.compactor.ring();
+    writer.hold.room().await;
     if attempt.size >= SIDECAR_BYTES_MIN {
         let (size, index) = (attempt.size, attempt.index.clone());
         let sidecar = Sidecar::of(&attempt.header, Finished { checksum, size, index });
@@ -294,19 +288,6 @@ async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>
         if let Err(error) = shared.config.store.put(&key, sidecar.encode().into()).await {
             // Only a speed-up: each reader's host reads the object whole once instead.
             tracing::debug!(%error, "a sidecar could not be written");
-        }
-    }
-}
-
-/// Puts what was synced into the cache, so that nobody has to fetch what was here all along.
-fn keep(shared: &Shared, writer: &Writer, attempt: &Attempt, txid: Txid) {
-    let Some(cache) = shared.cache() else { return };
-    let mut data = vec![0; attempt.sync.page_size.bytes()];
-    for (page, place) in &attempt.places {
-        let Ok(at) = attempt.index.binary_search_by_key(page, |entry| entry.page) else { continue };
-        match writer.journal.read(*place, *page, &mut data) {
-            Ok(()) => cache.put(*page, &data, attempt.index[at].hash, txid),
-            Err(error) => tracing::debug!(%error, "a synced page could not be kept in the cache"),
         }
     }
 }

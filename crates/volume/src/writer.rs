@@ -20,7 +20,7 @@ use plimsoll_host::{
 use plimsoll_journal::{Journal, Place, ReplayedCommit};
 use plimsoll_ltx::{Encoder, FileId, Header};
 use plimsoll_model::{
-    Epoch, Error, ErrorKind, Level, PageNo, Result, Stamp, Txid, WriterId,
+    Epoch, Error, ErrorKind, Level, Lsn, PageNo, Result, Stamp, Txid, WriterId,
     step::{Step, taken},
 };
 use plimsoll_pages::{Object, Overlay, compact::Merger};
@@ -35,6 +35,7 @@ use crate::{
     local::{Home, LocalHolder},
     replay::MARK_EPOCH,
     shared::{Shared, Tip, Writer},
+    stow::Hold,
     syncer::{self, dispossess},
 };
 
@@ -262,7 +263,7 @@ impl Shared {
             self.locate_anew().await?;
         }
         let (journal, tail) = self.open_journal(id, uuid, lease).await?;
-        lease.go_on_from(tail.last().map_or(lease.durable(), |commit| commit.lsn)).await?;
+        lease.go_on_from(tail.last().map_or(Lsn::ZERO, |commit| commit.lsn)).await?;
         journal.mark(MARK_EPOCH, &lease.epoch().0.to_le_bytes())?;
         crash::here(Point::EpochMarked);
         self.dir.note_epoch(lease.epoch())?;
@@ -346,7 +347,7 @@ impl Shared {
             live: Mutex::new(BTreeMap::new()),
             floor: AtomicU64::new(view.lsn.0),
             stop: AtomicBool::new(false),
-            keeping: Arc::default(),
+            hold: Hold::default(),
             tidying: Mutex::new(()),
             preparing: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
@@ -536,7 +537,7 @@ impl Shared {
     /// Everything is durable: gives everything back.
     async fn leave(self: &Arc<Self>, writer: &Arc<Writer>) -> Result<()> {
         // Whoever opens the volume next finds in the cache what was written here.
-        drop(writer.keeping.lock().await);
+        writer.hold.settle().await;
         writer.stop();
         {
             let mut state = self.state();

@@ -10,7 +10,7 @@ use crate::{
     figures::Figures,
     floor,
     job::Job,
-    measure::Latencies,
+    measure::{Latencies, Turns},
     subject::Subject,
     workload::{Dice, create, fill, point, text},
 };
@@ -97,7 +97,9 @@ fn measure(job: &Job) -> Result<Figures> {
     let mut dice = Dice(job.round + 7);
     let mut insert = connection.prepare("INSERT INTO t(v) VALUES (?1)")?;
     let mut latencies = Latencies::default();
-    let start = std::time::Instant::now();
+    let (start, before) = (std::time::Instant::now(), Turns::now());
+    let mut commits_done = 0;
+    let mut scheduled = Figures::new();
     let (stop, reads) = (AtomicBool::new(false), AtomicU64::new(0));
     let measured = std::thread::scope(|scope| -> Result<()> {
         let read = |reader: u64| {
@@ -134,6 +136,7 @@ fn measure(job: &Job) -> Result<Figures> {
                 } else {
                     latencies.time(transaction)?;
                 }
+                commits_done += 1;
                 // The slowest peers would take minutes.
                 if start.elapsed().as_secs() >= 5 {
                     break;
@@ -142,6 +145,7 @@ fn measure(job: &Job) -> Result<Figures> {
             Ok(())
         };
         let done = run();
+        scheduled = Turns::now().since(&before, commits_done);
         stop.store(true, Ordering::Relaxed);
         for reader in readers {
             reader.join().map_err(|_| anyhow!("a reader panicked"))??;
@@ -150,6 +154,10 @@ fn measure(job: &Job) -> Result<Figures> {
     });
     measured?;
     let mut figures = latencies.figures();
+    // Where the thread waits: for a core beside readers, for others at EXTRA.
+    if job.number("readers") > 0 || LEVELS[job.number("level") as usize] == "EXTRA" {
+        figures.extend(scheduled);
+    }
     if job.number("readers") > 0 {
         figures.insert("reads_per_s".to_owned(), reads.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64());
     }

@@ -16,6 +16,9 @@ use crate::{
 /// Rows of a database that is only open beside the one that is measured.
 const ROWS_BESIDE: u64 = 200;
 
+/// Syncs that are waited for, one after the other.
+const SYNCS: u64 = 50;
+
 pub(crate) fn bench() -> Bench {
     Bench {
         name: "growth",
@@ -98,15 +101,16 @@ fn measure(job: &Job) -> Result<Figures> {
         ("open_ms".to_owned(), opened),
         ("open_requests".to_owned(), asked.requests() as f64),
         ("read_p50_us".to_owned(), reads.percentile_us(0.5)),
+        ("read_p99_us".to_owned(), reads.percentile_us(0.99)),
         ("memory_kb".to_owned(), Footprint::now().memory_kb - before.memory_kb),
     ]);
     if job.subject == Subject::Plimsoll {
-        figures.extend(commits(&connection, rows, &mut dice)?);
+        figures.extend(commits(job, &connection, rows, &mut dice)?);
     }
     Ok(figures)
 }
 
-fn commits(connection: &Connection, rows: u64, dice: &mut Dice) -> Result<Figures> {
+fn commits(job: &Job, connection: &Connection, rows: u64, dice: &mut Dice) -> Result<Figures> {
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     let mut update = connection.prepare("UPDATE t SET v = ?1 WHERE id = ?2")?;
     let mut commit = || Ok(update.execute(params![text(dice), 1 + dice.below(rows) as i64])?);
@@ -117,13 +121,18 @@ fn commits(connection: &Connection, rows: u64, dice: &mut Dice) -> Result<Figure
         commits.time(&mut commit)?;
     }
     wait_durable(connection)?;
-    for _ in 0..50 {
+    let before = job.counts()?;
+    for _ in 0..SYNCS {
         commit()?;
         durable.time(|| wait_durable(connection))?;
     }
+    let asked = job.counts()?.since(&before);
     Ok(Figures::from([
         ("commit_p50_us".to_owned(), commits.percentile_us(0.5)),
         ("commit_p99_us".to_owned(), commits.percentile_us(0.99)),
+        ("commit_p99_9_us".to_owned(), commits.percentile_us(0.999)),
         ("durable_p50_us".to_owned(), durable.percentile_us(0.5)),
+        ("requests_per_sync".to_owned(), asked.requests() as f64 / SYNCS as f64),
+        ("kb_per_sync".to_owned(), asked.bytes_in as f64 / 1000.0 / SYNCS as f64),
     ]))
 }

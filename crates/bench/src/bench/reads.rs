@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use crate::{
     catalogue::{Bench, Case, Scale},
     command::import,
+    download::download,
     figures::Figures,
     job::Job,
     measure::Latencies,
@@ -60,6 +61,10 @@ fn cases(scale: Scale) -> Vec<Case> {
             let case = Case::new(format!("{name}, {latency} ms a request"), &parameters, &subjects);
             cases.push(case.against(Subject::Litestream).behind(latency).of(&data));
         }
+        let parameters = [("mb", mb), ("kind", SCAN), ("cache", 500), ("reads", 1)];
+        let subjects = [Subject::Plimsoll, Subject::Download];
+        let case = Case::new(format!("cold scan beside a download, {latency} ms a request"), &parameters, &subjects);
+        cases.push(case.against(Subject::Download).behind(latency).of(&data));
     }
     cases
 }
@@ -85,6 +90,9 @@ fn sum(connection: &Connection, from: u64, to: u64) -> Result<i64> {
 fn measure(job: &Job) -> Result<Figures> {
     let rows = job.number("mb") * ROWS_PER_MB;
     let kind = job.number("kind");
+    if job.subject == Subject::Download {
+        return download(job, job.number("mb") as f64);
+    }
     // Hydration would fetch what is to be counted.
     let settings: &[(&str, &str)] = if job.subject == Subject::Plimsoll { &[("hydrate", "false")] } else { &[] };
     let job = &if kind == WARM { job.clone() } else { job.cold() };

@@ -124,6 +124,8 @@ fn measure(job: &Job) -> Result<Figures> {
         figures.insert("merges: part_of_objects".to_owned(), asked.merge_puts as f64 / asked.puts.max(1) as f64);
         let logical = commits as f64 * ROW_BYTES as f64;
         figures.insert("uploaded_per_logical_byte".to_owned(), asked.bytes_in as f64 / logical);
+        figures.insert("objects_per_logical_kb".to_owned(), asked.puts as f64 / logical * 1000.0);
+        figures.insert("requests_per_logical_kb".to_owned(), asked.requests() as f64 / logical * 1000.0);
     }
     Ok(figures)
 }

@@ -44,3 +44,44 @@ fn a_sync_whose_answer_is_not_here_yet_is_merged_once_it_is() {
     assert_eq!(volume.status().durable.lsn, 3);
     assert!(up_to(&volume).contains(&Txid(3)));
 }
+
+#[test]
+fn many_syncs_are_merged_without_listing_those_again_that_are_merged() {
+    let world = World::new(3);
+    let machine = world.machine("a");
+    machine.remote.set_latency(1);
+    let volume = machine.open(&[("compaction_levels_ms", "3600000,7200000")]);
+    // The first round of a writer looks at all there is.
+    for mark in 1..=100 {
+        put(&volume, &[(1, mark)], 1, Level::Durable).unwrap();
+    }
+    let syncs = 640;
+    let listed = machine.remote.listed();
+    for mark in 1..=syncs {
+        put(&volume, &[(1, mark), (2 + u32::try_from(mark).unwrap() % 50, mark)], 60, Level::Durable).unwrap();
+    }
+    world.run_for(1000);
+    let merged = world.keys("ltx/1/");
+    assert!(merged.len() > 8, "merged again and again: {merged:?}");
+    let listed = machine.remote.listed() - listed;
+    assert!(listed < syncs * 3 / 2, "{listed} names were listed for {syncs} syncs");
+    drop(volume);
+    let elsewhere = world.machine("b").open(&[("takeover", "true")]);
+    assert_eq!(marks(&elsewhere)[0], syncs);
+}
+
+#[test]
+fn what_many_syncs_have_changed_is_in_the_cache_once_the_volume_is_let_go() {
+    let world = World::new(4);
+    let machine = world.machine("a");
+    let volume = machine.open(&[]);
+    for mark in 1..40 {
+        put(&volume, &[(1, mark), (2, mark + 1), (3 + u32::try_from(mark).unwrap(), mark)], 50, Level::Durable)
+            .unwrap();
+    }
+    let seen = marks(&volume);
+    volume.release().unwrap();
+    let brought = machine.remote.brought();
+    assert_eq!(marks(&volume), seen);
+    assert_eq!(machine.remote.brought() - brought, 0, "bytes that were fetched of what was written here");
+}

@@ -36,6 +36,7 @@ struct State {
     latency_ms: AtomicU64,
     asked: Mutex<Vec<(Op, String)>>,
     brought: AtomicU64,
+    listed: AtomicU64,
 }
 
 impl Remote {
@@ -63,6 +64,11 @@ impl Remote {
     /// Bytes of objects read so far.
     pub(crate) fn brought(&self) -> u64 {
         self.state.brought.load(Ordering::Relaxed)
+    }
+
+    /// Objects named by listings so far.
+    pub(crate) fn listed(&self) -> u64 {
+        self.state.listed.load(Ordering::Relaxed)
     }
 
     fn brings(&self, bytes: Option<&Bytes>) {
@@ -136,6 +142,7 @@ impl Store for Remote {
         let mut entries = self.inner.list(folder, after).await?;
         let more = entries.len() > PAGE_KEYS;
         entries.truncate(PAGE_KEYS);
+        self.state.listed.fetch_add(entries.len() as u64, Ordering::Relaxed);
         Ok(Page { entries, more })
     }
 
