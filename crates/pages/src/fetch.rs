@@ -150,12 +150,13 @@ impl Fetcher {
         let next = run.pages.last().and_then(|(last, _)| last.next());
         if let Some(next) = next {
             lock(&self.ahead).fetched(page, next);
-            // What is under way already is no miss; the scan goes on behind it.
-            if window.scan
-                && let Some(end) = self.prefetch(view, next, window.bytes)
-            {
-                lock(&self.ahead).fetched(next, end);
+            let mut at = next;
+            for _ in 0..window.ahead {
+                let Some(end) = self.prefetch(view, at, window.bytes) else { break };
+                at = end;
             }
+            // What is under way already is no miss; the scan goes on behind it.
+            lock(&self.ahead).fetched(next, at);
         }
         self.bring(view, run, Some((page, out))).await
     }

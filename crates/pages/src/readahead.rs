@@ -11,6 +11,9 @@ const WINDOW_BYTES_FIRST: u64 = 64 << 10;
 const GROWTH: u64 = 4;
 /// From there on what a scan wants next is asked for before it does. Two pages side by side are no scan yet.
 const WINDOW_BYTES_SCAN: u64 = WINDOW_BYTES_MIN * GROWTH * GROWTH;
+/// A scan that has come to the largest window asks for so many behind it at once: with one, it would wait for a round trip
+/// after every two.
+const AHEAD_MAX: usize = 3;
 /// Scans that are told apart.
 const STREAMS: usize = 8;
 /// Two reads so near to each other are a scan: in between are pages of other trees, or one that is cached. With more,
@@ -46,8 +49,8 @@ pub(crate) struct ReadAhead {
 pub(crate) struct Window {
     /// Bytes of objects worth fetching from the page on.
     pub(crate) bytes: u64,
-    /// Whether the pages after that will be wanted soon.
-    pub(crate) scan: bool,
+    /// As many windows behind it will be wanted soon.
+    pub(crate) ahead: usize,
 }
 
 impl ReadAhead {
@@ -62,7 +65,7 @@ impl ReadAhead {
     /// The window for a miss on `page`.
     pub(crate) fn miss(&mut self, page: PageNo) -> Window {
         if self.window_max == 0 {
-            return Window { bytes: 0, scan: false };
+            return Window { bytes: 0, ahead: 0 };
         }
         let (smallest, largest) = (WINDOW_BYTES_MIN.min(self.window_max), self.window_max);
         self.clock += 1;
@@ -71,7 +74,12 @@ impl ReadAhead {
             stream.window = (stream.window * GROWTH).min(largest);
             stream.used = clock;
             stream.next = page;
-            return Window { bytes: stream.window, scan: stream.window >= WINDOW_BYTES_SCAN.min(largest) };
+            let ahead = match stream.window {
+                window if window >= largest.max(WINDOW_BYTES_SCAN) => AHEAD_MAX,
+                window if window >= WINDOW_BYTES_SCAN.min(largest) => 1,
+                _ => 0,
+            };
+            return Window { bytes: stream.window, ahead };
         }
         let fresh = Stream { next: page, window: smallest, used: clock };
         if self.streams.len() < STREAMS {
@@ -80,7 +88,7 @@ impl ReadAhead {
             *oldest = fresh;
         }
         let bytes = if page == PageNo::FIRST { WINDOW_BYTES_FIRST.min(largest) } else { smallest };
-        Window { bytes, scan: false }
+        Window { bytes, ahead: 0 }
     }
 
     /// The window for `page` turned out to end before `next`: a miss there continues the stream.
@@ -106,18 +114,18 @@ mod tests {
         let mut windows = Vec::new();
         for _ in 0..5 {
             let window = ahead.miss(page(at));
-            windows.push(window.bytes >> 10);
+            windows.push((window.bytes >> 10, window.ahead));
             ahead.fetched(page(at), page(at + 16));
             at += 16;
         }
-        assert_eq!(windows, [4, 16, 64, 256, 300]);
+        assert_eq!(windows, [(4, 0), (16, 0), (64, 1), (256, 1), (300, AHEAD_MAX)]);
     }
 
     #[test]
     fn a_window_of_zero_fetches_nothing_ahead_until_it_is_changed() {
         let mut ahead = ReadAhead::new(0);
         for at in 1..9 {
-            assert_eq!(ahead.miss(page(at)), Window { bytes: 0, scan: false });
+            assert_eq!(ahead.miss(page(at)), Window { bytes: 0, ahead: 0 });
         }
         ahead.set_window_max(3 << 10);
         assert_eq!(ahead.miss(page(20)).bytes, 3 << 10);
@@ -126,10 +134,10 @@ mod tests {
     #[test]
     fn the_first_page_brings_what_opening_a_database_reads() {
         let mut ahead = ReadAhead::new(1 << 20);
-        assert_eq!(ahead.miss(page(1)), Window { bytes: WINDOW_BYTES_FIRST, scan: false });
+        assert_eq!(ahead.miss(page(1)), Window { bytes: WINDOW_BYTES_FIRST, ahead: 0 });
         // It was in an object of its own, as it is after any sync.
         ahead.fetched(page(1), page(2));
-        assert_eq!(ahead.miss(page(2)), Window { bytes: WINDOW_BYTES_MIN * GROWTH, scan: false });
+        assert_eq!(ahead.miss(page(2)), Window { bytes: WINDOW_BYTES_MIN * GROWTH, ahead: 0 });
     }
 
     #[test]
@@ -140,9 +148,9 @@ mod tests {
             ahead.fetched(page(from), page(to));
         }
         for point in [9000, 500, 70_000] {
-            assert_eq!(ahead.miss(page(point)), Window { bytes: WINDOW_BYTES_MIN, scan: false });
+            assert_eq!(ahead.miss(page(point)), Window { bytes: WINDOW_BYTES_MIN, ahead: 0 });
         }
-        assert_eq!(ahead.miss(page(17)), Window { bytes: WINDOW_BYTES_SCAN, scan: true });
+        assert_eq!(ahead.miss(page(17)), Window { bytes: WINDOW_BYTES_SCAN, ahead: 1 });
     }
 
     #[test]
@@ -150,7 +158,7 @@ mod tests {
         let miss = |ahead: &mut ReadAhead, at: u32| {
             let window = ahead.miss(page(at));
             ahead.fetched(page(at), page(at + 1));
-            window.scan
+            window.ahead > 0
         };
         let mut ahead = ReadAhead::new(1 << 20);
         assert_eq!([100, 100 + 1 + SKIP_PAGES_NEW, 90].map(|at| miss(&mut ahead, at)), [false; 3]);

@@ -173,6 +173,24 @@ fn a_scan_asks_for_more_and_more_at_once_and_for_nothing_twice() {
 }
 
 #[test]
+fn a_long_scan_waits_for_one_round_trip_in_four_requests() {
+    let world = World::new(31);
+    let volume = world.machine("a").open(&[]);
+    fill(&world, &volume, 16_000);
+    let reader = world.machine("b");
+    let follower = reader.open_read_only(&[("hydrate", "false"), ("read_ahead_bytes", "65536")]);
+    let snapshot = follower.snapshot().unwrap();
+    snapshot.read(page(1), &mut [0; PAGE]).unwrap();
+    reader.remote.asked();
+    reader.remote.set_latency(10);
+    let began = world.now();
+    read_all(&follower);
+    let trips = (world.now() - began).as_millis() / 10;
+    let asked = reads(&reader.remote.asked()) as u128;
+    assert!(asked > 40 && trips < asked / 4 + 8, "{trips} round trips, {asked} requests");
+}
+
+#[test]
 fn without_read_ahead_a_page_costs_a_request_and_brings_no_other() {
     let world = World::new(4);
     let volume = world.machine("a").open(&[]);
