@@ -20,7 +20,7 @@ use plimsoll_model::{
 use plimsoll_pages::{
     Listed, Listing,
     compact::{CROWD, Watcher, garbage, is_crowded, merge_inputs, snapshot_inputs, superseded},
-    list, list_level, list_level_after,
+    list, list_level, list_level_after, list_newest,
 };
 
 use crate::{
@@ -85,10 +85,12 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
             }
         }
         let look_above = waiting >= CROWD;
-        let due_now = |levels| Due { levels, crowded: look_above, wanted: None };
+        let due_now = |levels| Due { levels, crowded: look_above, brief: false, wanted: None };
         let done = match &newest_merge {
             Some(newest) if levels.is_empty() && !look_above => brief_round(&shared, &writer, newest).await,
-            _ if levels.is_empty() => round(&shared, &writer, due_now(&[1])).await,
+            // Writers that do not live to see the time of a level collect in their first round.
+            Some(_) if levels.is_empty() => round(&shared, &writer, Due { brief: true, ..due_now(&[1]) }).await,
+            None if levels.is_empty() => round(&shared, &writer, due_now(&[1])).await,
             _ => round(&shared, &writer, due_now(&levels)).await,
         };
         match done {
@@ -133,13 +135,13 @@ pub(crate) async fn everything(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Re
     let _merging = Merging::on(writer);
     let levels = shared.settings().compaction_levels.len();
     let levels: Vec<u8> = (1..=levels).filter_map(|level| u8::try_from(level).ok()).collect();
-    round(shared, writer, Due { levels: &levels, crowded: false, wanted: Some(&|_| {}) }).await
+    round(shared, writer, Due { levels: &levels, crowded: false, brief: false, wanted: Some(&|_| {}) }).await
 }
 
 /// Makes a snapshot of the newest state, unless there is one.
 pub(crate) async fn snapshot(shared: &Arc<Shared>, writer: &Arc<Writer>, watcher: &Watcher<'_>) -> Result<Compacted> {
     let _merging = Merging::on(writer);
-    round(shared, writer, Due { levels: &[], crowded: false, wanted: Some(watcher) }).await
+    round(shared, writer, Due { levels: &[], crowded: false, brief: false, wanted: Some(watcher) }).await
 }
 
 /// What a round is to do.
@@ -148,13 +150,15 @@ struct Due<'a> {
     levels: &'a [u8],
     /// Whether levels for which many merges wait are merged too.
     crowded: bool,
+    /// Merges only: what is merged already need not be listed whole. It is collected when the time of a level has come.
+    brief: bool,
     /// Somebody wants a snapshot, and watches.
     wanted: Option<&'a Watcher<'a>>,
 }
 
 /// Merges what is due, takes a snapshot if it is time or wanted, and collects.
 async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Result<Compacted> {
-    let Due { levels, crowded, wanted } = due;
+    let Due { levels, crowded, brief, wanted } = due;
     let _compacting = writer.compacting.lock().await;
     let (store, layout) = (&shared.config.store, shared.config.layout());
     let settings = &shared.settings();
@@ -164,14 +168,16 @@ async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Resu
     // The levels above the second are read only when they may change: most rounds list two.
     let deep = wanted.is_some() || levels.iter().any(|level| *level > 1);
     let all = deep || crowded;
-    let mut listing = if all {
+    let mut listing = if brief {
+        list_newest(store, layout).await?.0
+    } else if all {
         list(store, layout).await?
     } else {
         let mut files = list_level(store, layout, 0).await?;
         files.extend(list_level(store, layout, 1).await?);
         Listing { files }
     };
-    if !all && listing.level(1).next().is_none() {
+    if !all && !brief && listing.level(1).next().is_none() {
         // Where level 1 begins depends on what is above it.
         listing = list(store, layout).await?;
     }
@@ -193,7 +199,9 @@ async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Resu
         };
         put_off(made, &mut failed)?;
     }
-    collect(shared, writer, (&listing, inherited), all, &mut done).await?;
+    if !brief {
+        collect(shared, writer, (&listing, inherited), all, &mut done).await?;
+    }
     if deep {
         stand_alone(shared, writer, &listing).await;
         shared.forget_stranded(writer).await?;
