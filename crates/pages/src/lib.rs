@@ -6,6 +6,7 @@
 //!
 //! Not here: who may write, when anything is synced, what was acknowledged.
 
+mod base;
 mod bulk;
 pub mod compact;
 mod fetch;
@@ -16,6 +17,7 @@ mod readahead;
 mod sink;
 mod view;
 
+pub use base::Bases;
 pub use bulk::Pages;
 pub use fetch::{Fetcher, FetcherConfig};
 pub use listing::{Listed, Listing, list, list_level, list_level_after, list_newest};

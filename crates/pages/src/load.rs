@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, future::join, stream};
+use futures::{StreamExt, TryStreamExt, future::join, stream, try_join};
 use plimsoll_cache::Cache;
 use plimsoll_host::WallMs;
 use plimsoll_ltx::{
-    FileId, HEADER_BYTES, Header, IndexEntry,
+    FileId, HEADER_BYTES, Header, IndexEntry, Location,
     decode::{TailRead, decode_frame, read_tail},
     page_hash,
 };
 use plimsoll_model::{Error, ErrorKind, Lsn, PageCount, PageSize, Result};
 use plimsoll_proof::{Proved, Prover, WHOLE_BYTES_MAX};
 
-use crate::{Listed, Object, Placed, View};
+use crate::{Bases, Listed, Object, Placed, View, base::Base};
 
 /// First guess at how much of an object's end holds its index.
 const TAIL_BYTES: u64 = 256 << 10;
@@ -60,8 +60,15 @@ pub struct Index {
     pub link: Option<u64>,
     /// When it was made, by its writer's clock.
     pub timestamp: WallMs,
+    /// Its pages, ascending; with hash 0 where that is not known.
+    pub entries: Arc<Vec<IndexEntry>>,
+}
+
+impl Index {
     /// Its pages, ascending.
-    pub pages: Vec<Placed>,
+    pub fn pages(&self) -> impl ExactSizeIterator<Item = Placed> {
+        self.entries.iter().map(placed)
+    }
 }
 
 /// Reads the index of one object, which is right: see [`Prover::prove`]. Unless it is `unproved`.
@@ -74,7 +81,7 @@ pub async fn index(prover: &Prover, file: Listed, reading: Reading<'_>) -> Resul
         return unproved(prover, &key, file).await;
     }
     let proved = prover.prove(&file.id, Some(file.size), reading.sidecars).await?.ok_or_else(|| gone(&key))?;
-    if !is_listed(&file, &proved) {
+    if !is_listed(&file, proved.size, proved.modified) {
         return Err(gone(&key));
     }
     described(prover, file.id, &proved, reading.keep)
@@ -83,14 +90,14 @@ pub async fn index(prover: &Prover, file: Listed, reading: Reading<'_>) -> Resul
 /// Whether what a name stands for is still what a listing showed. When the newest sync is listed, it may be old
 /// already: as soon as there is a newer one it can be merged and collected, and a late request of a dead writer may
 /// take its name before it is read. Such a stray is younger, by the retention of level 0 at least.
-fn is_listed(file: &Listed, proved: &Proved) -> bool {
+pub(crate) fn is_listed(file: &Listed, size: u64, modified: WallMs) -> bool {
     /// Some stores tell the time of an object to the second when it is read, and to the millisecond in listings.
     const SAME_MS: u64 = 1000;
     // Of what a pin names it is not known when it was written.
     let listed = file.modified != WallMs(0);
-    let younger = proved.modified.0 > file.modified.0.saturating_add(SAME_MS);
+    let younger = modified.0 > file.modified.0.saturating_add(SAME_MS);
     // Merges of one range have one content, whoever made them.
-    file.id.level > 0 || (proved.size == file.size && !(listed && younger))
+    file.id.level > 0 || (size == file.size && !(listed && younger))
 }
 
 /// Reads the index of an object from its end. Nothing vouches for it, nor for the pages that it leads to.
@@ -113,11 +120,8 @@ async fn unproved(prover: &Prover, key: &str, file: Listed) -> Result<Index> {
                 .why(format!("its header says TXIDs {} to {}", header.min, header.max)),
         ));
     }
-    let pages = locations
-        .iter()
-        .map(|at| Placed { page: at.page, offset: at.offset, len: u64::from(at.len), hash: 0 })
-        .collect();
-    Ok(of(file.id, tail.size, &header, checksum, pages))
+    let entry = |at: &Location| IndexEntry { page: at.page, offset: at.offset, len: at.len, hash: 0 };
+    Ok(of(file.id, tail.size, &header, checksum, Arc::new(locations.iter().map(entry).collect())))
 }
 
 /// Reads the index of the sync after that of a view, if there is one. One request, unless it is large. Its pages go to
@@ -143,11 +147,11 @@ pub async fn next(prover: &Prover, view: &View, reading: Reading<'_>) -> Result<
 /// The index of a proved object. If all of it is here, its pages go to the cache.
 pub(crate) fn described(prover: &Prover, id: FileId, proved: &Proved, keep: Option<&dyn Keep>) -> Result<Index> {
     keep_all(prover, id, proved, keep)?;
-    Ok(of(id, proved.size, &proved.header, proved.checksum, proved.entries.iter().map(placed).collect()))
+    Ok(of(id, proved.size, &proved.header, proved.checksum, Arc::clone(&proved.entries)))
 }
 
 /// The index that a header and places make.
-pub(crate) fn of(id: FileId, size: u64, header: &Header, checksum: u64, pages: Vec<Placed>) -> Index {
+pub(crate) fn of(id: FileId, size: u64, header: &Header, checksum: u64, entries: Arc<Vec<IndexEntry>>) -> Index {
     Index {
         object: Arc::new(Object { id, size }),
         count: header.commit,
@@ -156,7 +160,7 @@ pub(crate) fn of(id: FileId, size: u64, header: &Header, checksum: u64, pages: V
         checksum,
         link: header.stamp.map(|_| header.link),
         timestamp: header.timestamp,
-        pages,
+        entries,
     }
 }
 
@@ -185,18 +189,22 @@ pub(crate) fn frame(part: &[u8], start: u64, offset: u64, len: u64) -> &[u8] {
     from.zip(to).and_then(|(from, to)| part.get(from..to)).unwrap_or_default()
 }
 
-/// The state after `files` (oldest first, as a restore plan gives them) on top of `base`, and the commit that the last
-/// of them goes up to, if its stamp says so.
+/// The state after `files` (oldest first, as a restore plan gives them), and the commit that the last of them goes up to,
+/// if its stamp says so. The large ones that it begins with become a base in `bases`; of a base that is there only that
+/// it still stands is asked for, and the state shares what it has in common with others that are built on it.
 ///
 /// # Errors
 /// `NotFound`: an object was collected since the listing; list again. `Corrupt`, or as the store says.
 pub async fn load(
     prover: &Prover,
-    base: &View,
+    bases: &Bases,
     files: Vec<Listed>,
     reading: Reading<'_>,
 ) -> Result<(View, Option<Lsn>)> {
-    let oldest = files.first().filter(|file| reading.beginning && file.size > WHOLE_BYTES_MAX).copied();
+    let mut base = if reading.unproved { None } else { bases.of(&files) };
+    let known = base.as_ref().map_or(0, |base| base.objects());
+    let large = |file: &&Listed| reading.beginning && file.size > WHOLE_BYTES_MAX;
+    let oldest = if known > 0 { None } else { files.first().filter(large).copied() };
     let beginning = async {
         let id = oldest?.id;
         // What was wanted of it before is in the cache.
@@ -207,31 +215,51 @@ pub async fn load(
         // Only a speed-up: who wants a page that is not here asks for it.
         prover.store().get_range(&key, 0..BEGINNING_BYTES).await.ok().flatten()
     };
-    let indexes = stream::iter(files).map(|file| index(prover, file, reading)).buffered(PARALLEL);
-    let (indexes, beginning) = join(indexes.try_collect::<Vec<Index>>(), beginning).await;
-    let indexes = indexes?;
-    let mut view = base.clone();
-    for index in &indexes {
-        view = after(&view, index, prover.store().url())?;
+    let read = |files: &[Listed]| {
+        let files = files.to_vec();
+        stream::iter(files).map(|file| index(prover, file, reading)).buffered(PARALLEL).try_collect::<Vec<Index>>()
+    };
+    let stands = async {
+        match &base {
+            Some(base) => base.stands(prover, &files).await,
+            None => Ok(true),
+        }
+    };
+    let known = async { try_join!(stands, read(&files[known..])) };
+    let (known, beginning) = join(known, beginning).await;
+    let (stands, mut indexes) = known?;
+    if !stands {
+        base = None;
+        indexes = read(&files).await?;
+    }
+    let url = prover.store().url();
+    let mut rest = indexes.iter().peekable();
+    while let Some(index) = rest.next_if(|index| index.object.size > WHOLE_BYTES_MAX && !reading.unproved) {
+        base = Some(bases.on(base.as_ref(), index, url)?);
+    }
+    let mut view = base.as_ref().map_or_else(View::empty, Base::state);
+    for index in rest {
+        view = after(&view, index, url)?;
     }
     if let (Some(oldest), Some(bytes), Some(keep)) = (indexes.first(), beginning, reading.keep) {
         keep_beginning(oldest, &view, &bytes, keep);
     }
-    Ok((view, indexes.last().and_then(|index| index.lsn)))
+    let last = base.and_then(|base| base.lsn);
+    Ok((view, indexes.last().map_or(last, |index| index.lsn)))
 }
 
 /// Puts the first pages of an object into the cache, as far as they are those of the view and right.
 fn keep_beginning(index: &Index, view: &View, bytes: &[u8], keep: &dyn Keep) {
     let Some(cache) = keep.cache(index.page_size) else { return };
     let mut data = vec![0; index.page_size.bytes()];
-    for Placed { page, offset, len, hash } in &index.pages {
-        let part = frame(bytes, 0, *offset, *len);
+    for Placed { page, offset, len, hash } in index.pages() {
+        let part = frame(bytes, 0, offset, len);
         if part.is_empty() {
             break;
         }
-        let newest = view.slot(*page).is_some_and(|slot| Arc::ptr_eq(slot.object(), &index.object));
-        if newest && decode_frame(part, *page, index.page_size, &mut data).is_ok() && page_hash(&data) == *hash {
-            cache.put(*page, &data, *hash, index.object.id.max);
+        let newest = view.slot(page).is_some_and(|slot| slot.object() == &index.object);
+        if newest && decode_frame(part, page, index.page_size, &mut data).is_ok() && page_hash(&data) == hash {
+            cache.put(page, &data, hash, index.object.id.max);
         }
     }
 }
@@ -255,14 +283,15 @@ pub fn after(view: &View, index: &Index, url: &str) -> Result<View> {
             view.page_size.map_or(0, PageSize::get)
         )));
     }
-    let mut next = view.after(&index.object, index.lsn.unwrap_or(view.lsn), index.count, index.page_size, &index.pages);
+    let pages: Vec<Placed> = index.pages().collect();
+    let mut next = view.after(&index.object, index.lsn.unwrap_or(view.lsn), index.count, index.page_size, &pages);
     if index.object.id.level == 0 {
         next.checksum = index.checksum;
     }
     Ok(next)
 }
 
-fn gone(key: &str) -> Error {
+pub(crate) fn gone(key: &str) -> Error {
     Error::new(ErrorKind::NotFound, "reading the index of")
         .object(key.to_owned())
         .why("the object was merged and collected since it was listed")

@@ -8,6 +8,8 @@ use std::{fmt, sync::Arc};
 use plimsoll_ltx::FileId;
 use plimsoll_model::{Lsn, PageCount, PageNo, PageSize, Txid};
 
+use crate::base::Base;
+
 /// Pages per shared part. 512 pages are 2 MiB of a database and 12 KiB of memory.
 const PART_PAGES: usize = 512;
 
@@ -104,6 +106,8 @@ pub struct View {
     /// Bytes per page; `None` before the first sync.
     pub page_size: Option<PageSize>,
     parts: Vec<Option<Arc<Part>>>,
+    /// What it was built on, for others to be built on, too.
+    base: Option<Arc<Base>>,
 }
 
 impl View {
@@ -111,7 +115,7 @@ impl View {
     #[must_use]
     pub fn empty() -> Self {
         let (txid, lsn, count) = (Txid::ZERO, Lsn::ZERO, PageCount(0));
-        View { txid, lsn, checksum: 0, count, page_size: None, parts: Vec::new() }
+        View { txid, lsn, checksum: 0, count, page_size: None, parts: Vec::new(), base: None }
     }
 
     /// Where a page is. `None`: it was never written, and reads as zeros.
@@ -140,6 +144,7 @@ impl View {
                 *next.slot_mut(placed.page) = Some(slot);
             }
         }
+        next.leave_base();
         next
     }
 
@@ -153,6 +158,7 @@ impl View {
                 *next.slot_mut(placed.page) = Some(slot);
             }
         }
+        next.leave_base();
         next
     }
 
@@ -166,19 +172,15 @@ impl View {
             }
             (one, other) => one.is_none() && other.is_none(),
         };
-        let shared = |part: usize| match (self.parts.get(part), other.parts.get(part)) {
-            (Some(Some(one)), Some(Some(other))) => Arc::ptr_eq(one, other),
-            _ => false,
-        };
         self.count == other.count
             && self
                 .count
                 .pages()
-                .all(|page| shared(page.index() / PART_PAGES) || same(self.slot(page), other.slot(page)))
+                .all(|page| self.shares(other, page.index() / PART_PAGES) || same(self.slot(page), other.slot(page)))
     }
 
     /// Pages of this state that are not known to have the same content in the other one, in order. Compares places
-    /// and hashes and reads nothing.
+    /// and hashes and reads nothing, and looks at no page of a part that both share.
     #[must_use]
     pub fn differing(&self, other: &View) -> Vec<PageNo> {
         let same = |page| match (self.slot(page), other.slot(page)) {
@@ -189,7 +191,39 @@ impl View {
             (None, None) => other.count.contains(page),
             _ => false,
         };
-        self.count.pages().filter(|page| !same(*page)).collect()
+        let mut differing = Vec::new();
+        for part in 0..(self.count.0 as usize).div_ceil(PART_PAGES) {
+            let indexes = part * PART_PAGES..((part + 1) * PART_PAGES).min(self.count.0 as usize);
+            if !(self.shares(other, part) && indexes.end <= other.count.0 as usize) {
+                differing.extend(indexes.filter_map(PageNo::from_index).filter(|page| !same(*page)));
+            }
+        }
+        differing
+    }
+
+    /// How many parts of this state, of up to 2 MiB of 4 KiB pages each, are not the same memory in the other one: what
+    /// [`View::differing`] looks at, and what both together take more than one.
+    #[must_use]
+    pub fn unshared_parts(&self, other: &View) -> usize {
+        (0..self.parts.len()).filter(|part| !self.shares(other, *part)).count()
+    }
+
+    fn shares(&self, other: &View, part: usize) -> bool {
+        match (self.parts.get(part), other.parts.get(part)) {
+            (Some(Some(one)), Some(Some(other))) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn built_on(self, base: Arc<Base>) -> View {
+        View { base: Some(base), ..self }
+    }
+
+    /// What nothing is shared with any more would only cost memory.
+    fn leave_base(&mut self) {
+        if self.base.as_ref().is_some_and(|base| base.view.unshared_parts(self) == base.view.parts.len()) {
+            self.base = None;
+        }
     }
 
     /// Every page that has a place, in order.

@@ -1,8 +1,13 @@
 //! Descriptions of objects, made or found by this host. Losing them costs asking for them, or reading the objects, again.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashSet,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use plimsoll_host::Files;
+use plimsoll_host::{Files, OpenMode};
 use plimsoll_ltx::{FileId, sidecar::Sidecar};
 
 /// A folder of sidecars.
@@ -23,12 +28,21 @@ impl Kept {
         self.files.list(&self.dir).is_ok_and(|names| names.contains(&name(id)))
     }
 
-    pub(crate) fn put(&self, id: &FileId, sidecar: &Sidecar) {
+    /// Not synced: what a power cut leaves of it has a hash that is wrong, and whoever waits for it waits for nothing else.
+    pub(crate) fn put(&self, id: &FileId, sidecar: &[u8]) {
         let path = self.dir.join(name(id));
-        let kept = self.files.create_dir_all(&self.dir).and_then(|()| self.files.replace(&path, &sidecar.encode()));
-        if let Err(error) = kept {
+        if let Err(error) = self.write(&path, sidecar) {
             tracing::warn!(%error, path = %path.display(), "an object was proved and will have to be read again");
         }
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.files.create_dir_all(&self.dir)?;
+        let fresh = path.with_extension("new");
+        let file = self.files.open(&fresh, OpenMode::Create)?;
+        file.set_len(0)?;
+        file.write_all_at(bytes, 0)?;
+        self.files.rename(&fresh, path)
     }
 
     /// Forgets objects that are not among `ids`.

@@ -161,7 +161,8 @@ impl Prover {
         if let Some(found) = beside {
             match Sidecar::decode(&found.bytes) {
                 Ok(sidecar) if fits(&sidecar) => {
-                    return Ok(Some(Proved::by(self.keep(id, sidecar).await, end.modified)));
+                    self.keep(id, found.bytes).await;
+                    return Ok(Some(Proved::by(sidecar, end.modified)));
                 }
                 Ok(_) => tracing::warn!(object = %self.object(id), "its sidecar belongs to another object"),
                 Err(error) => tracing::warn!(object = %self.object(id), %error, "its sidecar is unusable"),
@@ -194,6 +195,17 @@ impl Prover {
         run_blocking(&self.0.host.tasks, move || kept.has(&id)).await
     }
 
+    /// Whether an object that was proved is still there, and when it was made; `None` if it is gone or another one has its
+    /// name. One small request.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn unchanged(&self, id: &FileId, size: u64, checksum: u64) -> Result<Option<WallMs>> {
+        let end = self.store().get_tail(&self.layout().key(id), CHECKSUM_BYTES).await?;
+        let same = end.filter(|end| end.size == size && end.bytes[..] == checksum.to_be_bytes()[..]);
+        Ok(same.map(|end| end.modified))
+    }
+
     /// Forgets what was kept of objects that are not among `ids`.
     pub async fn retain(&self, ids: HashSet<FileId>) {
         if let Some(kept) = self.0.kept.clone() {
@@ -204,18 +216,16 @@ impl Prover {
     async fn survey(&self, id: &FileId) -> Result<Option<Proved>> {
         let Some((decoded, modified)) = survey(self, id).await? else { return Ok(None) };
         self.name_fits(id, &decoded)?;
-        Ok(Some(Proved::by(self.keep(id, decoded.sidecar()).await, modified)))
+        let sidecar = decoded.sidecar();
+        self.keep(id, sidecar.encode().into()).await;
+        Ok(Some(Proved::by(sidecar, modified)))
     }
 
     /// Keeps a description for the next time.
-    async fn keep(&self, id: &FileId, sidecar: Sidecar) -> Sidecar {
-        let Some(kept) = self.0.kept.clone() else { return sidecar };
+    async fn keep(&self, id: &FileId, sidecar: Bytes) {
+        let Some(kept) = self.0.kept.clone() else { return };
         let id = *id;
-        let kept = run_blocking(&self.0.host.tasks, move || {
-            kept.put(&id, &sidecar);
-            sidecar
-        });
-        kept.await
+        run_blocking(&self.0.host.tasks, move || kept.put(&id, &sidecar)).await;
     }
 
     async fn kept(&self, id: &FileId) -> Option<Sidecar> {

@@ -260,14 +260,13 @@ impl Shared {
                 // With a listing of its own, for some time has passed.
                 continue;
             }
-            let base = View::empty();
             let uuid = volume.as_ref().map(|volume| volume.uuid);
             let first = First { shared: self, uuid };
             // Later on, what is wanted of it is here.
             let beginning = self.state().view.txid.is_zero();
             let reading = Reading { keep: Some(&first), beginning, ..self.reading(volume.is_some()) };
             let made_of = plan.clone();
-            let loaded = load(&self.prover, &base, plan, reading);
+            let loaded = load(&self.prover, &self.bases, plan, reading);
             let loaded = async {
                 if reads_it_anyway {
                     return loaded.await;

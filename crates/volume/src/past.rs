@@ -48,7 +48,7 @@ impl Shared {
             let found = async { objects(store, layout, reference).await.map_err(named) };
             let (files, recorded) = try_join(found, self.origins.is_recorded()).await?;
             let ours = self.state().ours || recorded;
-            match load(&self.prover, &View::empty(), files, Reading { keep: None, ..self.reading(ours) }).await {
+            match load(&self.prover, &self.bases, files, Reading { keep: None, ..self.reading(ours) }).await {
                 Err(error) if error.kind() == ErrorKind::NotFound && attempt < LISTINGS_MAX => {}
                 other => return other.map(|(view, _)| view),
             }

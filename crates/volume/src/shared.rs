@@ -21,7 +21,7 @@ use plimsoll_model::{
     step::{Step, taken},
 };
 use plimsoll_pages::{
-    Fetcher, Listed, Overlay, View,
+    Bases, Fetcher, Listed, Overlay, View,
     compact::{Merger, Retention},
 };
 use plimsoll_proof::Prover;
@@ -108,6 +108,8 @@ pub(crate) struct Shared {
     pub(crate) fetcher: Arc<Fetcher>,
     /// Says which objects can be believed.
     pub(crate) prover: Prover,
+    /// What the newest state and earlier ones have in common.
+    pub(crate) bases: Bases,
     pub(crate) cache: OnceLock<(Arc<Cache>, Box<dyn Lock>)>,
     /// Held while this process takes the volume or lets it go.
     pub(crate) turning: tokio::sync::Mutex<()>,

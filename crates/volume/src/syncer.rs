@@ -275,7 +275,8 @@ async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>
     drop(coming);
     if placed.len() <= LEARNED_PAGES_MAX && !shared.settings().compaction_levels.is_empty() {
         let (lsn, timestamp, link) = (Some(stamp.lsn), attempt.header.timestamp, Some(attempt.header.link));
-        let index = Index { object, count: page_count, page_size, lsn, checksum, link, timestamp, pages: placed };
+        let entries = Arc::new(attempt.index.clone());
+        let index = Index { object, count: page_count, page_size, lsn, checksum, link, timestamp, entries };
         writer.merger.learn(Arc::new(index));
     }
     writer.compactor.ring();

@@ -9,7 +9,7 @@ use std::{
 use plimsoll_commitlog::PinRecord;
 use plimsoll_host::Host;
 use plimsoll_model::{Error, ErrorKind, Level, Lsn, PageSize, Result};
-use plimsoll_pages::{Fetcher, FetcherConfig, View};
+use plimsoll_pages::{Bases, Fetcher, FetcherConfig, View};
 use plimsoll_proof::Prover;
 use plimsoll_settings::{Adopted, Settings};
 use plimsoll_store::Store;
@@ -116,6 +116,7 @@ impl Volume {
             views: Mutex::new(Vec::new()),
             fetcher,
             prover,
+            bases: Bases::default(),
             cache: OnceLock::new(),
             turning: tokio::sync::Mutex::new(()),
             following: tokio::sync::Mutex::new(()),

@@ -24,7 +24,7 @@ use plimsoll_store::{Body, Created};
 
 use crate::{
     Listed, Object, Placed,
-    load::{Index, Reading, frame, index, of, placed},
+    load::{Index, Reading, frame, index, of},
     sink::Sink,
 };
 
@@ -96,11 +96,11 @@ impl Merger {
     pub fn learn(&self, index: Arc<Index>) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(index.object.id, index);
-        let mut pages: usize = known.values().map(|index| index.pages.len() + INDEX_PAGES).sum();
+        let mut pages: usize = known.values().map(|index| index.entries.len() + INDEX_PAGES).sum();
         while pages > KNOWN_PAGES_MAX
             && let Some((_, oldest)) = known.pop_first()
         {
-            pages -= oldest.pages.len() + INDEX_PAGES;
+            pages -= oldest.entries.len() + INDEX_PAGES;
         }
     }
 
@@ -158,9 +158,8 @@ impl Merger {
         let (finished, pieces) = self.build(header, sink, &indexes, &picks, &watcher).await?;
         allowed.await?;
         let (made, bytes) = self.publish(id, &header, finished, pieces).await?;
-        let pages: Vec<Placed> = made.entries.iter().map(placed).collect();
-        let index = Arc::new(of(id, made.file_bytes, &made.header, made.file_checksum, pages.clone()));
-        let merged = Merged { object: Arc::clone(&index.object), pages, bytes };
+        let index = Arc::new(of(id, made.file_bytes, &made.header, made.file_checksum, Arc::new(made.entries)));
+        let merged = Merged { object: Arc::clone(&index.object), pages: index.pages().collect(), bytes };
         // The next level is made of it.
         self.learn(index);
         Ok(merged)
@@ -314,8 +313,8 @@ fn picks(indexes: &[Arc<Index>]) -> Vec<Pick> {
     }
     let mut newest: HashMap<PageNo, Pick> = HashMap::new();
     for (source, index) in indexes.iter().enumerate() {
-        for placed in index.pages.iter().filter(|placed| lowest[source].contains(placed.page)) {
-            newest.insert(placed.page, Pick { source, placed: *placed });
+        for placed in index.pages().filter(|placed| lowest[source].contains(placed.page)) {
+            newest.insert(placed.page, Pick { source, placed });
         }
     }
     let mut picks: Vec<Pick> = newest.into_values().collect();
@@ -364,6 +363,7 @@ fn gone(key: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use plimsoll_host::WallMs;
+    use plimsoll_ltx::IndexEntry;
     use plimsoll_model::{PageCount, Txid};
     use plimsoll_store::MemoryStore;
 
@@ -382,7 +382,7 @@ mod tests {
             scratch: PathBuf::new(),
             known: Mutex::default(),
         };
-        let placed = Placed { page: PageNo::FIRST, offset: 0, len: 1, hash: 1 };
+        let entry = IndexEntry { page: PageNo::FIRST, offset: 0, len: 1, hash: 1 };
         for txid in 1..=200 {
             let object = Arc::new(Object { id: FileId::sync(Txid(txid)), size: 1 });
             merger.learn(Arc::new(Index {
@@ -393,7 +393,7 @@ mod tests {
                 checksum: 0,
                 link: None,
                 timestamp: WallMs(0),
-                pages: vec![placed; 10_000],
+                entries: Arc::new(vec![entry; 10_000]),
             }));
         }
         let known = merger.known.lock().unwrap();

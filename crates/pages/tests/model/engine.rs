@@ -13,7 +13,7 @@ use plimsoll_host::{Clock, Host};
 use plimsoll_ltx::{Encoder, FileId, Frames, Header, Layout, plan::Target};
 use plimsoll_model::{Epoch, ErrorKind, Lsn, PageCount, PageNo, PageSize, Stamp, Txid, WriterId};
 use plimsoll_pages::{
-    Fetcher, FetcherConfig, Found, Keep, Listed, Listing, Object, Overlay, Placed, Reading, View,
+    Bases, Fetcher, FetcherConfig, Found, Keep, Listed, Listing, Object, Overlay, Placed, Reading, View,
     compact::{Merger, Retention, garbage, merge_inputs, snapshot_inputs},
     list, load,
 };
@@ -263,7 +263,7 @@ impl Engine {
             beginning: true,
             ..Reading::default()
         };
-        block_on(load(&self.prover, &View::empty(), files, reading)).unwrap().0
+        block_on(load(&self.prover, &Bases::default(), files, reading)).unwrap().0
     }
 
     pub(crate) fn load(&mut self) {
