@@ -1,6 +1,7 @@
 //! What the project does, narrated.
 
 mod crash; // what a crash and a lost host leave
+mod follower; // a process that follows a volume
 mod stage; // a store, hosts, and what is shown of them
 mod state; // a database as a pointer
 

@@ -28,7 +28,7 @@ pub(crate) struct Global {
     /// Reads settings from this file instead of plimsoll.toml
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Prints data as JSON
+    /// Prints data as JSON; a failure, on stderr, as {"error": {"kind", "message", "exit"}}
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Logs to stderr what is done; twice for more
@@ -47,8 +47,9 @@ pub(crate) enum Color {
 }
 
 /// What names a state, after the URL.
-const REFERENCE_HELP: &str =
-    "A volume's URL; with @ and a checkpoint, a TXID or a time ('5 minutes ago') behind it, an earlier state";
+const REFERENCE_HELP: &str = "A volume's URL; with @ and a checkpoint, a TXID or a time behind it, an earlier state. Times: '5 minutes ago', \
+     'an hour ago', 2026-05-01T12:00:00Z, '2026-05-01 12:00' (UTC); yesterday, 'last monday' and 2026-05-01 mean the \
+     first moment of that day, UTC";
 
 const URL_HELP: &str = "s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///directory or a path";
 
@@ -104,7 +105,7 @@ pub(crate) enum Command {
         /// The state right after this TXID, as far as the store can still reproduce it
         #[arg(long, value_name = "TXID")]
         txid: Option<u64>,
-        /// The newest state that is not younger: 2026-05-01T12:00:00Z, or '5 minutes ago'
+        /// The newest state that is not younger: 2026-05-01T12:00:00Z, '2026-05-01 12:00' (UTC), or '5 minutes ago'
         #[arg(long, value_name = "TIME")]
         time: Option<String>,
         /// Does not make a checkpoint of the state before, which then can be had again only for a while

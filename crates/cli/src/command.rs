@@ -14,6 +14,7 @@ mod fork;
 mod import;
 mod ls;
 mod patience; // waiting for another process of this host
+mod placement; // where a new volume may be
 mod release;
 mod restore;
 mod rm;

@@ -23,6 +23,21 @@ pub(crate) enum Exit {
     NotFound = 7,
 }
 
+impl Exit {
+    /// What programs call it. Part of the command's interface, as its number.
+    fn name(self) -> &'static str {
+        match self {
+            Exit::Failed => "failed",
+            Exit::Usage => "usage",
+            Exit::Held => "held",
+            Exit::Fenced => "fenced",
+            Exit::Corrupt => "corrupt",
+            Exit::Store => "store",
+            Exit::NotFound => "not_found",
+        }
+    }
+}
+
 /// The codes, for `--help`.
 pub(crate) const HELP: &str = "\
 Exit codes:
@@ -85,6 +100,13 @@ impl Failure {
 
     pub(crate) fn is_silent(&self) -> bool {
         self.words.is_empty()
+    }
+
+    /// For programs: what kind of failure, its words, and the exit code.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "error": { "kind": self.exit.name(), "message": self.words, "exit": self.exit as u8 }
+        })
     }
 
     pub(crate) fn exit(&self) -> Exit {

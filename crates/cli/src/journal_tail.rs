@@ -66,7 +66,10 @@ impl JournalTail {
     pub(crate) fn verdict(&self, url: &str) -> String {
         let commits = format!("{} ({})", units::counted(self.commits, "commit"), units::bytes(self.bytes));
         match self.prospect {
-            REMOVED => format!("{commits} in this host's journal are of a volume that was removed from this URL"),
+            REMOVED => format!(
+                "{commits} in this host's journal are of a volume that was removed from this URL; \
+                 `plimsoll release {url}` sets them aside"
+            ),
             _ => format!(
                 "{}{commits} in this host's journal are fenced: another writer went on without them; \
                  `plimsoll sync {url}` sets them aside",

@@ -23,14 +23,19 @@ use crate::{args::Args, exit::Failure, setup::Setup};
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let json = args.global.json;
     match Setup::new(&args.global).and_then(|setup| command::run(&setup, args.command)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => report(&failure),
+        Err(failure) => report(&failure, json),
     }
 }
 
-fn report(failure: &Failure) -> ExitCode {
-    if !failure.is_silent() {
+fn report(failure: &Failure, json: bool) -> ExitCode {
+    if failure.is_silent() {
+        // It was said.
+    } else if json {
+        eprintln!("{}", failure.json());
+    } else {
         eprintln!("plimsoll: {failure}");
     }
     failure.exit().into()

@@ -139,15 +139,15 @@ impl Setup {
         for (Seen { url, dir }, before) in self.seen.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             for kept in dir.stranded().iter().filter(|kept| !before.contains(kept)) {
                 let journal = StrandedJournal::open(&*self.process.host.files, kept).ok();
-                let commits = journal.map_or_else(
+                let commits = journal.as_ref().map_or_else(
                     || "commits".to_owned(),
                     |journal| units::counted(journal.commits().count() as u64, "commit"),
                 );
-                eprintln!(
-                    "plimsoll: another writer went on without {commits} of this host; they are kept as {}: \
-                     plimsoll stranded ls {url}",
-                    kept.name()
-                );
+                let what = match journal.is_some_and(|journal| journal.is_of_removed()) {
+                    true => format!("the volume that {commits} of this host were made on is gone"),
+                    false => format!("another writer went on without {commits} of this host"),
+                };
+                eprintln!("plimsoll: {what}; they are kept as {}: plimsoll stranded ls {url}", kept.name());
             }
         }
     }
@@ -195,6 +195,36 @@ impl Setup {
     /// Waits for a future, on this thread.
     pub(crate) fn wait<T: Send>(&self, future: impl Future<Output = T> + Send) -> T {
         self.process.host.tasks.wait(future)
+    }
+}
+
+/// The error for a URL at which there is no volume, though this host may have something of one that was there.
+pub(crate) fn no_volume_but(setup: &Setup, doing: &'static str, url: &str, dir: &VolumeDir) -> Error {
+    let gone = || Error::new(ErrorKind::NotFound, doing).object(url);
+    // What cannot be looked at, or is damaged, may be there all the same.
+    if dir.has_journal().unwrap_or(true) {
+        let commits = match plimsoll_journal::Journal::inspect(&*setup.process.host.files, &dir.journal()) {
+            Ok((_, replay)) => units::counted(replay.commits.len() as u64, "commit"),
+            Err(_) => "commits".to_owned(),
+        };
+        return gone()
+            .why(format!(
+                "there is no volume at this URL any more, but {commits} of this host's journal of it, durable or not, in {}",
+                dir.journal().display()
+            ))
+            .hint(format!(
+                "check that this is the right store, and that it is there; if the volume is gone for good, \
+                 plimsoll release {url} sets them aside, and plimsoll stranded ls and export get at them"
+            ));
+    }
+    match dir.stranded().len() {
+        0 => no_volume(doing, url),
+        kept => gone()
+            .why(format!(
+                "there is no volume at this URL any more; this host keeps {} of it aside",
+                units::counted(kept as u64, "journal")
+            ))
+            .hint(format!("plimsoll stranded ls {url} lists them, plimsoll stranded export {url} gets at them")),
     }
 }
 

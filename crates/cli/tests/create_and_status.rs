@@ -41,7 +41,7 @@ fn status_tells_what_is_there_and_changes_nothing() {
     assert_eq!(status["role"], "free");
     assert_eq!(status["epoch"], 2);
     assert_eq!(status["page_size"], 4096);
-    assert_eq!(status["bytes"], status["pages"].as_u64().unwrap() * 4096);
+    assert_eq!(status["bytes"], status["page_count"].as_u64().unwrap() * 4096);
     assert_eq!(status["levels"]["0"]["objects"], status["txid"]);
     assert_eq!(status["load"]["commits"], 0);
     assert_eq!(status["load"]["max_loss_window_ms"], 30_000);

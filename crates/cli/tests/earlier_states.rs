@@ -36,8 +36,10 @@ fn a_restore_brings_a_state_back_and_is_undone_in_the_same_way() {
     let sandbox = Sandbox::new();
     let (url, txid) = ruined(&sandbox);
     let restored = sandbox.run(&["--json", "restore", &url, "--txid", &txid.to_string()]).json();
-    assert_eq!(restored["to_txid"], txid);
+    assert_eq!(restored["restored_txid"], txid);
     assert!(restored["pages"].as_u64() > Some(0));
+    assert_eq!(restored["url"], url.as_str());
+    assert!(restored["before_txid"].as_u64() > Some(txid), "{restored}");
     assert_eq!(sandbox.run(&["--json", "sql", &url, "PRAGMA integrity_check"]).ok(), "{\"integrity_check\":\"ok\"}\n");
     assert_eq!(sandbox.run(&["--json", "sql", &url, COUNT]).ok(), "{\"n\":3}\n");
     let before = restored["checkpoint"].as_str().unwrap();

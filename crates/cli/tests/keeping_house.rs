@@ -104,14 +104,14 @@ fn a_setting_says_where_its_value_is_from() {
     fs::write(sandbox.path("mine.toml"), "sync_interval_ms = 200\nlog = \"warn\"\n").unwrap();
     let args = ["--json", "--config", "mine.toml", "--set", "log=off", "config"];
     let values = sandbox.run(&args).json();
-    assert_eq!(values["sync_interval_ms"]["value"], "200");
+    assert_eq!(values["sync_interval_ms"]["value"], 200);
     assert_eq!(values["sync_interval_ms"]["source"], "mine.toml:1");
     assert_eq!(values["log"]["source"], "--set");
     assert_eq!(values["heartbeat_ms"]["source"], "default");
     assert_eq!(values["state_dir"]["source"], "environment PLIMSOLL_STATE_DIR");
     let url = format!("{}?max_dirty_bytes=5", sandbox.url("db"));
     let values = sandbox.run(&["--json", "config", &url]).json();
-    assert_eq!(values["max_dirty_bytes"]["value"], "5");
+    assert_eq!(values["max_dirty_bytes"]["value"], 5);
     assert_eq!(values["max_dirty_bytes"]["source"], "URL parameter");
     assert!(sandbox.run(&["config"]).ok().contains("sync_interval_ms"));
     assert!(sandbox.run(&["config", "--markdown"]).ok().contains("| `sync_interval_ms` | `1000` |"));
@@ -243,4 +243,36 @@ fn an_endpoint_in_a_url_is_a_setting_as_any_other_parameter() {
     };
     assert_eq!(shown(&[]), ["http://in-url:1", "in-url"]);
     assert_eq!(shown(&["--set", "endpoint=http://set:1", "--set", "region=set"]), ["http://set:1", "set"]);
+}
+
+/// `plimsoll create url/pins` made a volume that broke the one around it, and one around a folder of volumes hid them all.
+#[test]
+fn a_volume_is_made_neither_inside_another_one_nor_around_one() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("all/db", 1);
+    let plain = sandbox.path("plain.db");
+    drop(support::plain_database(&plain, ""));
+    let plain = plain.to_str().unwrap();
+    for new in ["all/db/pins", "all/db/a/b", "all"].map(|name| sandbox.url(name)) {
+        for command in [&["create", &new][..], &["import", plain, &new], &["fork", &url, &new]] {
+            let words = sandbox.run(command).fails(1);
+            assert!(words.contains("another volume") && words.contains(&url), "{command:?}: {words}");
+        }
+    }
+    for name in ["pins", "a", "volume.json"] {
+        assert_eq!(sandbox.path(&format!("all/db/{name}")).exists(), name == "volume.json", "{name}");
+    }
+    assert!(!sandbox.path("all/volume.json").exists());
+    sandbox.run(&["create", &sandbox.url("all/other")]).ok();
+    assert!(sandbox.run(&["ls", &sandbox.url("all")]).ok().contains("other"));
+    sandbox.run(&["verify", &url]).ok();
+}
+
+#[test]
+fn a_failure_is_told_to_programs_as_json() {
+    let sandbox = Sandbox::new();
+    let words = sandbox.run(&["--json", "status", &sandbox.url("nowhere")]).fails(7);
+    let told: serde_json::Value = serde_json::from_str(&words).unwrap();
+    assert_eq!((&told["error"]["kind"], &told["error"]["exit"]), (&"not_found".into(), &7.into()));
+    assert!(told["error"]["message"].as_str().unwrap().contains("there is no volume"), "{told}");
 }

@@ -86,7 +86,7 @@ fn a_drain_releases_what_this_host_left_and_goes_on_after_a_failure() {
     assert_eq!(drained.code, 4, "one was stranded: {}", drained.out);
     let lines: Vec<Value> = drained.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 4, "{}", drained.out);
-    assert_eq!(lines[3], serde_json::json!({ "drained": 2, "failed": 1 }));
+    assert_eq!(lines[3], serde_json::json!({ "drained": 2, "failed": 1, "kept_aside": 1 }));
     let failed = lines.iter().find(|line| line["ok"] == false).unwrap();
     assert!(failed["url"].as_str().unwrap().ends_with("a/taken"), "{failed}");
     for url in &urls {
@@ -121,4 +121,42 @@ fn every_command_waits_for_a_process_of_this_host_to_let_go_and_says_so_if_it_do
         assert!(words.contains("did not let go within 5 s") && !words.contains("busy timeout"), "{words}");
     }
     kill(writer);
+}
+
+#[test]
+fn a_restore_does_not_take_a_volume_from_a_host_that_is_alive() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    let txid = sandbox.run(&["--json", "status", &url]).json()["txid"].to_string();
+    let writer = sandbox.writer_that_synced("elsewhere", &url, "");
+    let restore = ["restore", &url, "--txid", &txid];
+    let words = sandbox.run(&restore).fails(3);
+    assert!(words.contains(&format!("held by process {} on", writer.id())), "{words}");
+    assert!(words.contains("plimsoll takeover <url>"), "{words}");
+    let count = sandbox.run(&["--json", "sql", "--read-only", &url, COUNT]).ok();
+    assert_eq!(count, "{\"n\":1}\n", "nothing was changed");
+    kill(writer);
+}
+
+/// They were told to make a volume, and nothing of what they had.
+#[test]
+fn commits_of_a_volume_that_is_not_at_its_url_any_more_are_spoken_of_by_every_command() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    kill(sandbox.busy_writer("state", &url));
+    std::fs::remove_dir_all(sandbox.path("db")).unwrap();
+    let words = sandbox.run(&["status", &url]).fails(7);
+    assert!(words.contains("1 commit of this host's journal") && words.contains("stranded ls"), "{words}");
+    let words = sandbox.run(&["sync", &url]).fails(7);
+    assert!(words.contains("1 commit (") && words.contains("plimsoll release"), "{words}");
+    let drained = sandbox.run(&["drain"]);
+    assert_eq!(drained.code, 4, "{}", drained.err);
+    assert!(drained.out.contains("commits kept aside of 1"), "{}", drained.out);
+    assert!(drained.err.contains("not at its URL any more") && drained.err.contains("stranded ls"), "{}", drained.err);
+    for command in ["status", "release", "sync"] {
+        let words = sandbox.run(&[command, &url]).fails(7);
+        assert!(words.contains("keeps 1 journal of it aside"), "{command}: {words}");
+    }
+    assert!(sandbox.run(&["stranded", "ls", &url]).ok().contains("removed volume"));
+    assert!(sandbox.run(&["stranded", "ls", &sandbox.url("never")]).fails(7).contains("there is no volume"));
 }

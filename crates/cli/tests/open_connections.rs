@@ -77,7 +77,7 @@ fn what_is_there_already_is_neither_imported_nor_restored_again() {
     drop(source);
     let before = sandbox.run(&["--json", "checkpoint", "create", &url, "before"]).json();
     sandbox.run(&["import", "--replace", file.to_str().unwrap(), &url]).ok();
-    let imported = sandbox.run(&["--json", "status", &url]).json()["pages"].clone();
+    let imported = sandbox.run(&["--json", "status", &url]).json()["page_count"].clone();
     let newest = || sandbox.run(&["--json", "sql", &url, "PRAGMA schema_version"]).ok();
     let schema = newest();
     let again = sandbox.run(&["--json", "import", "--replace", file.to_str().unwrap(), &url]).json();

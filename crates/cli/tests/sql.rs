@@ -2,6 +2,11 @@
 
 mod support;
 
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::Stdio,
+};
+
 use support::Sandbox;
 
 #[test]
@@ -10,7 +15,7 @@ fn statements_run_in_order_and_print_their_rows() {
     let url = sandbox.volume("db", 3);
     let sql = "DELETE FROM t; INSERT INTO t(v) VALUES('a;b'), (NULL), (x'00ff'), (1.5); SELECT v FROM t; SELECT count(*) AS n FROM t";
     let lines = sandbox.run(&["--json", "sql", &url, sql]).ok();
-    assert_eq!(lines, "{\"v\":\"a;b\"}\n{\"v\":null}\n{\"v\":\"00ff\"}\n{\"v\":1.5}\n{\"n\":4}\n");
+    assert_eq!(lines, "{\"v\":\"a;b\"}\n{\"v\":null}\n{\"v\":{\"blob\":\"00ff\"}}\n{\"v\":1.5}\n{\"n\":4}\n");
     let table = sandbox.run(&["sql", &url, "SELECT id, v FROM t WHERE v IS NULL"]).ok();
     assert_eq!(table.split_whitespace().collect::<Vec<_>>(), ["id", "v", "2", "NULL"]);
 }
@@ -22,6 +27,24 @@ fn statements_are_read_from_stdin() {
     let out =
         sandbox.feed("INSERT INTO t(v) VALUES(1);\nSELECT count(*) AS n FROM t;\n", &["--json", "sql", &url]).ok();
     assert_eq!(out, "{\"n\":4}\n");
+}
+
+/// All of stdin was once read before the first statement ran: whoever waited for an answer waited for ever.
+#[test]
+fn a_statement_from_stdin_is_answered_before_the_next_one_is_written() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    let mut session = sandbox.on("state", &["--json", "sql", &url]);
+    let mut session = session.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = session.stdin.take().unwrap();
+    let mut output = BufReader::new(session.stdout.take().unwrap()).lines();
+    for rows in [4, 5] {
+        write!(input, "INSERT INTO t(v) VALUES(';'); -- one; more\nSELECT count(*) AS n\nFROM t;").unwrap();
+        input.flush().unwrap();
+        assert_eq!(output.next().unwrap().unwrap(), format!("{{\"n\":{rows}}}"));
+    }
+    drop(input);
+    assert!(session.wait().unwrap().success());
 }
 
 #[test]

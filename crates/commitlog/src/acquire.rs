@@ -305,7 +305,7 @@ fn held(context: &Context, standing: &Standing, age: Duration) -> Error {
         |holder| {
             let since = Duration::from_millis(context.host.clock.wall().0.saturating_sub(holder.since_ms));
             format!(
-                "process {} on host {} (writer {}, epoch {}) since {} ago",
+                "process {} on host {} (writer {}, epoch {}) for {}",
                 holder.pid,
                 holder.host,
                 holder.writer,
@@ -317,7 +317,10 @@ fn held(context: &Context, standing: &Standing, age: Duration) -> Error {
     Error::new(ErrorKind::Held, "opening for writing")
         .object(context.store.url())
         .why(format!("held by {who}; last sign of life {} ago", words(age)))
-        .hint("close it there, wait until it has been silent for holder_ttl_ms, or set takeover to take the volume from it")
+        .hint(
+            "close it there, wait until it has been silent for holder_ttl_ms, or take the volume from it: \
+             plimsoll takeover <url>, or the setting takeover",
+        )
 }
 
 /// Who has taken the volume from a writer of `epoch` that was just opening it: the error to give. `None`: nobody has.
@@ -346,7 +349,7 @@ fn busy(context: &Context, why: String) -> Error {
     Error::new(ErrorKind::Held, "opening for writing").object(context.store.url()).why(why).hint("open again")
 }
 
-/// Whole seconds, or milliseconds below ten of them.
+/// Whole seconds, or tenths below ten of them.
 fn words(span: Duration) -> String {
-    if span.as_secs() < 10 { format!("{} ms", span.as_millis()) } else { format!("{} s", span.as_secs()) }
+    if span.as_secs() < 10 { format!("{:.1} s", span.as_secs_f64()) } else { format!("{} s", span.as_secs()) }
 }

@@ -121,10 +121,13 @@ pub(crate) fn checkpoint_key(name: &str) -> Result<String> {
 }
 
 /// Pure: whether whoever writes this behind a URL means a time, though it is not written as one: a day such as
-/// `2026-11-27`, or a span such as `5m` or `-1h30m`.
+/// `2026-11-27` or `yesterday`, or a span such as `5m` or `-1h30m`.
 #[must_use]
 pub fn is_like_a_time(name: &str) -> bool {
     const SPANS: [&str; 12] = ["ms", "s", "sec", "secs", "m", "min", "mins", "h", "hour", "hours", "d", "w"];
+    if ["now", "latest", "today", "yesterday"].contains(&name) {
+        return true;
+    }
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let date: Vec<&str> = name.split('T').next().unwrap_or_default().split('-').collect();
     if let [year, month, day] = date[..]

@@ -107,7 +107,7 @@ impl Refusal {
                 load.bytes, line.max_dirty_bytes
             ),
             Limit::Age => format!(
-                "the load line is reached: the oldest of {} commits has not been durable for {} ms, max_loss_window_ms = {}",
+                "the load line is reached: commits that are not durable yet: {}, the oldest for {} ms, max_loss_window_ms = {}",
                 load.commits,
                 load.age.as_millis(),
                 line.max_loss_window.as_millis()

@@ -92,7 +92,9 @@ fn unreachable(txid: Txid, reached: Txid, files: &[FileId]) -> Error {
     } else {
         format!("transaction {txid} cannot be reproduced any more; the newest before it that can is {reached}")
     };
-    Error::new(ErrorKind::NotFound, PLANNING)
-        .why(why)
-        .hint("older transactions are merged after a while; choose the end of a merged object, or a checkpoint")
+    let error = Error::new(ErrorKind::NotFound, PLANNING).why(why);
+    if txid > newest {
+        return error.hint("it may not be synced yet, or be one of another volume");
+    }
+    error.hint("older transactions are merged after a while; choose the end of a merged object, or a checkpoint")
 }

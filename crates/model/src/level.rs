@@ -43,7 +43,7 @@ pub struct ParseLevelError(String);
 
 impl fmt::Display for ParseLevelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}' is not a durability level; use buffered, journaled, replicated or durable", self.0)
+        write!(f, "'{}' is not a durability level; use buffered, journaled or durable", self.0)
     }
 }
 

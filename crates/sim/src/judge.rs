@@ -1,4 +1,4 @@
-//! The promises of the design, held against what was said and what is there.
+//! The promises, held against what was said and what is there.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

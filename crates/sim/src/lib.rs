@@ -6,7 +6,7 @@
 //! copy of the engine: journal, levels, commit log, pages, cache, merging and the volume itself run as they are.
 //!
 //! A judge keeps a list of every commit that was tried and of all that was said about it, and holds it against the
-//! promises of the design: Prefix, Honest levels, No silent loss, One history, Bounded loss, Nothing reachable is
+//! promises of ARCHITECTURE's table: Prefix, Honest levels, No silent loss, One history, Bounded loss, Nothing reachable is
 //! deleted, Forward reads, The cache is not durability, Bytes are checked.
 //!
 //! The same seed gives the same run, byte for byte of its trace.
@@ -33,7 +33,7 @@ mod network; // the way to the store
 mod past; // earlier states, read and held against what they were
 mod pointers; // what was said of states beside the newest
 mod profile; // what a run is like
-mod promise; // what the design promises
+mod promise; // what is promised
 mod records; // pins and collectors that meet
 mod run; // from the first blow to the last check
 mod state; // what a volume should hold

@@ -1,4 +1,4 @@
-//! What the design promises, by number and name.
+//! What is promised, by number and name, as in ARCHITECTURE's table.
 
 use std::fmt;
 
@@ -26,13 +26,13 @@ pub enum Promise {
     CacheIsNotDurability,
     /// Nothing damaged is shown: every page that is read says who wrote it, in [`crate::handle`].
     BytesAreChecked,
-    /// Not of the design, and yet: everything comes to an end once nothing goes wrong any more, nothing panics, and
+    /// Not in that table, and yet: everything comes to an end once nothing goes wrong any more, nothing panics, and
     /// errors are of a kind that can be explained.
     SoundAnswers,
 }
 
 impl Promise {
-    /// With its number in the design.
+    /// With its number in the table.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

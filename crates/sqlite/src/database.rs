@@ -121,11 +121,6 @@ impl Database {
         self.lock
     }
 
-    /// Bytes per page, once anything was written.
-    pub(crate) fn page_size(&self) -> Option<PageSize> {
-        self.writing.as_ref().map_or_else(|| self.shared.volume.page_size(), Writing::page_size)
-    }
-
     /// Raises the lock.
     ///
     /// # Errors

@@ -148,7 +148,6 @@ impl MainFile {
         let (name, in_transaction) = (name.to_string_lossy(), self.in_transaction());
         let (code, text) = match pragma::run(&mut self.database, &name, value.as_deref(), in_transaction) {
             Reply::Pass => return NOTFOUND,
-            Reply::Silence => return OK,
             Reply::Text(text) => (OK, text),
             Reply::Fail(error) => {
                 registry().keep(&error);

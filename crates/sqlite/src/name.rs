@@ -7,6 +7,8 @@ use plimsoll_model::{Error, ErrorKind, Result};
 use plimsoll_store::VolumeUrl;
 use plimsoll_volume::Reference;
 
+use crate::pragma;
+
 /// Parameters that belong to SQLite itself.
 const SQLITE_PARAMETERS: [&str; 7] = ["vfs", "mode", "cache", "psow", "nolock", "immutable", "modeof"];
 
@@ -78,7 +80,10 @@ pub(crate) fn past(parameters: &mut Vec<(String, String)>, now: WallMs) -> Resul
         return Err(Error::new(ErrorKind::Invalid, "opening the volume")
             .why("several of txid, time and checkpoint are given, and a connection looks at one state"));
     }
+    // As PRAGMA plimsoll_time: the newest state as it changes, not that of this moment.
+    let newest = |(key, value): &(String, String)| key == "time" && pragma::is_newest(value);
     first
+        .filter(|asked| !newest(asked))
         .map(|(key, value)| match key.as_str() {
             "txid" => Reference::txid(&value),
             "time" => Reference::time(&value, now),

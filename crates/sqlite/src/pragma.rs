@@ -11,12 +11,11 @@ use crate::{
     registry::{Shared, registry},
 };
 
-/// The answer to a PRAGMA.
+/// The answer to a PRAGMA. There is none without a row: SQLite would take its text for the name of a column as well,
+/// and programs do not expect a column that has none.
 pub(crate) enum Reply {
     /// Not, or not only, for us.
     Pass,
-    /// Done, without a row.
-    Silence,
     /// Done, with one row.
     Text(String),
     /// Failed, with a message for the application.
@@ -46,13 +45,8 @@ pub(crate) fn run(database: &mut Database, name: &str, value: Option<&str>, in_t
         // SQLite would keep its lock after reading, and with it one state for good, that nobody may write on any more.
         ("locking_mode", Some(value)) if value.eq_ignore_ascii_case("exclusive") => Reply::Text("normal".to_owned()),
         ("journal_mode", Some(value)) => journal_mode(database, value),
-        ("page_size", Some(value)) => match database.page_size() {
-            // The format fixes it, so VACUUM is not told to change it. As SQLite, without a row.
-            Some(size) if value.parse() != Ok(size.get()) => Reply::Silence,
-            _ => Reply::Pass,
-        },
         ("plimsoll_status", None) => status(database.shared()).into(),
-        ("plimsoll_error", None) => database.last_error().map_or(Reply::Silence, Reply::Text),
+        ("plimsoll_error", None) => Reply::Text(database.last_error().unwrap_or_default()),
         ("plimsoll_sync", None) => wait(database, Level::Durable).into(),
         ("plimsoll_wait", value) => {
             level(value.unwrap_or(Level::Durable.name())).and_then(|level| wait(database, level)).into()
@@ -126,12 +120,14 @@ pub(crate) fn durability(database: &mut Database, word: &str) -> Result<String> 
 /// `Invalid` for what names no state or in a transaction; `NotFound` if it cannot be had any more.
 fn look_at(database: &mut Database, words: &str) -> Result<String> {
     let words = words.trim();
-    let reference = match words.to_ascii_lowercase().as_str() {
-        "" | "latest" | "now" => None,
-        _ => Some(Reference::parse(words, now()?)?),
-    };
+    let reference = if is_newest(words) { None } else { Some(Reference::parse(words, now()?)?) };
     database.look_at(reference.as_ref())?;
     Ok(looked_at(database))
+}
+
+/// Whether words mean the newest state, as it changes.
+pub(crate) fn is_newest(words: &str) -> bool {
+    ["", "latest", "now"].contains(&words.trim().to_ascii_lowercase().as_str())
 }
 
 /// Which state a connection looks at: a TXID, or `latest`.

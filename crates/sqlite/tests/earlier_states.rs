@@ -67,7 +67,7 @@ fn a_restore_is_one_transaction_for_every_open_connection() {
     assert_eq!(number(&reader, "SELECT sum(a + b + c) FROM u"), 6);
 
     let done = text(&connection, &format!("SELECT plimsoll_restore('{txid}')"));
-    assert!(done.contains(&format!("\"to_txid\":{txid}")), "{done}");
+    assert!(done.contains(&format!("\"restored_txid\":{txid}")), "{done}");
     assert_eq!(number(&reader, "SELECT sum(a + b + c) FROM u"), 6, "its transaction reads one state");
     reader.execute_batch("COMMIT").unwrap();
     for connection in [&reader, &other, &connection] {
@@ -80,7 +80,7 @@ fn a_restore_is_one_transaction_for_every_open_connection() {
     // A table of another shape takes the place in the schema that u had.
     connection.execute_batch("CREATE TABLE u(a)").unwrap();
     assert_eq!(number(&other, "SELECT count(*) FROM pragma_table_info('u')"), 1);
-    let undo = number(&connection, &format!("SELECT '{}' ->> 'from_txid'", done.replace('\'', "''")));
+    let undo = number(&connection, &format!("SELECT '{}' ->> 'before_txid'", done.replace('\'', "''")));
     text(&connection, &format!("SELECT plimsoll_restore('{undo}')"));
     assert_eq!(number(&other, "SELECT sum(a + b + c) FROM u"), 6);
 }

@@ -34,11 +34,19 @@ fn every_page_size_works() {
 #[test]
 fn the_page_size_of_a_volume_never_changes() {
     let (url, connection) = fresh();
-    let rows = connection.query_row("PRAGMA page_size=8192", [], |row| row.get::<_, i64>(0));
-    assert_eq!(rows, Err(rusqlite::Error::QueryReturnedNoRows), "as SQLite answers");
+    let mut asked = connection.prepare("PRAGMA page_size=8192").unwrap();
+    assert_eq!(asked.column_count(), 0, "as SQLite answers");
+    assert!(asked.query([]).unwrap().next().unwrap().is_none());
+    drop(asked);
     assert_eq!(number(&connection, "PRAGMA page_size"), 4096);
-    connection.execute_batch("VACUUM").unwrap();
+    fill(&connection, 10);
+    let refused = connection.execute_batch("VACUUM").unwrap_err();
+    let why = text(&connection, "SELECT plimsoll_error()");
+    assert!(why.contains("pages of 4096 bytes for ever"), "{refused}: {why}");
+    assert_eq!(number(&connection, "SELECT count(*) FROM t"), 10);
+    connection.execute_batch("PRAGMA page_size=4096; VACUUM; INSERT INTO t(v) VALUES (1)").unwrap();
     assert_eq!(number(&open(&url), "PRAGMA page_size"), 4096);
+    assert_eq!(number(&open(&url), "SELECT count(*) FROM t"), 11);
     assert_sound(&url, &connection);
 }
 

@@ -47,6 +47,31 @@ fn a_level_that_does_not_exist_is_refused_with_words() {
 }
 
 #[test]
+fn every_column_that_a_pragma_answers_with_has_a_name() {
+    let (_, connection) = fresh();
+    for pragma in [
+        "page_size=8192",
+        "page_size",
+        "journal_mode=wal",
+        "locking_mode=exclusive",
+        "synchronous=full",
+        "plimsoll_error",
+        "plimsoll_status",
+        "plimsoll_sync",
+        "plimsoll_wait",
+        "plimsoll_time",
+        "plimsoll_time=latest",
+        "plimsoll_durability",
+        "plimsoll_durability=default",
+    ] {
+        let statement = connection.prepare(&format!("PRAGMA {pragma}")).unwrap();
+        // Panics for a column whose name is NULL.
+        drop(statement.column_names());
+    }
+    assert_eq!(text(&connection, "PRAGMA plimsoll_error"), "", "there was no error");
+}
+
+#[test]
 fn waiting_names_the_commit_that_was_waited_for() {
     let (_, connection) = fresh();
     connection.execute_batch("INSERT INTO t(v) VALUES (1)").unwrap();

@@ -223,6 +223,13 @@ impl VolumeUrl {
         Ok(VolumeUrl { endpoint: self.endpoint.clone(), params: self.params.clone(), ..below })
     }
 
+    /// The places above this one that a volume could be at, the nearest first, with the same endpoint and parameters.
+    #[must_use]
+    pub fn above(&self) -> Vec<VolumeUrl> {
+        let ends = self.prefix.rmatch_indices('/').map(|(at, _)| at).filter(|at| *at > 0);
+        ends.map(|end| VolumeUrl { prefix: self.prefix[..end].to_owned(), ..self.clone() }).collect()
+    }
+
     /// The same URL at another server; with `None`, and for `file` and `memory`, unchanged.
     ///
     /// # Errors
@@ -298,6 +305,11 @@ fn plain_path(text: &str, current_dir: &Path) -> Result<VolumeUrl> {
     let before_colon = text.split_once(':').map_or("", |(word, _)| word);
     if Scheme::ALL.iter().any(|scheme| scheme.name().eq_ignore_ascii_case(before_colon)) {
         return Err(invalid("'//' is missing after the scheme").hint(KNOWN));
+    }
+    if text == "~" || text.starts_with("~/") {
+        return Err(invalid("no shell has replaced the ~ in it")
+            .object(text)
+            .hint("write $HOME instead, or ./~ for a directory of that name"));
     }
     let path = current_dir.join(text);
     if !path.is_absolute() {
@@ -379,12 +391,30 @@ mod tests {
     }
 
     #[test]
+    fn the_places_above_a_volume_end_before_the_whole_store() {
+        let above = |text: &str| {
+            let above = VolumeUrl::parse(text).unwrap().above();
+            above.iter().map(VolumeUrl::canonical).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            above("s3://b/x/y/z?endpoint=http://h"),
+            ["s3://b/x/y?endpoint=http://h", "s3://b/x?endpoint=http://h"]
+        );
+        assert_eq!(above("file:///srv/a/b"), ["file:///srv/a", "file:///srv"]);
+        assert!(above("s3://b/x").is_empty() && above("memory:///x").is_empty());
+    }
+
+    #[test]
     fn paths_are_taken_from_the_current_directory() {
         assert_eq!(canonical("app.db"), "file:///home/me/app.db");
         assert_eq!(canonical("./x"), "file:///home/me/x");
         assert_eq!(canonical("../x"), "file:///home/x");
         assert_eq!(canonical("/abs/x"), "file:///abs/x");
         assert_eq!(VolumeUrl::parse("/abs/x").unwrap().dir().unwrap(), Path::new("/abs/x"));
+        for home in ["~", "~/app"] {
+            let error = VolumeUrl::parse_at(home, Path::new("/somewhere")).unwrap_err().to_string();
+            assert!(error.contains("$HOME"), "{error}");
+        }
         assert!(VolumeUrl::parse("x").unwrap_err().to_string().contains("relative path"));
     }
 

@@ -183,6 +183,6 @@ pub(crate) fn named(file: &Listed) -> PinnedObject {
 fn nothing(context: &Context) -> Error {
     Error::new(ErrorKind::NotFound, PINNING)
         .object(context.store().url())
-        .why("nothing was ever synced to it")
+        .why("there is no volume at this URL, or nothing was ever synced to it")
         .hint("check the URL, or make a volume: plimsoll create <url>")
 }

@@ -43,6 +43,7 @@ mod token;
 mod transaction;
 mod usage; // what is kept, and for whom
 mod volume;
+mod when; // pure: moments as people write them
 mod writer; // taking the volume, and letting it go
 
 pub use checkpoint::{checkpoint, checkpoint_name, remove_checkpoint};

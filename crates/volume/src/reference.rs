@@ -1,9 +1,10 @@
 //! Which state of a volume is meant. Pure.
 
-use chrono::DateTime;
 use plimsoll_commitlog::is_like_a_time;
 use plimsoll_host::WallMs;
 use plimsoll_model::{Error, ErrorKind, Result, Txid};
+
+use crate::when;
 
 /// A state of a volume, as a person names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,16 +17,6 @@ pub enum Reference {
     Checkpoint(String),
 }
 
-/// Units of a relative time, in milliseconds.
-const UNITS: [(&str, &[&str], u64); 6] = [
-    ("ms", &["millisecond", "milliseconds"], 1),
-    ("s", &["sec", "secs", "second", "seconds"], 1000),
-    ("m", &["min", "mins", "minute", "minutes"], 60_000),
-    ("h", &["hour", "hours"], 3_600_000),
-    ("d", &["day", "days"], 86_400_000),
-    ("w", &["week", "weeks"], 604_800_000),
-];
-
 impl Reference {
     /// Digits are a TXID; what looks like a time is one; everything else is the name of a checkpoint.
     ///
@@ -36,20 +27,24 @@ impl Reference {
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Reference::txid(text);
         }
-        let relative = text.starts_with(|c: char| c.is_ascii_digit()) && text.to_ascii_lowercase().ends_with("ago");
-        if relative || text.contains(':') {
-            return Reference::time(text, now);
+        if let Some(time) = when::parse(text, now) {
+            return Ok(Reference::Time(time));
         }
         if is_like_a_time(text) {
             let span = text.trim_start_matches(['-', '+']);
-            let (why, day) = ("it looks like a time, and is not written as one", text.split('T').next());
-            let hint = match day.filter(|day| day.matches('-').count() == 2) {
-                Some(day) => format!("write {day}T00:00:00Z, with the hour that is meant"),
-                None => format!("write '{span} ago'"),
-            };
-            return Err(invalid(text, why).hint(hint));
+            return Err(invalid(text, "it looks like a time, and is not written as one").hint(if span.contains('-') {
+                when::FORMS.to_owned()
+            } else {
+                format!("write '{span} ago'")
+            }));
         }
-        Reference::checkpoint(text)
+        // No name of a checkpoint has these.
+        if text.contains([':', ' ']) {
+            return Reference::time(text, now);
+        }
+        Reference::checkpoint(text).map_err(|_| {
+            invalid(text, "it is neither a TXID, nor a time, nor what a checkpoint may be called").hint(when::FORMS)
+        })
     }
 
     /// A TXID in digits.
@@ -61,19 +56,12 @@ impl Reference {
         txid.ok_or_else(|| invalid(text, "a TXID is a number from 1 on"))
     }
 
-    /// A time as in RFC 3339, or how long ago: `5 minutes ago`, `1 h 30 min ago`.
+    /// A time, absolute or relative: `2026-05-01T12:00:00Z`, `2026-05-01` (UTC), `yesterday`, `5 minutes ago`, `now`.
     ///
     /// # Errors
-    /// `Invalid` if it is neither.
+    /// `Invalid` if it is none.
     pub fn time(text: &str, now: WallMs) -> Result<Reference> {
-        let text = text.trim();
-        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-            return Ok(Reference::Time(WallMs(u64::try_from(time.timestamp_millis()).unwrap_or(0))));
-        }
-        let ago = ago_ms(text).ok_or_else(|| {
-            invalid(text, "a time is written as 2026-05-01T12:00:00Z, or relative to now as '5 minutes ago'")
-        })?;
-        Ok(Reference::Time(WallMs(now.0.saturating_sub(ago))))
+        when::parse(text, now).map(Reference::Time).ok_or_else(|| invalid(text, when::FORMS))
     }
 
     /// The name of a checkpoint.
@@ -81,7 +69,13 @@ impl Reference {
     /// # Errors
     /// `Invalid` for what is no name.
     pub fn checkpoint(name: &str) -> Result<Reference> {
-        plimsoll_commitlog::pin_key(name).map(|_| Reference::Checkpoint(name.to_owned()))
+        match plimsoll_commitlog::pin_key(name) {
+            Ok(_) => Ok(Reference::Checkpoint(name.to_owned())),
+            Err(_) => Err(Error::new(ErrorKind::Invalid, "looking for the checkpoint")
+                .object(format!("{name:?}"))
+                .why("no checkpoint is called so")
+                .hint("plimsoll checkpoint ls <url> lists them")),
+        }
     }
 }
 
@@ -93,24 +87,6 @@ pub fn split_reference(text: &str) -> (String, Option<String>) {
     let Some(at) = place[segment..].find('@').map(|at| segment + at) else { return (text.to_owned(), None) };
     let query = query.map_or_else(String::new, |query| format!("?{query}"));
     (format!("{}{query}", &place[..at]), Some(place[at + 1..].to_owned()))
-}
-
-fn ago_ms(text: &str) -> Option<u64> {
-    let lower = text.to_ascii_lowercase();
-    let spans = lower.strip_suffix("ago")?.trim();
-    let mut rest = spans;
-    let mut sum = 0_u64;
-    while !rest.is_empty() {
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let (number, after) = rest.split_at(digits);
-        let after = after.trim_start();
-        let letters = after.len() - after.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
-        let (unit, after) = after.split_at(letters);
-        let (.., millis) = UNITS.iter().find(|(short, long, _)| *short == unit || long.contains(&unit))?;
-        sum = sum.checked_add(number.parse::<u64>().ok()?.checked_mul(*millis)?)?;
-        rest = after.trim_start();
-    }
-    (!spans.is_empty()).then_some(sum)
 }
 
 fn invalid(text: &str, why: &'static str) -> Error {
@@ -133,6 +109,10 @@ mod tests {
             ("5 minutes ago", time(NOW.0 - 300_000)),
             ("1h 30min ago", time(NOW.0 - 5_400_000)),
             ("250ms ago", time(NOW.0 - 250)),
+            ("an hour ago", time(NOW.0 - 3_600_000)),
+            ("2023-11-14 22:13:20", time(NOW.0)),
+            ("yesterday", time(1_699_833_600_000)),
+            ("now", time(NOW.0)),
             ("before-upgrade", Reference::Checkpoint("before-upgrade".into())),
         ] {
             assert_eq!(Reference::parse(text, NOW).unwrap(), meant, "{text}");
@@ -142,14 +122,16 @@ mod tests {
     #[test]
     fn what_names_no_state_is_refused() {
         for text in ["", "0", "99999999999999999999999", "five minutes ago", "5 fortnights ago", "12:00", "a/b"] {
-            assert_eq!(Reference::parse(text, NOW).unwrap_err().kind(), ErrorKind::Invalid, "{text}");
+            let error = Reference::parse(text, NOW).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{text}");
+            assert!(!error.to_string().contains("naming a checkpoint"), "{error}");
         }
     }
 
     #[test]
     fn what_looks_like_a_time_is_not_looked_for_among_checkpoints_but_told_how_to_be_written() {
         for (text, advice) in
-            [("5m", "'5m ago'"), ("-5m", "'5m ago'"), ("1h30m", "'1h30m ago'"), ("2026-11-27", "2026-11-27T00:00:00Z")]
+            [("5m", "'5m ago'"), ("-5m", "'5m ago'"), ("1h30m", "'1h30m ago'"), ("2026-11-31", "2026-05-01T12:00:00Z")]
         {
             let error = Reference::parse(text, NOW).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid, "{text}");

@@ -174,7 +174,10 @@ async fn remove_left_over(context: &Context, standing: &Standing, force: bool) -
         keys.retain(|key| !is_trace(key, standing.epoch));
     }
     if keys.is_empty() {
-        return Err(Error::new(ErrorKind::NotFound, REMOVING).object(store.url()).why("there is nothing at this URL"));
+        return Err(Error::new(ErrorKind::NotFound, REMOVING)
+            .object(store.url())
+            .why("there is nothing at this URL")
+            .hint("check the URL: plimsoll ls <prefix> lists volumes"));
     }
     if !removal || !force {
         let hint = match removal {

@@ -31,8 +31,10 @@ const RESTORING: &str = "restoring an earlier state of";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Restored {
     /// The state that is the newest again.
+    #[serde(rename = "restored_txid")]
     pub to_txid: u64,
     /// The newest state before. Restoring it undoes this.
+    #[serde(rename = "before_txid")]
     pub from_txid: u64,
     /// The commit that did it; that of before if nothing differed.
     pub lsn: u64,

@@ -602,7 +602,8 @@ impl Shared {
         Err(Error::new(kind, "closing")
             .object(self.url().to_owned())
             .why(format!(
-                "{commits} commits ({bytes} bytes) are not durable{}; {} {}",
+                "{} ({bytes} bytes) not durable{}; {} {}",
+                if commits == 1 { "1 commit is".to_owned() } else { format!("{commits} commits are") },
                 trouble.map_or(String::new(), |trouble| format!(" ({trouble})")),
                 match &lost {
                     Ok(()) => "they are in the journal",

@@ -5,12 +5,16 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::stage::{Stage, say};
+use super::{
+    follower::Follower,
+    stage::{Stage, say},
+};
 
 /// Rows that are written when the host dies.
 const LAST_WORDS: u64 = 40;
 /// How long a sign of life is waited for.
 const PATIENCE: u32 = 600;
+const COUNT: &str = "SELECT count(*) AS n FROM log";
 
 /// Plays it.
 ///
@@ -55,15 +59,24 @@ pub(super) fn play(stage: &Stage) -> Result<()> {
     ensure!(stage.rows(&agent, url)? == 3, "the experiment shows in what it was forked from");
     stage.fails(&agent, 3, &["rm", url])?;
 
-    say("Two readers on another host. A token makes them wait for what its bearer has seen.");
+    say(
+        "Two processes on other hosts follow it, both at the same time. Each has a view of its own, about a second behind.",
+    );
+    let mut followers = ["one", "two"]
+        .into_iter()
+        .map(|name| Follower::start(stage, name, &stage.host(name), url))
+        .collect::<Result<Vec<_>>>()?;
+    for follower in &mut followers {
+        ensure!(follower.ask(COUNT)?["n"] == 3, "a follower does not see what was brought back");
+    }
+    say("The agent writes. A token makes them wait for what its bearer has seen.");
     let write = "INSERT INTO log(note) VALUES ('told the readers'); SELECT plimsoll_token() AS token";
     let token = stage.ask(&agent, &["sql", url, write])?["token"].as_str().context("no token")?.to_owned();
-    for _ in 0..2 {
-        let read =
-            format!("SELECT plimsoll_wait_token('{token}') IS NOT NULL AS waited; SELECT count(*) AS n FROM log");
-        stage.show(&reader, &["sql", url, "--read-only", &read])?;
+    for follower in &mut followers {
+        follower.ask(&format!("SELECT plimsoll_wait_token('{token}') IS NOT NULL AS waited"))?;
+        ensure!(follower.ask(COUNT)?["n"] == 4, "a follower misses what the token stands for");
     }
-    ensure!(stage.rows(&reader, url)? == 4, "the readers miss what the token stands for");
+    followers.into_iter().try_for_each(Follower::end)?;
 
     say(
         "The agent's host dies with work that is only on its disk: it was set to sync once a minute, and had told the store how much there was.",

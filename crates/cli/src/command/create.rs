@@ -5,18 +5,24 @@ use std::io::{Write, stdout};
 use plimsoll_model::{Error, ErrorKind, PageCount, PageNo, PageSize};
 use serde_json::json;
 
-use super::copying::{PATIENCE, begin, finish, give_up, occupied};
+use super::{
+    copying::{PATIENCE, begin, finish, give_up, occupied},
+    placement,
+};
 use crate::{exit::Result, setup::Setup};
 
-pub(crate) fn run(setup: &Setup, url: &str, page_size: u32) -> Result<()> {
+pub(crate) fn run(setup: &Setup, typed: &str, page_size: u32) -> Result<()> {
     let size = PageSize::new(page_size).ok_or_else(|| {
         Error::new(ErrorKind::Invalid, "creating the volume")
             .why(format!("{page_size} is no page size; expected a power of two from 512 to 65536"))
     })?;
-    let volume = setup.open(url, PATIENCE)?;
+    let volume = setup.open(typed, PATIENCE)?;
     let url = volume.status().url;
     if volume.page_size().is_some() {
         return Err(give_up(volume, occupied("creating the volume", &url)).into());
+    }
+    if let Err(error) = placement::check(setup, &setup.locate(typed)?, "creating the volume") {
+        return Err(give_up(volume, error).into());
     }
     let written = begin(setup, &volume, "creating the volume", false)
         .and_then(|mut txn| txn.write(PageNo::FIRST, &first_page(size)).map(|()| txn));

@@ -135,7 +135,8 @@ fn sum_up(setup: &Setup, outcomes: Vec<Outcome>) -> Result<()> {
     let total = outcomes.len();
     let fenced = |outcome: &Outcome| outcome.1.as_ref().is_err_and(|error| error.kind() == ErrorKind::Fenced);
     // Running it again does not help those.
-    let advice = match outcomes.iter().filter(|outcome| fenced(outcome)).count() {
+    let aside = outcomes.iter().filter(|outcome| fenced(outcome)).count();
+    let advice = match aside {
         0 => "run it again",
         _ => "look at what is kept: plimsoll stranded ls <url>; for the others run it again",
     };
@@ -144,9 +145,11 @@ fn sum_up(setup: &Setup, outcomes: Vec<Outcome>) -> Result<()> {
     let failed = failures.count() + usize::from(first.is_some());
     let drained = total - failed;
     if setup.json {
-        writeln!(stdout(), "{}", json!({ "drained": drained, "failed": failed }))?;
+        writeln!(stdout(), "{}", json!({ "drained": drained, "failed": failed, "kept_aside": aside }))?;
     } else {
-        let left = if failed == 0 { String::new() } else { format!(", {failed} failed: see above, and {advice}") };
+        let of_them = if aside == 0 { String::new() } else { format!(", with commits kept aside of {aside}") };
+        let left =
+            if failed == 0 { String::new() } else { format!(", {failed} failed{of_them}: see above, and {advice}") };
         writeln!(stdout(), "drained {}{left}", units::counted(drained as u64, "volume"))?;
     }
     // What failed was said.

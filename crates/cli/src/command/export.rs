@@ -22,7 +22,7 @@ use crate::{
     journal_tail::{Newest, journal_tail},
     object_reader::stream_object,
     progress,
-    setup::{Setup, layout, no_volume},
+    setup::{Setup, layout, no_volume, no_volume_but},
     units,
 };
 
@@ -39,11 +39,17 @@ pub(crate) fn into_file<T>(file: &Path, force: bool, write: impl FnOnce(&File) -
         return Err(exists(file).into());
     }
     let folder = folder_of(file);
+    if !folder.is_dir() {
+        let missing = Error::new(ErrorKind::NotFound, EXPORTING).object(file.display().to_string());
+        return Err(missing.why(format!("there is no folder {}", folder.display())).hint("make it first").into());
+    }
     let temp = tempfile::Builder::new()
         .prefix(".plimsoll-")
         // As for any new file, what the process's mask leaves of it counts.
         .permissions(fs::Permissions::from_mode(0o666))
         .tempfile_in(&folder)
+        // Its own words name a file that nobody has asked for.
+        .map_err(|refused| std::io::Error::from(refused.kind()))
         .doing("creating a file in", folder.display())?;
     let written = write(temp.as_file())?;
     publish(temp, file, &folder, force)?;
@@ -91,7 +97,7 @@ pub(crate) fn restore(setup: &Setup, located: &Located, wanted: Option<&Referenc
         };
         let plan = plan.map_err(|error| error.object(located.store.url()))?;
         if plan.is_empty() {
-            return Err(no_volume(EXPORTING, located.store.url()).into());
+            return Err(no_volume_but(setup, EXPORTING, located.store.url(), &located.dir).into());
         }
         let bar = progress::bytes(setup, plan.iter().map(|file| file.size).sum(), "exporting");
         let applied = apply(setup, located, &plan, file, &bar);
@@ -121,7 +127,7 @@ fn apply(
         let expected = state.as_ref().map(|state| state.size);
         let summary = stream_object(host, &located.store, &key, *bytes, bar, |page| {
             let offset = page.number().index() as u64 * page.data.len() as u64;
-            file.write_all_at(page.data, offset).doing(WRITING, DATABASE)
+            file.write_all_at(page.data, offset).doing(WRITING, DATABASE).map_err(roomless)
         });
         // A disk that is full is not the object's fault.
         let named = |error: Error| match error.object_name() {
@@ -140,6 +146,14 @@ fn apply(
     let state = state.ok_or_else(|| no_volume(EXPORTING, located.store.url()))?;
     file.sync_all().doing(WRITING, DATABASE)?;
     Ok(state)
+}
+
+/// A disk that is full can be helped.
+fn roomless(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Full => error.hint("nothing of it was left there; make room, or export to another disk"),
+        _ => error,
+    }
 }
 
 /// Gives the finished file its name.

@@ -12,6 +12,7 @@ use super::{
     copying::{PATIENCE, give_up},
     detach,
     patience::patiently,
+    placement,
 };
 use crate::{
     exit::Result,
@@ -25,6 +26,7 @@ pub(crate) fn run(setup: &Setup, typed: &str, new: &str, detached: bool) -> Resu
     let host = &setup.process.host;
     let at = state.map(|state| Reference::parse(&state, host.clock.wall())).transpose()?;
     setup.process.check_new(&child.settings.settings)?;
+    placement::check(setup, &child, "forking to")?;
     let journal = parent.dir.has_journal()?;
     if at.is_none() && journal {
         sync_first(setup, &typed)?;

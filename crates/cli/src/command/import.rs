@@ -15,7 +15,10 @@ use rusqlite::{Connection, OpenFlags, backup::Backup};
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-use super::copying::{PATIENCE, begin, finish, give_up, occupied};
+use super::{
+    copying::{PATIENCE, begin, finish, give_up, occupied},
+    placement,
+};
 use crate::{exit::Result, progress, setup::Setup, units};
 
 const IMPORTING: &str = "importing";
@@ -28,6 +31,11 @@ pub(crate) fn run(setup: &Setup, file: &Path, typed: &str, replace: bool) -> Res
     let url = volume.status().url;
     if volume.page_size().is_some() && !replace {
         return Err(give_up(volume, occupied(IMPORTING, &url)).into());
+    }
+    if volume.page_size().is_none()
+        && let Err(error) = placement::check(setup, &setup.locate(typed)?, IMPORTING)
+    {
+        return Err(give_up(volume, error).into());
     }
     let bar = progress::bytes(setup, source.count.bytes(source.size), "importing");
     let copied = begin(setup, &volume, IMPORTING, replace).and_then(|mut txn| {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     exit::Result,
     progress,
-    setup::{Setup, no_volume},
+    setup::{Setup, no_volume_but},
     units,
 };
 
@@ -30,8 +30,8 @@ pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
 /// Lets a volume go and closes it. What was stranded on the way is an error: it is not durable.
 ///
 /// # Errors
-/// As [`Volume::release`]; `NotFound` if there is no volume; `Fenced` if another writer went on without commits of
-/// this host.
+/// As [`Volume::release`]; `NotFound` if there is no volume; `Fenced` if commits of this host were set aside, since
+/// another writer went on without them or the volume is gone.
 pub(crate) fn release(
     setup: &Setup,
     volume: Volume,
@@ -40,7 +40,18 @@ pub(crate) fn release(
 ) -> plimsoll_model::Result<Released> {
     let url = volume.status().url;
     if volume.page_size().is_none() && !volume.dir().has_journal()? {
-        return Err(give_up(volume, no_volume("releasing", url)));
+        // Opening may have set aside what was here.
+        let missing = match dir.stranded().into_iter().find(|kept| !kept_before.contains(kept)) {
+            Some(kept) => Error::new(ErrorKind::Fenced, "releasing")
+                .object(&url)
+                .why(format!(
+                    "the volume is not at its URL any more; the commits of this host that were in its journal are kept in {}",
+                    kept.path.display()
+                ))
+                .hint(format!("plimsoll stranded ls {url} lists them, plimsoll stranded export {url} gets at them")),
+            None => no_volume_but(setup, "releasing", &url, dir),
+        };
+        return Err(give_up(volume, missing));
     }
     let released = match patiently(setup, || volume.release()) {
         Ok(released) => released,

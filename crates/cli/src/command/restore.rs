@@ -58,6 +58,7 @@ pub(crate) fn run(setup: &Setup, typed: &str, wanted: Wanted) -> Result<()> {
     let mut out = stdout();
     if setup.json {
         let mut answer = serde_json::to_value(done).unwrap_or_default();
+        answer["url"] = typed.into();
         answer["checkpoint"] = kept.into();
         return Ok(writeln!(out, "{answer}")?);
     }

@@ -3,20 +3,21 @@
 mod rows; // results, printed
 mod shell; // the interactive one
 mod statements; // running text that holds statements
+mod stream; // statements as they arrive
 
 use std::{
-    io::{IsTerminal, Read, stdin},
+    io::{IsTerminal, stdin},
     time::Duration,
 };
 
-use plimsoll_model::{Level, ResultExt};
+use plimsoll_model::Level;
 use plimsoll_settings::{Source, key};
 use plimsoll_volume::{Located, LossReport, Reference, split_reference};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::{
     exit::{Exit, Failure, Result},
-    setup::{Setup, no_volume},
+    setup::{Setup, no_volume_but},
 };
 
 /// How long a statement waits for another writer of this host, which lets go once its commits are synced.
@@ -39,11 +40,7 @@ pub(crate) fn run(
     let outcome = ready.and_then(|()| match statement {
         Some(sql) => statements::run(setup, &connection, sql),
         None if stdin().is_terminal() => shell::run(setup, &located, &connection),
-        None => {
-            let mut sql = String::new();
-            stdin().read_to_string(&mut sql).doing("reading statements from", "stdin")?;
-            statements::run(setup, &connection, &sql)
-        }
+        None => stream::run(stdin().lock(), |sql| statements::run(setup, &connection, sql)),
     });
     tell_loss(setup, &connection);
     let closed = close(connection);
@@ -70,7 +67,7 @@ pub(crate) fn connect(
     let opened = Connection::open_with_flags_and_vfs(name(located), flags, c"plimsoll");
     let connection = match opened.map_err(|error| failure(&error)) {
         Err(failure) if failure.exit() == Exit::NotFound && failure.to_string().contains("no volume") => {
-            return Err(no_volume("opening", located.store.url()).into());
+            return Err(no_volume_but(setup, "opening", located.store.url(), &located.dir).into());
         }
         opened => opened?,
     };

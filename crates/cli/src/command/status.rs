@@ -27,10 +27,13 @@ pub(crate) fn run(setup: &Setup, typed: &str, watch: bool) -> Result<()> {
         let told = AtomicBool::new(false);
         let meanwhile = || {
             told.store(true, Ordering::Relaxed);
-            eprint!(
-                "plimsoll: the store has not answered yet; what this host knows by itself:\n{}",
-                local(setup, &located)
-            );
+            match local(setup, &located) {
+                nothing if nothing.is_empty() => eprintln!(
+                    "plimsoll: {} has not answered yet, and this host has no journal of the volume: nothing here is at risk",
+                    located.store.url()
+                ),
+                known => eprint!("plimsoll: the store has not answered yet; what this host knows by itself:\n{known}"),
+            }
         };
         let looked = Report::gather(setup, &located, meanwhile);
         let shown = match &looked {

@@ -13,7 +13,7 @@ use crate::{
     exit::Result,
     journal_tail::{Newest, journal_tail},
     progress,
-    setup::{Setup, no_volume},
+    setup::{Setup, no_volume_but},
     units,
 };
 
@@ -23,7 +23,7 @@ pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
     let newest = Newest::ask(setup, &located)?;
     let before = newest.head.map(|head| head.txid.0);
     let pending = match journal_tail(setup, &located, &newest)? {
-        None if before.is_none() => return Err(no_volume("syncing", url).into()),
+        None if before.is_none() => return Err(no_volume_but(setup, "syncing", &url, &located.dir).into()),
         // Also if another writer has taken over since: it found all of them.
         None => return tell(setup, &url, (0, 0), before),
         Some(pending) if pending.commits == 0 => return tell(setup, &url, (0, 0), before),

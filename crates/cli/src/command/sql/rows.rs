@@ -75,14 +75,14 @@ fn harmless(text: &str) -> String {
     text.chars().map(visible).collect()
 }
 
-/// A value as JSON. A blob is its hexadecimal digits; a number that JSON cannot say is null.
+/// A value as JSON. A blob is an object with its hexadecimal digits; a number that JSON cannot say is null.
 fn json(value: &ValueRef<'_>) -> String {
     match value {
         ValueRef::Null => "null".to_owned(),
         ValueRef::Integer(value) => value.to_string(),
         ValueRef::Real(value) => serde_json::Value::from(*value).to_string(),
         ValueRef::Text(text) => quoted(&String::from_utf8_lossy(text)),
-        ValueRef::Blob(bytes) => quoted(&hex(bytes)),
+        ValueRef::Blob(bytes) => format!("{{\"blob\":\"{}\"}}", hex(bytes)),
     }
 }
 
@@ -106,7 +106,7 @@ mod tests {
             (ValueRef::Real(1.5), "1.5"),
             (ValueRef::Real(f64::INFINITY), "null"),
             (ValueRef::Text(b"a\"b\n"), r#""a\"b\n""#),
-            (ValueRef::Blob(&[0, 255]), r#""00ff""#),
+            (ValueRef::Blob(&[0, 255]), r#"{"blob":"00ff"}"#),
         ];
         for (value, text) in cases {
             assert_eq!(json(&value), text);

@@ -1,16 +1,13 @@
 //! The interactive shell.
 
-use std::{
-    ffi::CString,
-    io::{Write, stdout},
-};
+use std::io::{Write, stdout};
 
 use plimsoll_model::{Error, ErrorKind};
 use plimsoll_volume::Located;
 use rusqlite::Connection;
 use rustyline::{DefaultEditor, error::ReadlineError};
 
-use super::{failure, statements};
+use super::{failure, statements, stream::is_complete};
 use crate::{exit::Result, setup::Setup};
 
 const HELP: &str = "\
@@ -106,25 +103,6 @@ fn status(connection: &Connection) -> Result<()> {
     Ok(writeln!(stdout(), "{}", pretty.unwrap_or(status))?)
 }
 
-/// Whether text ends with a finished statement, as SQLite sees it: strings and triggers may hold semicolons.
-fn is_complete(sql: &str) -> bool {
-    let Ok(sql) = CString::new(sql) else { return true };
-    // SAFETY: a string that ends with a zero byte.
-    unsafe { rusqlite::ffi::sqlite3_complete(sql.as_ptr()) != 0 }
-}
-
 fn terminal(error: ReadlineError) -> Error {
     Error::new(ErrorKind::Io, "reading from the terminal").caused_by(error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_statement_ends_with_its_own_semicolon() {
-        assert!(is_complete("SELECT 1;\n"));
-        assert!(!is_complete("SELECT ';\n"));
-        assert!(!is_complete("CREATE TRIGGER t AFTER INSERT ON x BEGIN SELECT 1;\n"));
-    }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     journal_tail::{JournalTail, Newest, journal_tail},
-    setup::{Setup, context, no_volume},
+    setup::{Setup, context, no_volume_but},
 };
 
 /// A store that has not answered by then may not answer for long.
@@ -30,7 +30,7 @@ pub(crate) struct Report {
     pub(crate) holder: Option<Holder>,
     pub(crate) txid: u64,
     pub(crate) page_size: Option<u32>,
-    pub(crate) pages: u32,
+    pub(crate) page_count: u32,
     pub(crate) bytes: u64,
     pub(crate) levels: BTreeMap<u8, Level>,
     /// As the holder said last.
@@ -85,7 +85,7 @@ pub(crate) struct Marks {
 #[derive(Serialize)]
 pub(crate) struct At {
     pub(crate) lsn: u64,
-    pub(crate) ms: u64,
+    pub(crate) at_ms: u64,
 }
 
 /// What is at risk, and how much may be. The line is that of this host's settings.
@@ -124,7 +124,7 @@ impl Report {
         // Of a volume that was removed the epoch of that stays.
         let removed = standing.holder.as_ref().is_some_and(|holder| holder.removal);
         if standing.volume.is_none() && (standing.epoch.is_zero() || removed) && tail.files.is_empty() {
-            return Err(no_volume("looking at", url));
+            return Err(no_volume_but(setup, "looking at", &url, &located.dir));
         }
         let now_ms = setup.process.host.clock.wall().0;
         let newest = Newest { standing, head: tail.head };
@@ -147,7 +147,7 @@ impl Report {
             holder: holder(setup, &standing),
             txid: head.map_or(0, |head| head.txid.0),
             page_size: head.map(|head| head.page_size.get()),
-            pages: head.map_or(0, |head| head.page_count.0),
+            page_count: head.map_or(0, |head| head.page_count.0),
             bytes: head.map_or(0, |head| head.page_count.bytes(head.page_size)),
             levels,
             watermarks: status.map(|status| status.watermarks.into()),
@@ -247,6 +247,6 @@ impl From<Watermarks> for Marks {
 
 impl From<Mark> for At {
     fn from(mark: Mark) -> Self {
-        At { lsn: mark.lsn.0, ms: mark.ms }
+        At { lsn: mark.lsn.0, at_ms: mark.ms }
     }
 }

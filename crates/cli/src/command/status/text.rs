@@ -96,7 +96,7 @@ fn database(report: &Report) -> String {
         Some(size) => format!(
             "{}, {} of {size} bytes, TXID {}",
             units::bytes(report.bytes),
-            units::counted(u64::from(report.pages), "page"),
+            units::counted(u64::from(report.page_count), "page"),
             report.txid
         ),
         None => "nothing was synced yet".to_owned(),

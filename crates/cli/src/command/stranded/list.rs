@@ -8,7 +8,8 @@ use serde_json::json;
 use super::{left_behind, read};
 use crate::{
     exit::{Failure, Result},
-    setup::Setup,
+    journal_tail::Newest,
+    setup::{Setup, no_volume},
     table::{number, render, table},
     units,
 };
@@ -74,9 +75,17 @@ pub(crate) fn ls(setup: &Setup, located: &Located) -> Result<()> {
         // Nobody is to conclude from silence that nothing is there.
         Err(error) => Err(Failure::from(error).after("whether this host's journal holds more is not known")),
         Ok(Some(left)) if !setup.json => Ok(writeln!(out, "{}", left.verdict(located.store.url()))?),
+        Ok(None) if all.is_empty() && is_absent(setup, located) => {
+            Err(no_volume("listing what is stranded of", located.store.url()).into())
+        }
         Ok(None) if !setup.json && all.is_empty() => Ok(writeln!(out, "nothing is stranded here")?),
         Ok(_) => Ok(()),
     }
+}
+
+/// Whether the store says that nothing was ever written at the URL. One that does not answer says nothing.
+fn is_absent(setup: &Setup, located: &Located) -> bool {
+    Newest::ask(setup, located).is_ok_and(|newest| newest.head.is_none() && newest.standing.epoch.is_zero())
 }
 
 /// Every commit of one.
