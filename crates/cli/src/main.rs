@@ -7,6 +7,7 @@ mod args; // what can be typed
 mod command; // what each command does
 mod exit; // exit codes
 mod gauge; // the load line, drawn
+mod interrupt; // being told to end
 mod journal_tail; // what this host holds and the store does not
 mod logging; // tracing to stderr
 mod object_reader; // an object as a stream
@@ -24,7 +25,9 @@ use crate::{args::Args, exit::Failure, setup::Setup};
 fn main() -> ExitCode {
     let args = Args::parse();
     let json = args.global.json;
-    match Setup::new(&args.global).and_then(|setup| command::run(&setup, args.command)) {
+    let outcome = Setup::new(&args.global).and_then(|setup| command::run(&setup, args.command));
+    interrupt::give_way();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(&failure, json),
     }

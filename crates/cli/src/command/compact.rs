@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     exit::Result,
-    progress,
+    interrupt, progress,
     setup::{Setup, layout, no_volume},
     table::{number, render, table},
     units,
@@ -30,6 +30,7 @@ pub(crate) fn run(setup: &Setup, typed: &str, dry_run: bool) -> Result<()> {
     }
     let bar = progress::waiting(setup, "compacting");
     let volume = setup.open(typed, PATIENCE)?;
+    let held = interrupt::volume(&volume, "what was merged stays; run it again to go on")?;
     let url = volume.status().url;
     if volume.page_size().is_none() && !volume.dir().has_journal()? {
         return Err(give_up(volume, no_volume("compacting", url)).into());
@@ -41,6 +42,7 @@ pub(crate) fn run(setup: &Setup, typed: &str, dry_run: bool) -> Result<()> {
     };
     let (asked, kept) = (volume.settings().l0_retention, volume.l0_retention());
     volume.close()?;
+    drop(held);
     bar.finish_and_clear();
     if asked < kept {
         let (asked, kept) = (asked.as_millis(), kept.as_millis());

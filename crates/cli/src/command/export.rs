@@ -19,6 +19,7 @@ use tempfile::NamedTempFile;
 
 use crate::{
     exit::Result,
+    interrupt,
     journal_tail::{Newest, journal_tail},
     object_reader::stream_object,
     progress,
@@ -51,8 +52,10 @@ pub(crate) fn into_file<T>(file: &Path, force: bool, write: impl FnOnce(&File) -
         // Its own words name a file that nobody has asked for.
         .map_err(|refused| std::io::Error::from(refused.kind()))
         .doing("creating a file in", folder.display())?;
+    let held = interrupt::scratch(temp.path(), format!("nothing was written to {}", file.display()))?;
     let written = write(temp.as_file())?;
     publish(temp, file, &folder, force)?;
+    drop(held);
     Ok(written)
 }
 

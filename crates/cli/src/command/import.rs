@@ -19,7 +19,7 @@ use super::{
     copying::{PATIENCE, begin, finish, give_up, occupied},
     placement,
 };
-use crate::{exit::Result, progress, setup::Setup, units};
+use crate::{exit::Result, interrupt, progress, setup::Setup, units};
 
 const IMPORTING: &str = "importing";
 /// Pages per step of SQLite's backup.
@@ -29,6 +29,7 @@ pub(crate) fn run(setup: &Setup, file: &Path, typed: &str, replace: bool) -> Res
     let source = Source::open(setup, file)?;
     let volume = setup.open(typed, PATIENCE)?;
     let url = volume.status().url;
+    let held = interrupt::volume(&volume, left(&url))?;
     if volume.page_size().is_some() && !replace {
         return Err(give_up(volume, occupied(IMPORTING, &url)).into());
     }
@@ -51,9 +52,13 @@ pub(crate) fn run(setup: &Setup, file: &Path, typed: &str, replace: bool) -> Res
             volume.close()?;
             txid
         }
-        Ok(txn) => finish(volume, txn, source.count)?,
+        Ok(txn) => {
+            held.say("everything that was imported is in the volume, if it was committed; plimsoll status tells");
+            finish(volume, txn, source.count)?
+        }
         Err(error) => return Err(give_up(volume, error).into()),
     };
+    drop(held);
     bar.finish_and_clear();
     let bytes = source.count.bytes(source.size);
     if setup.json {
@@ -67,6 +72,11 @@ pub(crate) fn run(setup: &Setup, file: &Path, typed: &str, replace: bool) -> Res
         writeln!(stdout(), "imported {} into {url} at TXID {txid}, {}", file.display(), units::bytes(bytes))?;
     }
     Ok(())
+}
+
+/// What an interrupted import says: nothing of it is in the volume before it is committed as a whole.
+fn left(url: &str) -> String {
+    format!("nothing was imported; run it again, or remove a volume that was just begun: plimsoll rm {url}")
 }
 
 /// A consistent state of a database, in one file.

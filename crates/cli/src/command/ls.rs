@@ -45,7 +45,10 @@ struct Object {
 fn list_objects(setup: &Setup, located: &Located) -> Result<()> {
     let layout = layout(located);
     let listing = setup.wait(list(&located.store, layout))?;
-    if listing.files.is_empty() {
+    let begun = || setup.wait(look(&located.context(&setup.process.host))).map(|standing| standing.volume.is_some());
+    if listing.files.is_empty() && begun()? {
+        eprintln!("plimsoll: {} is a volume to which nothing was synced yet", located.store.url());
+    } else if listing.files.is_empty() {
         return Err(no_volume("listing", located.store.url()).into());
     }
     let objects = listing.files.iter().map(|file| Object {
