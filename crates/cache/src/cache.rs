@@ -8,7 +8,7 @@ use std::{
 
 use plimsoll_host::{File, Host, OpenMode};
 use plimsoll_model::{
-    PageCount, PageNo, PageSize, Txid,
+    PageNo, PageSize, Txid,
     step::{Step, taken},
 };
 use twox_hash::XxHash3_64;
@@ -122,26 +122,6 @@ impl Cache {
     /// How long a page is in an object is said by whoever wrote that. It may be another database's by now.
     fn holds_pages_of(&self, bytes: usize) -> bool {
         bytes == self.geometry.page_bytes()
-    }
-
-    /// Forgets every page beyond the first `pages`, and gives their space back.
-    pub fn forget_after(&self, pages: PageCount) {
-        let Some(files) = &self.files else { return };
-        let Some(first) = PageNo::from_index(pages.0 as usize) else { return };
-        let group = self.geometry.group(first);
-        let groups = self.census(files).from(group);
-        for beyond in groups {
-            if beyond > group || self.geometry.first_page(group) == Some(first) {
-                self.empty(files, beyond);
-                continue;
-            }
-            let _writing = self.table.lock(group);
-            let mut page = Some(first);
-            while let Some(next) = page.filter(|page| self.geometry.group(*page) == group) {
-                self.clear(files, next);
-                page = next.next();
-            }
-        }
     }
 
     /// The numbers of this moment.

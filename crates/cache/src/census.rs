@@ -56,11 +56,6 @@ impl Census {
         Some(group)
     }
 
-    /// The occupied groups from `first` on.
-    pub(crate) fn from(&self, first: GroupNo) -> Vec<GroupNo> {
-        self.groups.range(first..).map(|(group, _)| *group).collect()
-    }
-
     pub(crate) fn groups(&self) -> usize {
         self.groups.len()
     }

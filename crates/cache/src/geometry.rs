@@ -101,10 +101,6 @@ impl Geometry {
         HEADER_BYTES + u64::from(chunk) * (CHUNK_PAGES * ENTRY_BYTES) as u64
     }
 
-    pub(crate) fn first_page(self, group: GroupNo) -> Option<PageNo> {
-        PageNo::from_index(self.first_index(group))
-    }
-
     fn first_index(self, group: GroupNo) -> usize {
         group.0 as usize * self.group_pages()
     }

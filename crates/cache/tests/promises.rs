@@ -12,7 +12,7 @@ use std::{
 
 use plimsoll_cache::{Cache, CacheId, Want};
 use plimsoll_host::{File, Files, Host, Lock, OpenMode, sim_disk::SimDisk};
-use plimsoll_model::{PageCount, PageNo, PageSize, Txid};
+use plimsoll_model::{PageNo, PageSize, Txid};
 use xxhash_rust::xxh3::xxh3_64;
 
 const PAGE_BYTES: usize = 4096;
@@ -140,12 +140,7 @@ fn it_agrees_with_a_model_through_reopens() {
         let number = [1, 16, 17, 512, 513, 1025, 9000][dice.below(7) as usize] + dice.below(4) as u32;
         match dice.below(40) {
             0 => cache = place.open(),
-            1 => {
-                let count = [0, 15, 17, 514, 1024, 9001][dice.below(6) as usize];
-                cache.forget_after(PageCount(count));
-                model.retain(|page, _| *page <= count);
-            }
-            2..20 => {
+            1..20 => {
                 put(&cache, number, step);
                 model.insert(number, step);
             }
@@ -341,7 +336,6 @@ fn a_directory_that_cannot_be_made_is_a_cache_of_misses() {
     fs::write(dir.path().join("taken"), b"").unwrap();
     let cache = Cache::open(&host(), &dir.path().join("taken"), ID, PLENTY);
     put(&cache, 1, 5);
-    cache.forget_after(PageCount(0));
     assert_eq!(get(&cache, 1, &want(5, 5)), None);
     assert_eq!(cache.stats().misses, 1);
 }
