@@ -18,7 +18,7 @@ pub enum Scale {
     Tiny,
     /// A few minutes for all.
     Small,
-    /// What documentation shows: an hour or so, on a quiet machine.
+    /// What documentation shows: hours, on a quiet machine. One round of commits or syncing is some ten minutes.
     Full,
 }
 

@@ -1,6 +1,9 @@
 //! How fast commits are, at each level, alone and beside readers.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
+};
 
 use anyhow::{Result, anyhow};
 use rusqlite::params;
@@ -18,6 +21,8 @@ use crate::{
 const LEVELS: [&str; 4] = ["OFF", "NORMAL", "FULL", "EXTRA"];
 /// Rows that readers read while commits go on.
 const READ_ROWS: u64 = 5000;
+/// Longest that commits are made before any is timed.
+const WARM_UP: Duration = Duration::from_millis(500);
 /// About what the sync of a commit of one row takes in the object store.
 const OBJECT_BYTES: usize = 2000;
 
@@ -131,7 +136,7 @@ fn measure(job: &Job) -> Result<Figures> {
                     Ok(())
                 };
                 // The first ones warm up.
-                if number < commits / 20 {
+                if number < commits / 20 && start.elapsed() < WARM_UP {
                     transaction()?;
                 } else {
                     latencies.time(transaction)?;

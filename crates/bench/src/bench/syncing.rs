@@ -68,7 +68,7 @@ fn settings(job: &Job) -> Vec<(&'static str, &'static str)> {
         return vec![("write_enabled", "true")];
     }
     match (job.number("merging"), job.number("pace")) {
-        (LEFT, _) => vec![("compaction_levels_ms", "36000000")],
+        (LEFT, _) => vec![("compaction_levels_ms", "")],
         (MERGING, pace) => vec![("compaction_levels_ms", LEVELS[pace.min(2) as usize])],
         _ => vec![],
     }
