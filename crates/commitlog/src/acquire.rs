@@ -89,6 +89,7 @@ pub async fn acquire(
     };
     let fencing = fence(context, ask, (epoch, looked), fence_body);
     let (fenced, volume) = try_join(fencing, settle_in(context, &holder)).await?;
+    let looked = if taken(step::Step::LateFence) { looked } else { context.now() };
     let lease = Lease::new(context.clone(), holder, volume, Begun { fenced, unjudged, looked });
     lease.introduce().await?;
     crash::here(Point::Introduced);
@@ -279,7 +280,7 @@ async fn fence(
         }
         // It counts if whoever had this name cannot have been merged and deleted since the listing was sent;
         // otherwise the next listing tells.
-        if is_late(tail.sent, context.now(), context.fresh_for()) {
+        if is_late(tail.sent, context.now(), context.fresh_for()) && taken(step::Step::LateFence) {
             placed = Some((Placed { txid, stamp }, fenced));
             continue;
         }

@@ -56,7 +56,7 @@ pub(crate) fn parse_removal_key(key: &str) -> Option<Epoch> {
     parse(&format!("{}.json", key.strip_suffix(".go")?), EPOCHS)
 }
 
-pub(crate) fn parse_status_key(key: &str) -> Option<Epoch> {
+pub fn parse_status_key(key: &str) -> Option<Epoch> {
     parse(key, STATUSES)
 }
 

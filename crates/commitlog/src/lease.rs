@@ -223,7 +223,7 @@ impl Lease {
     /// holds may not be known yet.
     #[must_use]
     pub fn is_fenced(&self) -> bool {
-        matches!(self.state().over, Some(Over::Fenced(_)))
+        matches!(self.state().over, Some(Over::Fenced(_))) && taken(Step::EndFenced)
     }
 
     /// Makes a sync the newest of the history, or finds out that somebody else has.
@@ -505,7 +505,7 @@ impl Lease {
     /// *older* writer may have begun the history, merged it and had the name deleted that we are about to create.
     fn looked(&self, sent: Mono) {
         let mut state = self.state();
-        if state.head.is_some() {
+        if state.head.is_some() || !taken(Step::FirstSync) {
             state.looked = state.looked.max(sent);
         }
     }

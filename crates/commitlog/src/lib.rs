@@ -34,14 +34,14 @@ pub use claim::held_for;
 pub use context::Context;
 pub use identity::{create_volume, identity, mark_detached, mark_detaching};
 pub use key::{
-    detached_key, detaching_key, epoch_key, fork_pin_name, is_like_a_time, parse_epoch_key, parse_pin_key, pin_key,
-    record_folders, status_key, volume_key,
+    detached_key, detaching_key, epoch_key, fork_pin_name, is_like_a_time, parse_epoch_key, parse_pin_key,
+    parse_status_key, pin_key, record_folders, status_key, volume_key,
 };
 pub use lease::{Beat, Lease, Outcome, StatusReport, Sync};
 pub use pin::{Pin, Pinned, Pins, is_pinned, pin, pins, read_pin, unpin};
 pub use record::{
     EpochRecord, ForkName, Inherited, Kind, L0_RETENTION_UNRECORDED, LineRecord, LoadRecord, Mark, Origin, PinRecord,
-    PinnedObject, StatusRecord, VolumeRecord, Watermarks, check_record, decode_volume,
+    PinnedObject, StatusRecord, VolumeRecord, Watermarks, check_record, decode_epoch, decode_status, decode_volume,
 };
 pub use removal::{
     announce_removal, call_off_removal, decide_removal, decided_removal, delete_volume, end_removal, refuse_half,

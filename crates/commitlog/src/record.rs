@@ -116,6 +116,22 @@ pub fn decode_volume(bytes: &[u8]) -> Result<VolumeRecord> {
     decode(bytes)
 }
 
+/// Reads the bytes of a status.
+///
+/// # Errors
+/// As [`decode_volume`].
+pub fn decode_status(bytes: &[u8]) -> Result<StatusRecord> {
+    decode(bytes)
+}
+
+/// Reads the bytes of the record of an epoch.
+///
+/// # Errors
+/// As [`decode_volume`].
+pub fn decode_epoch(bytes: &[u8]) -> Result<EpochRecord> {
+    decode(bytes)
+}
+
 /// Reads the volume's identity; `None` if there is none.
 pub(crate) async fn read_volume(context: &Context) -> Result<Option<VolumeRecord>> {
     match read::<VolumeRecord>(context, volume_key()).await? {

@@ -105,7 +105,11 @@ async fn decide(context: &Context, epoch: Epoch, key: &str) -> Result<Mono> {
     let decision = decision_key(key);
     let ours = record::encode(&DecisionRecord { epoch, go: true });
     let decided = insist(context, || create_record(context, &decision, &ours).boxed()).await?;
-    if decided { look(context, epoch).await } else { Err(overtaken(context)) }
+    match decided {
+        true if !taken(Step::LookAtEpochs) => Ok(context.now()),
+        true => look(context, epoch).await,
+        false => Err(overtaken(context)),
+    }
 }
 
 /// Makes sure that there is no newer epoch; when that was asked.

@@ -115,6 +115,18 @@ steps! {
     RestoreAll = "restore every page that differs",
     /// Whether a writer was taken over from is asked before its commit numbers count.
     TokenAftermath = "ask what became of a token's writer",
+    /// A fence that was answered late says nothing: what is newest is asked again, and what was known before counts no more.
+    LateFence = "look again after a late fence",
+    /// Before the first sync of a volume no look counts for what comes later.
+    FirstSync = "trust no look before the first sync",
+    /// A writer that is told of a newer one acknowledges nothing more, whatever it does not know yet.
+    EndFenced = "end a writer that was told of a newer one",
+    /// Whoever takes a volume over says what the writer before took with it.
+    Account = "account for what a dead writer took",
+    /// A collector looks for a newer epoch once it has decided.
+    LookAtEpochs = "look at epochs after a collector's decision",
+    /// Whoever has made a fork looks whether what it reads from is being removed.
+    HeedRemovals = "heed a removal when forking",
 }
 
 /// Whether a step is taken: always, except in a test of the tests.

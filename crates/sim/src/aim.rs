@@ -12,6 +12,7 @@ use crate::{
     fate::{Blow, Blows},
     network::Weather,
     profile::Profile,
+    staging::stage,
 };
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -52,6 +53,20 @@ pub enum Aim {
     Collect,
     /// Tokens that are carried from host to host, and volumes that are let go.
     Session,
+    /// The first sync of a volume.
+    Newborn,
+    /// A fence that is answered late.
+    Fence,
+    /// What a writer does that was told of a newer one.
+    Told,
+    /// What a writer takes with it that has not synced.
+    Account,
+    /// A collector that meets somebody who names a state.
+    Meeting,
+    /// A collector's decision that comes when it means nothing any more.
+    Decision,
+    /// Volumes that are removed while others are forked from them.
+    Vanish,
 }
 
 impl Aim {
@@ -73,6 +88,13 @@ impl Aim {
         Aim::Family,
         Aim::Collect,
         Aim::Session,
+        Aim::Newborn,
+        Aim::Fence,
+        Aim::Told,
+        Aim::Account,
+        Aim::Decision,
+        Aim::Meeting,
+        Aim::Vanish,
     ];
 
     /// For people.
@@ -95,6 +117,13 @@ impl Aim {
             Aim::Family => "family",
             Aim::Collect => "collect",
             Aim::Session => "session",
+            Aim::Newborn => "newborn",
+            Aim::Fence => "fence",
+            Aim::Told => "told",
+            Aim::Account => "account",
+            Aim::Decision => "decision",
+            Aim::Meeting => "meeting",
+            Aim::Vanish => "vanish",
         }
     }
 
@@ -275,6 +304,34 @@ impl Aim {
                 settings.follow_interval = 100 * MILLI;
                 settings.idle_release = 2 * SECOND;
             }
+            Aim::Newborn | Aim::Fence | Aim::Account | Aim::Decision | Aim::Meeting => stage(self, profile),
+            Aim::Told => {
+                (profile.hosts, profile.applications, profile.workers) = (2, 1, 2);
+                (profile.pointers, profile.deeds, profile.takeover) = (40, MERGING, 1);
+                (profile.blows, profile.levels) = (RIVALS, (50, 45));
+                profile.patience = 15;
+                profile.blow_every = 10 * SECOND;
+                weather.latency = 300 * MILLI;
+                settings.sync_interval = 100 * MILLI;
+                settings.heartbeat = 2 * SECOND;
+                settings.holder_ttl = 2 * SECOND;
+                settings.compaction_levels = vec![500 * MILLI, 2 * SECOND];
+            }
+            Aim::Vanish => {
+                (profile.hosts, profile.applications, profile.workers) = (3, 2, 0);
+                (profile.pointers, profile.volumes_max, profile.deeds) = (90, 60, VANISHING);
+                profile.takeover = 3;
+                profile.pause_max = 100 * MILLI;
+                profile.length = 25 * SECOND;
+                profile.blows = COLLECTORS;
+                profile.blow_every = 20 * SECOND;
+                profile.patience = 8;
+                profile.levels = (20, 20);
+                weather.latency = 60 * MILLI;
+                settings.sync_interval = 100 * MILLI;
+                settings.idle_release = SECOND;
+                settings.holder_ttl = SECOND;
+            }
             Aim::Flips => {
                 profile.rough = true;
                 profile.hosts = 2;
@@ -313,6 +370,8 @@ const BREEDING: Deeds = &[
 const ASIDE: Deeds = &[(1, Deed::Aside)];
 const NAMING: Deeds = &[(50, Deed::Checkpoint), (25, Deed::Forget), (10, Deed::Compact)];
 const MOVING: Deeds = &[(20, Deed::Token), (40, Deed::Carry), (20, Deed::Release), (10, Deed::TakeOver)];
+const MERGING: Deeds = &[(1, Deed::Compact)];
+const VANISHING: Deeds = &[(45, Deed::Fork), (45, Deed::Remove), (10, Deed::Checkpoint)];
 const SLEEPERS: Blows = &[(6, Blow::SleepAtStore), (4, Blow::Sleep), (1, Blow::Kill), (1, Blow::Partition)];
 
 /// A short run in which nothing goes wrong.

@@ -126,9 +126,14 @@ impl Application {
     }
 
     fn checkpoint(&self, handle: &Handle) -> Result<(), Stopped> {
+        let past = if handle.read_only || self.dice.once_in(2) { self.some_sync(&handle.world) } else { None };
+        self.checkpoint_of(handle, past)
+    }
+
+    /// Makes a checkpoint of the state after a sync, or of the newest.
+    pub(crate) fn checkpoint_of(&self, handle: &Handle, past: Option<Txid>) -> Result<(), Stopped> {
         let world = &handle.world;
         let name = world.judge().pointers.name();
-        let past = if handle.read_only || self.dice.once_in(2) { self.some_sync(world) } else { None };
         let holds = handle.volume.status().role == Role::Writer && !handle.said().fenced;
         let last = handle.said().appended.last().copied().filter(|_| holds);
         let made = match past {

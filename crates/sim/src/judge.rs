@@ -9,6 +9,7 @@ use std::{
 use plimsoll_commitlog::Origin;
 
 use crate::{
+    advertised::Advertised,
     commits::Commits,
     coverage::{Coverage, Event},
     history::History,
@@ -36,6 +37,8 @@ pub(crate) struct Judge {
     pub(crate) coverage: Coverage,
     /// The newest epoch that anybody has taken.
     pub(crate) epoch: u32,
+    /// What its writers said.
+    pub(crate) advertised: Advertised,
     /// What was named, carried away or forked of it.
     pub(crate) pointers: Pointers,
     owed: Vec<Owed>,
@@ -50,6 +53,7 @@ impl Judge {
             history: History::new(window),
             coverage: Coverage::default(),
             epoch: 0,
+            advertised: Advertised::default(),
             pointers: Pointers::default(),
             owed: (0..hosts).map(|_| Owed::default()).collect(),
             verdict: None,
@@ -70,6 +74,7 @@ impl Judge {
             history: self.history.fork(txid, &origins, now),
             coverage: Coverage::default(),
             epoch: 0,
+            advertised: Advertised::default(),
             pointers: Pointers::fork(origins),
             owed: self.owed.iter().map(|_| Owed::default()).collect(),
             verdict: None,

@@ -11,6 +11,7 @@
 //!
 //! The same seed gives the same run, byte for byte of its trace.
 
+mod advertised; // what writers said of themselves
 mod aim; // what a run is after
 mod aside; // journals that were kept aside
 mod bucket; // the store itself
@@ -36,6 +37,8 @@ mod profile; // what a run is like
 mod promise; // what is promised
 mod records; // pins and collectors that meet
 mod run; // from the first blow to the last check
+mod scene; // what hosts do first
+mod staging; // runs that begin with one
 mod state; // what a volume should hold
 mod store; // the store as a host sees it
 mod time; // virtual time

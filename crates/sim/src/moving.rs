@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use plimsoll_model::ErrorKind;
-use plimsoll_volume::Token;
+use plimsoll_volume::{Role, Token};
 
 use crate::{
     coverage::Event,
@@ -41,7 +41,11 @@ impl Application {
             return Ok(());
         }
         let world = &handle.world;
+        let (held, failures) = (handle.volume.status().role == Role::Writer, world.failures(self.connection.group));
         let report = handle.volume.take_over().map_err(|error| handle.stopped("takeover", &error))?;
+        if !held && failures == world.failures(self.connection.group) && !handle.volume.is_fenced() {
+            handle.accounts_for(world, report.as_ref().map(|report| report.acknowledged));
+        }
         let Some(report) = report else { return Ok(()) };
         self.tell(world, &format!("{report:?}"));
         world.count(Event::LossReport);

@@ -50,6 +50,12 @@ pub fn aim(step: Step) -> Aim {
             Aim::Family
         }
         Step::TokenAftermath => Aim::Session,
+        Step::Account => Aim::Account,
+        Step::LateFence => Aim::Fence,
+        Step::LookAtEpochs => Aim::Decision,
+        Step::FirstSync => Aim::Newborn,
+        Step::EndFenced => Aim::Told,
+        Step::HeedRemovals => Aim::Vanish,
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct Weather {
     pub(crate) late_max: Duration,
     /// Hosts that are cut off, and until when.
     pub(crate) cut_off: BTreeMap<usize, Duration>,
+    /// The next such request of a host takes long on its way: one whose name contains this, shortest and longest time.
+    pub(crate) slow: Vec<(usize, &'static str, Duration, Duration)>,
     /// When a storm ends. Until then most requests fail.
     pub(crate) storm_until: Duration,
     /// Keys in one page of a listing.
@@ -76,6 +78,8 @@ pub(crate) struct World {
     struck: Arc<Mutex<Vec<(Group, Doom)>>>,
     /// Lives that have ended.
     ended: Arc<Mutex<Vec<Group>>>,
+    /// Requests that failed, by whose they were.
+    failed: Arc<Mutex<BTreeMap<Group, u64>>>,
 }
 
 /// No task is ever stopped while it holds one of these.
@@ -98,6 +102,7 @@ impl World {
             doomed: Arc::default(),
             struck: Arc::default(),
             ended: Arc::default(),
+            failed: Arc::default(),
         }
     }
 
@@ -130,6 +135,11 @@ impl World {
     /// Whom something befalls now.
     pub(crate) fn take_struck(&self) -> Vec<(Group, Doom)> {
         std::mem::take(&mut lock(&self.struck))
+    }
+
+    /// How many requests of a life have failed.
+    pub(crate) fn failures(&self, group: Group) -> u64 {
+        lock(&self.failed).get(&group).copied().unwrap_or(0)
     }
 
     /// A life has ended.
@@ -193,6 +203,16 @@ impl Connection {
         fate
     }
 
+    /// How long this request takes, if it is the one that is to be slow.
+    fn slow(&self, what: &str) -> Option<Duration> {
+        let mut weather = self.world.weather();
+        let meant = weather.slow.iter().position(|slow| slow.0 == self.host && what.contains(slow.1))?;
+        let (_, _, min, max) = weather.slow.remove(meant);
+        drop(weather);
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(0);
+        Some(Duration::from_millis(self.world.dice.between(millis(min), millis(max))))
+    }
+
     /// The same to another volume.
     pub(crate) fn on(&self, shelf: &Arc<Shelf>) -> Self {
         Connection { world: self.world.on(shelf), ..self.clone() }
@@ -204,6 +224,7 @@ impl Connection {
     }
 
     fn lost(&self, what: &str, why: &'static str) -> Error {
+        *lock(&self.world.failed).entry(self.group).or_default() += 1;
         Error::new(ErrorKind::Unavailable, "asking the store").object(what.to_owned()).why(why)
     }
 
@@ -218,7 +239,10 @@ impl Connection {
             return Ok(effect(&self.world));
         }
         let (world, _asked) = (&self.world, self.waiting.ask());
-        let fate = self.fate(what.starts_with("create"));
+        let mut fate = self.fate(what.starts_with("create"));
+        if let Some(there) = self.slow(&what) {
+            fate.there = there;
+        }
         if self.is_cut_off() {
             world.time.sleep(fate.there.min(self.timeout)).await;
             return Err(self.lost(&what, "the host is cut off"));

@@ -13,6 +13,7 @@ use crate::{
     dice::Dice,
     fate::{Blows, EVERYTHING},
     network::Weather,
+    scene::Scene,
 };
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -59,6 +60,8 @@ pub(crate) struct Profile {
     pub(crate) pointers: u64,
     /// How likely each of these is.
     pub(crate) deeds: Deeds,
+    /// What hosts do first.
+    pub(crate) scene: Scene,
     /// Volumes of one world, with those that were removed.
     pub(crate) volumes_max: usize,
     /// How long fate strikes. Then everything gets well.
@@ -108,6 +111,7 @@ impl Profile {
             levels: (40, 40),
             pointers: 0,
             deeds: deed::ALL,
+            scene: &[],
             volumes_max: 1,
             length: *dice.pick(&[MINUTE, 2 * MINUTE, 5 * MINUTE, 12 * MINUTE]),
         };

@@ -92,6 +92,7 @@ impl Store for SimStore {
             race(world, &name, &sent, created);
             records::created(world, group, &name, &sent, created);
             if created == Created::New {
+                world.judge().advertised.made(&name, &sent);
                 made(world, &name, &sent);
             }
             created
@@ -110,6 +111,7 @@ impl Store for SimStore {
             world.bucket().put(&name, bytes.clone(), world.time.now());
             world.trace.line(&who, format_args!("put {}", world.shelf.label(&name)));
             records::put(world, &name);
+            world.judge().advertised.made(&name, &bytes);
             made(world, &name, &bytes);
         };
         self.connection.request(format!("put {key}"), effect, keep).await

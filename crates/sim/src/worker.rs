@@ -51,7 +51,7 @@ pub(crate) struct Application {
 }
 
 /// A receipt that is waited on later, perhaps after its volume was closed.
-struct Kept {
+pub(crate) struct Kept {
     of: Arc<Handle>,
     tag: Tag,
     /// What the commit was asked to reach.
@@ -137,6 +137,8 @@ impl Application {
             };
             *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&handle));
             let mut receipts = Vec::new();
+            // What came of it is judged where it happens.
+            drop(self.during("play", || self.play(&handle, &mut receipts)));
             while !self.stopping() {
                 let outcome = self.act(&handle, &mut receipts);
                 let spent = match outcome {
@@ -278,6 +280,11 @@ impl Application {
     }
 
     fn write(&self, handle: &Arc<Handle>, receipts: &mut Vec<Kept>) -> Result<(), Stopped> {
+        let level = self.level();
+        self.write_at(handle, receipts, level)
+    }
+
+    pub(crate) fn write_at(&self, handle: &Arc<Handle>, receipts: &mut Vec<Kept>, level: Level) -> Result<(), Stopped> {
         let pinned = handle.pin(false)?;
         let base = pinned.tag;
         let mut txn = handle.volume.begin_write(&pinned.snapshot).map_err(|error| {
@@ -311,7 +318,6 @@ impl Application {
             self.world.count(Event::Rollback);
             return Ok(());
         }
-        let level = self.level();
         let fenced = handle.said().fenced;
         let began = self.world.time.now();
         let receipt = match txn.commit(PageCount(count), level) {

@@ -11,7 +11,10 @@ use plimsoll_host::{
     WallMs,
     crash::{self, Point},
 };
-use plimsoll_model::{Error, ErrorKind, Result, Txid};
+use plimsoll_model::{
+    Error, ErrorKind, Result, Txid,
+    step::{Step, taken},
+};
 use plimsoll_pages::{Listed, list};
 
 use crate::{
@@ -230,7 +233,9 @@ async fn are_there(context: &Context, fork: &VolumeRecord, elsewhere: &dyn Elsew
         let place = place_of(context, origin, elsewhere)?;
         let found = async {
             let (standing, pin) = try_join(look(&place), read_pin(&**place.store(), &name)).await?;
-            settle(&place, &standing).await?;
+            if taken(Step::HeedRemovals) {
+                settle(&place, &standing).await?;
+            }
             Ok::<_, Error>(pin.is_some() && standing.volume.is_some_and(|volume| volume.uuid == origin.uuid))
         };
         match found.await {

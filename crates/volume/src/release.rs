@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use plimsoll_commitlog::{Loss, look, loss};
-use plimsoll_model::{Epoch, Error, ErrorKind, Result, Txid};
+use plimsoll_model::{
+    Epoch, Error, ErrorKind, Result, Txid,
+    step::{Step, taken},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -161,7 +164,7 @@ impl Shared {
 
     /// What the writer that was pushed aside took with it. That it cannot be found out is no reason to fail.
     pub(crate) async fn account_for(&self, taken_from: Option<Epoch>, writer: &Writer) {
-        let Some(epoch) = taken_from else {
+        let Some(epoch) = taken_from.filter(|_| taken(Step::Account)) else {
             self.state().loss = None;
             return;
         };

@@ -97,7 +97,9 @@ async fn sync_once(shared: &Arc<Shared>, writer: &Arc<Writer>, reason: SyncReaso
             Ok(info) => fence(shared, writer, &info).await,
             Err(error) => {
                 tracing::warn!(%error, "what became of the last commits is not known yet");
-                end_as_fenced(writer, writer.lease.durable(), clock.wall());
+                if taken(Step::EndFenced) {
+                    end_as_fenced(writer, writer.lease.durable(), clock.wall());
+                }
                 writer.accounts().sync.on_sync_failed(clock.now(), PAUSE);
             }
         },

@@ -408,7 +408,7 @@ impl Shared {
             (Arc::clone(&state.view), state.looked)
         };
         // Where its pages are may have changed since it was looked last.
-        let near = looked.is_some_and(|looked| self.now().since(looked) < self.fresh_for());
+        let near = looked.is_some_and(|looked| self.now().since(looked) < self.fresh_for()) || !taken(Step::LateFence);
         let known = view.txid == fence.inherited.txid && view.checksum == fence.link && view.checksum != 0;
         let (Some(stamp), true) = (fence.head.stamp, near && known && view.page_size == Some(fence.head.page_size))
         else {

@@ -1,0 +1,63 @@
+//! What writers said of themselves before somebody else took the volume, and what has to be said of that then.
+
+use std::collections::BTreeMap;
+
+use plimsoll_commitlog::{StatusRecord, decode_epoch, decode_status, parse_epoch_key, parse_status_key};
+
+use crate::{handle::Handle, network::World, promise::Promise};
+
+/// What the writer before an epoch had said last.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    epoch: u32,
+    /// Up to which commit it had acknowledged.
+    appended: u64,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(crate) struct Advertised {
+    statuses: BTreeMap<u32, StatusRecord>,
+    /// By the epoch of whoever came after.
+    before: BTreeMap<u32, Before>,
+}
+
+impl Advertised {
+    /// An object was made or replaced.
+    pub(crate) fn made(&mut self, key: &str, bytes: &[u8]) {
+        if let Some(epoch) = parse_status_key(key)
+            && let Ok(status) = decode_status(bytes)
+        {
+            self.statuses.insert(epoch.0, status);
+        }
+        if let Some(epoch) = parse_epoch_key(key)
+            && let Ok(record) = decode_epoch(bytes)
+            && let Some(last) = epoch.0.checked_sub(1).and_then(|before| self.statuses.get(&before))
+            && !last.closed
+            && last.writer != record.writer
+        {
+            let before = Before { epoch: last.epoch.0, appended: last.watermarks.appended.lsn.0 };
+            self.before.insert(epoch.0, before);
+        }
+    }
+}
+
+impl Handle {
+    /// It has just taken the volume, and no request of it has failed: what the writer before had said that it had acknowledged,
+    /// and the history does not hold, has to be in the account. `acknowledged`: by that, if there is one.
+    pub(crate) fn accounts_for(&self, world: &World, acknowledged: Option<u64>) {
+        let Some(epoch) = self.volume.status().epoch else { return };
+        let judge = world.judge();
+        let Some(before) = judge.advertised.before.get(&epoch).copied() else { return };
+        let held = judge.history.held_of(before.epoch);
+        drop(judge);
+        if before.appended > held && acknowledged.is_none_or(|acknowledged| acknowledged < before.appended) {
+            let why = format!(
+                "epoch {} had said that commits up to {} were acknowledged, the history holds {held}, the account of what \
+                 it took says {acknowledged:?}",
+                before.epoch, before.appended
+            );
+            self.object(Promise::NoSilentLoss, &why);
+        }
+    }
+}
