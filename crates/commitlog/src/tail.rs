@@ -45,7 +45,7 @@ pub struct LtxObject {
 pub enum Levels {
     /// Level 0 alone, which has the newest sync; the others only if it is empty.
     Newest,
-    /// All that Litestream uses: 0 to 3, and 9.
+    /// All that there are.
     All,
 }
 
@@ -117,7 +117,7 @@ pub(crate) async fn tail_expecting(context: &Context, levels: Levels, expected: 
 
 const NEWEST: [u8; 1] = [0];
 const OTHERS: [u8; 4] = [1, 2, 3, SNAPSHOT_LEVEL];
-const ALL: [u8; 5] = [0, 1, 2, 3, SNAPSHOT_LEVEL];
+const ALL: [u8; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 8, SNAPSHOT_LEVEL];
 
 async fn list(context: &Context, levels: &[u8], after: Option<FileId>) -> Result<Vec<LtxObject>> {
     let layout = context.layout();

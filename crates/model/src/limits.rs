@@ -14,6 +14,8 @@ pub const PREFIX_BYTES_MAX: usize = 1024 - KEY_BYTES_MAX;
 pub const OBJECT_BYTES_MAX: u64 = 5 << 30;
 /// The same on Azure, which calls it 5000 MiB.
 pub const AZURE_OBJECT_BYTES_MAX: u64 = 5000 << 20;
+/// Levels that syncs are merged into: 1 to 8. Level 9 is for snapshots.
+pub const MERGE_LEVELS_MAX: usize = 8;
 /// Largest JSON record (volume, epoch, status, pin) that is read. Ours stay below 4 KiB.
 pub const RECORD_BYTES_MAX: usize = 256 << 10;
 /// Requests to one store that are under way at once, per process.

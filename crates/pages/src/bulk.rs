@@ -45,7 +45,13 @@ impl Fetcher {
         }
         let runs: Vec<_> = missing.into_values().flat_map(runs).collect();
         let fetched: Vec<Pages> = stream::iter(runs)
-            .map(|run| self.fetch_run(run, size))
+            .map(|run| async move {
+                match self.fetch_run(&run, size).await {
+                    // It may have been damaged on its way only.
+                    Err(error) if error.kind() == ErrorKind::Corrupt => self.fetch_run(&run, size).await,
+                    fetched => fetched,
+                }
+            })
             .buffer_unordered(REQUESTS_MAX)
             .try_collect()
             .await?;
@@ -53,7 +59,7 @@ impl Fetcher {
         Ok(found)
     }
 
-    async fn fetch_run(&self, run: Vec<(PageNo, Slot)>, size: PageSize) -> Result<Pages> {
+    async fn fetch_run(&self, run: &[(PageNo, Slot)], size: PageSize) -> Result<Pages> {
         let (Some((_, first)), Some((_, last))) = (run.first(), run.last()) else { return Ok(Pages::new()) };
         let key = self.key(&first.object().id);
         let (store, start) = (self.store(), first.offset());
@@ -68,7 +74,7 @@ impl Fetcher {
         let mut pages = Pages::with_capacity(run.len());
         for (page, slot) in run {
             let mut data = vec![0; size.bytes()];
-            decode_frame(frame(&bytes, start, slot.offset(), slot.len()), page, size, &mut data).map_err(named)?;
+            decode_frame(frame(&bytes, start, slot.offset(), slot.len()), *page, size, &mut data).map_err(named)?;
             if slot.hash().is_some_and(|expected| expected != page_hash(&data)) {
                 return Err(named(
                     Error::new(ErrorKind::Corrupt, "reading a page of")
@@ -76,7 +82,7 @@ impl Fetcher {
                         .hint("keep the object; `plimsoll verify` checks the whole volume"),
                 ));
             }
-            pages.insert(page, data);
+            pages.insert(*page, data);
         }
         Ok(pages)
     }

@@ -6,5 +6,5 @@
 mod choice;
 mod merge;
 
-pub use choice::{CROWD, Retention, garbage, is_crowded, merge_inputs, snapshot_inputs, superseded};
+pub use choice::{CROWD, Retention, fitting, garbage, is_crowded, merge_inputs, snapshot_inputs, superseded};
 pub use merge::{Merged, Merger, Progress, Watcher};

@@ -269,8 +269,22 @@ impl Fetcher {
         Run { object, pages }
     }
 
-    /// Fetches a run, verifies it, fills the cache and, if asked, one page for a reader.
-    async fn bring(&self, view: &View, run: Run, wanted: Option<(PageNo, &mut [u8])>) -> Result<()> {
+    /// Fetches a run, verifies it, fills the cache and, if asked, one page for a reader. What is damaged may have been
+    /// damaged on its way only, so what a reader waits for is asked for once more.
+    async fn bring(&self, view: &View, run: Run, mut wanted: Option<(PageNo, &mut [u8])>) -> Result<()> {
+        let alone =
+            run.pages.iter().find(|(page, _)| wanted.as_ref().is_some_and(|(wanted, _)| wanted == page)).cloned();
+        let again = wanted.as_mut().map(|(page, out)| (*page, &mut **out));
+        match (self.bring_once(view, &run, again).await, alone) {
+            (Err(error), Some(alone)) if error.kind() == ErrorKind::Corrupt => {
+                tracing::debug!(%error, "read once more");
+                self.bring_once(view, &Run { object: run.object, pages: vec![alone] }, wanted).await
+            }
+            (brought, _) => brought,
+        }
+    }
+
+    async fn bring_once(&self, view: &View, run: &Run, wanted: Option<(PageNo, &mut [u8])>) -> Result<()> {
         let key = self.config.layout.key(&run.object.id);
         let named = |error: Error| error.object(format!("{}/{key}", self.config.store.url()));
         let size = view.page_size.ok_or_else(|| gone(&key))?;
@@ -281,7 +295,7 @@ impl Fetcher {
         let (Some(first), Some(last)) = (run.pages.first(), run.pages.last()) else { return Ok(()) };
         let (start, end) = (first.1.offset(), last.1.end());
         let bytes = self.config.store.get_range(&key, start..end).await?.ok_or_else(|| gone(&key))?;
-        self.keep_frames(view, &run, start, &bytes, size, wanted).map_err(named)
+        self.keep_frames(view, run, start, &bytes, size, wanted).map_err(named)
     }
 
     fn keep_frames(
@@ -296,19 +310,21 @@ impl Fetcher {
         let cache = lock(&self.cache).clone();
         let mut data = vec![0; size.bytes()];
         for (page, slot) in &run.pages {
-            decode_frame(frame(bytes, start, slot.offset(), slot.len()), *page, size, &mut data)?;
-            let hash = page_hash(&data);
-            if slot.hash().is_some_and(|expected| expected != hash) && taken(Step::PageHash) {
-                return Err(Error::new(ErrorKind::Corrupt, "reading a page of")
-                    .why(format!("page {page} has hash {hash:016x}, its index says {:016x}", slot.hash().unwrap_or(0)))
-                    .hint("keep the object; `plimsoll verify` checks the whole volume"));
-            }
+            let out = wanted.as_mut().filter(|(wanted, _)| wanted == page).map(|(_, out)| &mut **out);
+            let part = frame(bytes, start, slot.offset(), slot.len());
+            let hash = match proved_frame(part, *page, slot, size, &mut data) {
+                Ok(hash) => hash,
+                Err(error) if out.is_some() => return Err(error),
+                Err(error) => {
+                    // Of its neighbours, one of which somebody may be waiting for, it says nothing.
+                    tracing::warn!(%error, object = %run.object.id, "what was read ahead is damaged, and not kept");
+                    continue;
+                }
+            };
             if let Some(cache) = &cache {
                 cache.put(*page, &data, hash, view.txid);
             }
-            if let Some((want, out)) = &mut wanted
-                && want == page
-            {
+            if let Some(out) = out {
                 fill(out, &data)?;
             }
         }
@@ -352,6 +368,18 @@ impl Fetcher {
         Err(Error::new(ErrorKind::Corrupt, "reading a page of")
             .why("the index names a page that the object does not hold"))
     }
+}
+
+/// Decodes the frame of a page into `data`; its hash, which is the right one.
+fn proved_frame(frame: &[u8], page: PageNo, slot: &Slot, size: PageSize, data: &mut [u8]) -> Result<u64> {
+    decode_frame(frame, page, size, data)?;
+    let hash = page_hash(data);
+    if slot.hash().is_some_and(|expected| expected != hash) && taken(Step::PageHash) {
+        return Err(Error::new(ErrorKind::Corrupt, "reading a page of")
+            .why(format!("page {page} has hash {hash:016x}, its index says {:016x}", slot.hash().unwrap_or(0)))
+            .hint("keep the object; `plimsoll verify` checks the whole volume"));
+    }
+    Ok(hash)
 }
 
 /// Gives a reader its page.

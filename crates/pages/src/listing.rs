@@ -38,6 +38,11 @@ impl Listing {
         self.files.iter().filter(move |file| file.id.level == level)
     }
 
+    /// The snapshots, oldest first. What else lies at their level stands for nothing.
+    pub fn snapshots(&self) -> impl DoubleEndedIterator<Item = &Listed> + Clone {
+        self.level(SNAPSHOT_LEVEL).filter(|file| file.id.is_snapshot())
+    }
+
     /// The newest sync, wherever it is.
     #[must_use]
     pub fn head(&self) -> Txid {

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use plimsoll_host::{Host, WallMs};
-use plimsoll_ltx::{Encoder, FileId, Finished, Frames, Header, Layout, page_hash};
+use plimsoll_ltx::{Encoder, FileId, Finished, Frames, Header, IndexEntry, Layout, page_hash};
 use plimsoll_model::{ErrorKind, Lsn, PageCount, PageNo, PageSize, Txid};
 use plimsoll_pages::{Fetcher, FetcherConfig, Object, Placed, Reading, View, index, list_level};
 use plimsoll_proof::{Prover, WHOLE_BYTES_MAX};
-use plimsoll_store::{MemoryStore, Store};
+use plimsoll_store::{
+    MemoryStore, Store,
+    fault::{Fault, FaultyStore, Op, Script},
+};
 
 fn page(number: u32) -> PageNo {
     PageNo::new(number).unwrap()
@@ -26,6 +29,11 @@ fn store(host: &Host) -> Arc<dyn Store> {
     Arc::new(MemoryStore::private(Arc::clone(&host.clock)))
 }
 
+/// What nothing can compress.
+fn noise(number: u32) -> Vec<u8> {
+    (0..64).flat_map(|at: u32| page_hash(&(number << 8 | at).to_le_bytes()).to_le_bytes()).collect()
+}
+
 /// A sync of the first transaction, of pages that nothing can compress.
 fn sync(pages: u32) -> (Vec<u8>, Finished) {
     let header = Header {
@@ -40,8 +48,7 @@ fn sync(pages: u32) -> (Vec<u8>, Finished) {
     let mut bytes = Vec::new();
     let mut encoder = Encoder::new(&mut bytes, header, Frames::Block).unwrap();
     for number in 1..=pages {
-        let noise = |at: u32| page_hash(&(number << 8 | at).to_le_bytes()).to_le_bytes();
-        encoder.page(page(number), &(0..64).flat_map(noise).collect::<Vec<u8>>()).unwrap();
+        encoder.page(page(number), &noise(number)).unwrap();
     }
     let finished = encoder.finish().unwrap();
     (bytes, finished)
@@ -72,6 +79,41 @@ fn of_a_large_object_no_page_is_handed_out_that_is_not_what_its_index_says() {
         let expected = if wrong.is_none() { Ok(2) } else { Err(ErrorKind::Corrupt) };
         assert_eq!(found.map(|pages| pages.len()).map_err(|error| error.kind()), expected);
     }
+}
+
+/// A request brings neighbours along. One of them that was damaged failed the read of a sound page.
+#[test]
+fn a_sound_page_is_read_beside_a_damaged_one_and_asked_for_once_more_if_it_was_damaged_on_its_way() {
+    const PAGES: u32 = 1100;
+    let host = plimsoll_host::os::host().unwrap();
+    let (mut bytes, finished) = sync(PAGES);
+    let damaged = &finished.index[5];
+    bytes[usize::try_from(damaged.offset).unwrap() + damaged.len as usize - 9] ^= 1;
+    let script = Script::default();
+    let memory = MemoryStore::private(Arc::clone(&host.clock));
+    let store: Arc<dyn Store> = Arc::new(FaultyStore::new(memory, script.clone(), Arc::clone(&host.clock)));
+    let object = Arc::new(Object { id: FileId::sync(Txid(1)), size: finished.size });
+    now(store.create(&Layout::Other.key(&object.id), bytes.into())).unwrap();
+    let (read_ahead_bytes, cache_bytes_max) = (1 << 20, 0);
+    let fetcher = Fetcher::new(FetcherConfig { store, layout: Layout::Other, host, read_ahead_bytes, cache_bytes_max });
+    let fetcher = Arc::new(fetcher);
+    let place = |entry: &IndexEntry| {
+        let IndexEntry { page, offset, len, hash } = *entry;
+        Placed { page, offset, len: u64::from(len), hash }
+    };
+    let placed: Vec<Placed> = finished.index.iter().map(place).collect();
+    let view = Arc::new(View::empty().after(&object, Lsn(1), PageCount(PAGES), size(), &placed));
+    let read = |number: u32| {
+        let mut data = vec![0; 512];
+        now(fetcher.fetch(&view, page(number), &mut data)).map(|()| data).map_err(|error| error.kind())
+    };
+    assert_eq!(read(5), Ok(noise(5)));
+    assert_eq!(read(6), Err(ErrorKind::Corrupt));
+    script.once(Op::GetRange, "", Fault::Truncate(7));
+    assert_eq!(read(900), Ok(noise(900)));
+    script.once(Op::GetRange, "", Fault::Truncate(7));
+    assert_eq!(now(fetcher.fetch_many(&view, &[page(3)])).unwrap()[&page(3)], noise(3));
+    assert!(script.is_used_up());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use plimsoll_model::{Error, ErrorKind, Result};
+use plimsoll_model::{Error, ErrorKind, Result, limits::MERGE_LEVELS_MAX};
 
 use crate::{
     Environment, file,
@@ -153,6 +153,10 @@ impl Sourced {
             let why =
                 format!("it is {}; expected periods that grow from level to level", show(self, "compaction_levels_ms"));
             return Err(self.refuse("compaction_levels_ms", why));
+        }
+        if levels.len() > MERGE_LEVELS_MAX {
+            let why = format!("it has {} periods; there are {MERGE_LEVELS_MAX} levels to merge into", levels.len());
+            return Err(self.refuse("compaction_levels_ms", why).hint("leave the last ones out"));
         }
         Ok(())
     }

@@ -156,8 +156,9 @@ table! {
     /// 60000 or more, and every host keeps to that, or collects later if it is set to more.
     l0_retention: Duration = "l0_retention_ms", "300000", live: false;
 
-    /// Intervals at which level 0 is merged into level 1, level 1 into level 2, and so on, ascending. Syncs in quick
-    /// succession are merged sooner, 32 of them or 8 merges at a time, also into further levels. Empty turns merging off.
+    /// Intervals at which level 0 is merged into level 1, level 1 into level 2, and so on, ascending, 8 at most.
+    /// Syncs in quick succession are merged sooner, 32 of them or 8 merges at a time, also into further levels. Empty
+    /// turns merging off.
     compaction_levels: Vec<Duration> = "compaction_levels_ms", "30000,300000,3600000", live: true;
 
     /// How often a snapshot of the whole volume is written.

@@ -19,12 +19,13 @@ use plimsoll_model::{
 };
 use plimsoll_pages::{
     Listed, Listing,
-    compact::{CROWD, Watcher, garbage, is_crowded, merge_inputs, snapshot_inputs, superseded},
+    compact::{CROWD, Watcher, fitting, garbage, is_crowded, merge_inputs, snapshot_inputs, superseded},
     list, list_level, list_level_after, list_newest,
 };
 
 use crate::{
     detach::stand_alone_if_unread,
+    setbacks::Setbacks,
     shared::{Shared, Writer},
 };
 
@@ -69,15 +70,17 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
             writer.compactor.sleep(&**clock, None).await;
             continue;
         };
+        let again = writer.setbacks().due(now);
         let crowded = head.0.saturating_sub(merged_at.0) >= SYNCS_MAX
             || writer.merger.whole_bytes_after(merged_at) >= SYNC_BYTES_MAX;
-        if head <= merged_at || (now < first && !crowded) {
+        if again.is_empty() && (head <= merged_at || (now < first && !crowded)) {
             // Nothing new costs nothing: a new sync rings.
             let deadline = (head > merged_at).then_some(first);
+            let deadline = deadline.into_iter().chain(writer.setbacks().next()).min();
             writer.compactor.sleep(&**clock, deadline).await;
             continue;
         }
-        let mut levels = Vec::new();
+        let mut levels = again;
         for (at, interval) in intervals.iter().enumerate() {
             if now >= due[at] {
                 due[at] = now + *interval;
@@ -97,9 +100,10 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
             Ok(done) => {
                 tracing::debug!(?done, "compacted");
                 merged_at = head;
+                writer.setbacks().forget(now);
                 waiting = if look_above { 0 } else { waiting };
                 waiting += done.merged.iter().filter(|id| id.level == 1).count();
-                newest_merge = done.merged.into_iter().find(|id| id.level == 1).or(newest_merge);
+                newest_merge = done.merged.into_iter().rfind(|id| id.level == 1).or(newest_merge);
             }
             Err(error) => {
                 tracing::warn!(%error, "merging is tried again later");
@@ -108,7 +112,10 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
                         *at = clock.now() + RETRY;
                     }
                 }
-                clock.sleep(RETRY).await;
+                let until = clock.now() + RETRY;
+                while !writer.stopped() && clock.now() < until {
+                    writer.compactor.sleep(&**clock, Some(until)).await;
+                }
             }
         }
     }
@@ -181,21 +188,26 @@ async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Resu
         // Where level 1 begins depends on what is above it.
         listing = list(store, layout).await?;
     }
-    only_ours(shared, writer, &mut listing)?;
+    let head = only_ours(shared, writer, &mut listing)?;
     let mut failed = None;
     for level in 1..SNAPSHOT_LEVEL {
-        let is_due = levels.contains(&level) || crowded && is_crowded(&listing, level);
-        if is_due && let Some((id, inputs)) = merge_inputs(&listing, level) {
-            let merged = merge(shared, writer, (id, &inputs), &mut listing, &mut done, &|_| {}).await;
-            put_off(merged, &mut failed)?;
+        if levels.contains(&level) || crowded && is_crowded(&listing, level) {
+            put_off(merge_level(shared, writer, level, &mut listing, &mut done).await, &mut failed)?;
         }
     }
-    if deep && (wanted.is_some() || snapshot_is_due(&listing, settings.snapshot_interval)) {
+    let newest = FileId { level: SNAPSHOT_LEVEL, min: Txid(1), max: head };
+    let snapshot_is_due =
+        || writer.setbacks().allow(&newest, shared.now()) && snapshot_is_due(&listing, settings.snapshot_interval);
+    if deep && (wanted.is_some() || snapshot_is_due()) {
         let made = match snapshot_inputs(&listing) {
             Ok(Some((id, inputs))) => {
                 merge(shared, writer, (id, &inputs), &mut listing, &mut done, wanted.unwrap_or(&|_| {})).await
             }
-            other => other.map(drop),
+            Ok(None) => Ok(()),
+            Err(error) => {
+                writer.setbacks().note(&newest, Some(&error), shared.now());
+                Err(error)
+            }
         };
         put_off(made, &mut failed)?;
     }
@@ -223,15 +235,14 @@ async fn brief_round(shared: &Arc<Shared>, writer: &Arc<Writer>, newest: &FileId
     let mut listing = Listing { files };
     only_ours(shared, writer, &mut listing)?;
     let mut done = Compacted::default();
-    if let Some((id, inputs)) = merge_inputs(&listing, 1) {
-        merge(shared, writer, (id, &inputs), &mut listing, &mut done, &|_| {}).await?;
-    }
+    merge_level(shared, writer, 1, &mut listing, &mut done).await?;
     Ok(done)
 }
 
 /// What somebody else has put on our newest sync is not in our view, and must not get there by a merge. So nothing is
 /// merged beside a stranger's sync. Our own may be listed before its answer is here: it is left for the next round.
-fn only_ours(shared: &Shared, writer: &Writer, listing: &mut Listing) -> Result<()> {
+/// The newest sync that may be merged.
+fn only_ours(shared: &Shared, writer: &Writer, listing: &mut Listing) -> Result<Txid> {
     let on_its_way = writer.attempt.lock().expect("BUG: a panic beside a sync").is_some();
     let head = writer.lease.head().map_or(Txid::ZERO, |head| head.txid);
     if listing.head() > if on_its_way { head.next() } else { head } {
@@ -241,14 +252,14 @@ fn only_ours(shared: &Shared, writer: &Writer, listing: &mut Listing) -> Result<
             .why(format!("sync {} is not of this writer", listing.head())));
     }
     listing.files.retain(|file| file.id.max <= head);
-    Ok(())
+    Ok(head)
 }
 
 /// That one level cannot be merged keeps nobody from merging the others, from a snapshot which stands for all of them,
 /// and from collecting. Without the volume, or the store, none of that goes.
 fn put_off(merged: Result<()>, failed: &mut Option<Error>) -> Result<()> {
     match merged {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt | ErrorKind::Full) => {
+        Err(error) if Setbacks::is_one(&error) => {
             failed.get_or_insert(error);
             Ok(())
         }
@@ -256,6 +267,26 @@ fn put_off(merged: Result<()>, failed: &mut Option<Error>) -> Result<()> {
     }
 }
 
+/// Merges what a level does not have yet, into more than one object if one cannot be that large.
+async fn merge_level(
+    shared: &Arc<Shared>,
+    writer: &Arc<Writer>,
+    level: u8,
+    listing: &mut Listing,
+    done: &mut Compacted,
+) -> Result<()> {
+    loop {
+        let Some(due) = merge_inputs(listing, level) else { return Ok(()) };
+        let (id, inputs) = fitting(due, shared.config.store.object_bytes_max());
+        let before = done.merged.len();
+        merge(shared, writer, (id, &inputs), listing, done, &|_| {}).await?;
+        if done.merged.len() == before {
+            return Ok(());
+        }
+    }
+}
+
+/// Makes one object, unless that has failed and its time has not come again. Whoever asks for it need not wait for that.
 async fn merge(
     shared: &Arc<Shared>,
     writer: &Arc<Writer>,
@@ -270,10 +301,16 @@ async fn merge(
             .why("the volume was let go meanwhile")
             .hint("what was merged until then is kept; start again"));
     }
+    let asked = writer.merging.load(Ordering::Acquire) > 0;
+    if !asked && !writer.setbacks().allow(&id, shared.now()) {
+        return Ok(());
+    }
     // What was just synced is read from the cache, not from the store.
     let synced = shared.state().view.lsn;
     writer.hold.settle_to(synced).await;
-    let merged = writer.merger.merge(id, inputs, watcher, writer.lease.still_mine("merging")).await?;
+    let merged = writer.merger.merge(id, inputs, watcher, writer.lease.still_mine("merging")).await;
+    writer.setbacks().note(&id, merged.as_ref().err(), shared.now());
+    let merged = merged?;
     crash::here(Point::Merged);
     {
         let mut state = shared.state();
@@ -291,7 +328,7 @@ async fn merge(
 
 fn snapshot_is_due(listing: &Listing, interval: Duration) -> bool {
     let Some(now) = listing.files.iter().map(|file| file.modified).max() else { return false };
-    let newest = listing.level(SNAPSHOT_LEVEL).map(|file| file.modified).max();
+    let newest = listing.snapshots().map(|file| file.modified).max();
     let oldest = listing.files.iter().map(|file| file.modified).min();
     newest.or(oldest).is_some_and(|since| u128::from(now.0 - since.0) >= interval.as_millis())
 }

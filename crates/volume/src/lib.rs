@@ -33,6 +33,7 @@ mod replay; // pure: what becomes of a journal's tail
 mod restore; // back to an earlier state, as a new commit
 pub mod rules; // pure: what is decided about a journal, for models of it
 mod session; // tokens waited for, and lag
+mod setbacks; // pure: merges that failed, and when each is tried again
 mod shared; // the state behind every handle
 mod snapshot;
 mod status;

@@ -34,6 +34,7 @@ use crate::{
     local::VolumeDir,
     origins::OriginStore,
     release::LossReport,
+    setbacks::Setbacks,
     stow::Hold,
     syncer::Attempt,
 };
@@ -149,6 +150,8 @@ pub(crate) struct Writer {
     /// A sync whose outcome is not known. Nothing else may be synced before it is.
     pub(crate) attempt: Mutex<Option<Arc<Attempt>>>,
     pub(crate) merger: Merger,
+    /// Merges that failed.
+    pub(crate) setbacks: Mutex<Setbacks>,
     /// What collecting has to spare.
     pub(crate) pins: Pins,
     /// Snapshots by the commit of the view under them.
@@ -320,6 +323,10 @@ impl Writer {
 
     pub(crate) fn buffer(&self) -> MutexGuard<'_, Vec<u8>> {
         self.buffer.lock().expect(POISONED)
+    }
+
+    pub(crate) fn setbacks(&self) -> MutexGuard<'_, Setbacks> {
+        self.setbacks.lock().expect(POISONED)
     }
 
     /// Whether there is no further commit. Held by a commit until it is visible.

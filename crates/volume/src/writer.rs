@@ -335,6 +335,7 @@ impl Shared {
             compactor: Alarm::default(),
             lease,
             attempt: Mutex::new(None),
+            setbacks: Mutex::default(),
             merger: Merger {
                 prover: self.prover.clone(),
                 host: host.clone(),

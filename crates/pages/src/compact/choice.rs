@@ -23,14 +23,26 @@ pub struct Retention {
     pub snapshots: Duration,
 }
 
+impl Retention {
+    /// How long every state is kept. A follower looks anew for where its state is as often as level 0 demands, so what
+    /// that is made of stays for as long at least.
+    fn states(&self) -> Duration {
+        self.level0.max(self.snapshots)
+    }
+}
+
 /// The objects of level `to - 1` that level `to` does not cover yet, and the name of their merge.
-/// `None`: nothing new.
+/// `None`: nothing new, or no level for merges.
 ///
 /// Only an unbroken run from the end of level `to` on is taken. Where two writers have merged the same syncs into
 /// objects that overlap, the one that covers furthest goes on: it holds the newest content of all its pages, so what
 /// it repeats does no harm, and the merge is named after what is new in it, which keeps ranges aligned.
 #[must_use]
 pub fn merge_inputs(listing: &Listing, to: u8) -> Option<(FileId, Vec<Listed>)> {
+    if to >= SNAPSHOT {
+        // Snapshots are made of a whole state, and a merge there would pass for one.
+        return None;
+    }
     let covered = listing.level(to).map(|file| file.id.max).max();
     let covered = covered.unwrap_or_else(|| begins_behind(listing, to));
     let mut inputs: Vec<Listed> = Vec::new();
@@ -58,6 +70,21 @@ pub fn is_crowded(listing: &Listing, to: u8) -> bool {
     (2..SNAPSHOT).contains(&to) && merge_inputs(listing, to).is_some_and(|(_, inputs)| inputs.len() >= CROWD)
 }
 
+/// As much of a merge as is sure to fit into one object of so many bytes: nothing that is merged becomes larger than its
+/// parts. The rest is for the next merge.
+#[must_use]
+pub fn fitting((id, mut inputs): (FileId, Vec<Listed>), bytes_max: u64) -> (FileId, Vec<Listed>) {
+    let mut bytes: u64 = 0;
+    let fit = inputs.iter().take_while(|file| {
+        bytes = bytes.saturating_add(file.size);
+        bytes <= bytes_max
+    });
+    let fit = fit.count().max(1);
+    inputs.truncate(fit);
+    let max = inputs.last().map_or(id.max, |file| file.id.max);
+    (FileId { max, ..id }, inputs)
+}
+
 /// Where a level that has nothing yet begins: at the first transaction, or, in a fork and what became of one, behind
 /// what stands in the levels above for everything before the first object below. A fork names only what its state is
 /// made of, so a level may be missing that its parent has.
@@ -73,7 +100,7 @@ fn begins_behind(listing: &Listing, to: u8) -> Txid {
 /// `Corrupt`: syncs are missing.
 pub fn snapshot_inputs(listing: &Listing) -> Result<Option<(FileId, Vec<Listed>)>> {
     let head = listing.head();
-    let newest = listing.level(SNAPSHOT).map(|file| file.id.max).max().unwrap_or(Txid::ZERO);
+    let newest = listing.snapshots().map(|file| file.id.max).max().unwrap_or(Txid::ZERO);
     if head == newest {
         return Ok(None);
     }
@@ -103,8 +130,8 @@ pub fn garbage(listing: &Listing, keep: Retention, needed: impl Fn(&FileId) -> b
     // The window begins in the middle of something: what it begins with is the newest snapshot that is older. From
     // there on every state can be had again; what only leads up to it is not needed. Without one all is.
     let base = listing
-        .level(SNAPSHOT)
-        .filter(|file| older(file, keep.snapshots))
+        .snapshots()
+        .filter(|file| older(file, keep.states()))
         .map(|file| file.id.max)
         .max()
         .unwrap_or(Txid::ZERO);
@@ -129,9 +156,9 @@ pub fn garbage(listing: &Listing, keep: Retention, needed: impl Fn(&FileId) -> b
 pub fn superseded(listing: &Listing, keep: Retention, objects: &HashSet<FileId>) -> bool {
     let Some(last) = objects.iter().map(|id| id.max).max() else { return true };
     let now = listing.files.iter().map(|file| file.modified).max().unwrap_or_default();
-    let kept = keep.level0.max(keep.snapshots).as_millis();
+    let kept = keep.states().as_millis();
     listing
-        .level(SNAPSHOT)
+        .snapshots()
         .any(|file| !objects.contains(&file.id) && file.id.max >= last && u128::from(now.0 - file.modified.0) >= kept)
 }
 
@@ -176,6 +203,22 @@ mod tests {
         assert!(is_crowded(&listing([files(7, 9), vec![covered(8)]].concat()), 8));
         assert!(!is_crowded(&listing([files(8, 9), vec![covered(9)]].concat()), 9));
         assert!(!is_crowded(&listing([files(0, 9), vec![covered(1)]].concat()), 1));
+    }
+
+    #[test]
+    fn a_merge_ends_before_it_is_larger_than_an_object_can_be() {
+        let sized = |max: u64, size: u64| Listed { size, ..file(0, max, max, 0) };
+        let files = || listing(vec![sized(1, 40), sized(2, 40), sized(3, 40), sized(4, 500), sized(5, 1)]);
+        let cut = |covered: Vec<Listed>| {
+            let files = listing([files().files, covered].concat());
+            let (id, inputs) = fitting(merge_inputs(&files, 1).unwrap(), 100);
+            (ranges(&[id])[0], inputs.len())
+        };
+        assert_eq!(cut(vec![]), ((1, 1, 2), 2));
+        assert_eq!(cut(vec![file(1, 1, 2, 0)]), ((1, 3, 3), 1));
+        assert_eq!(cut(vec![file(1, 1, 3, 0)]), ((1, 4, 4), 1), "what is there can be");
+        assert_eq!(cut(vec![file(1, 1, 4, 0)]), ((1, 5, 5), 1));
+        assert_eq!(fitting(merge_inputs(&files(), 1).unwrap(), u64::MAX).0.max, Txid(5));
     }
 
     #[test]
@@ -293,10 +336,37 @@ mod tests {
         assert!(garbage(&files, KEEP, |_| false).is_empty());
     }
 
+    /// Where states were kept for less time than level 0, merges went the moment there was a snapshot, while followers
+    /// read from them.
+    #[test]
+    fn merges_stay_as_long_as_level_0_although_no_state_is_to_be_kept() {
+        let at_once = Retention { snapshots: Duration::ZERO, ..KEEP };
+        let files = |now| {
+            let old = [file(1, 1, 4, 0), file(1, 5, 8, 500), file(1, 9, 9, 900)];
+            listing(old.into_iter().chain([file(9, 1, 9, 1000), file(0, 10, 10, now)]).collect())
+        };
+        assert!(garbage(&files(1299), at_once, |_| false).is_empty());
+        assert_eq!(ranges(&garbage(&files(1300), at_once, |_| false)), [(1, 1, 4), (1, 5, 8)]);
+    }
+
     #[test]
     fn without_a_snapshot_no_merge_goes() {
         let files = listing(vec![file(1, 1, 4, 0), file(1, 5, 8, 9000), file(2, 1, 4, 0), file(2, 5, 8, 9000)]);
         assert!(garbage(&files, KEEP, |_| false).is_empty());
+    }
+
+    /// With nine periods to merge at, syncs were merged into the level of the snapshots, and the snapshot went.
+    #[test]
+    fn what_is_no_snapshot_never_stands_for_one_and_none_is_merged_into_their_level() {
+        let files = vec![file(9, 1, 5, 0), file(8, 6, 9, 0), file(0, 9, 9, 0)];
+        assert!(merge_inputs(&listing(files.clone()), SNAPSHOT).is_none());
+        let mut files = listing([files, vec![file(9, 6, 9, 0), file(0, 10, 10, 9000)]].concat());
+        assert!(garbage(&files, KEEP, |_| false).is_empty());
+        let inherited = HashSet::from([FileId { level: 9, min: Txid(1), max: Txid(5) }]);
+        assert!(!superseded(&files, KEEP, &inherited));
+        files.files.retain(|file| file.id.max < Txid(10));
+        let (id, inputs) = snapshot_inputs(&files).unwrap().unwrap();
+        assert_eq!((ranges(&[id])[0], inputs.len()), ((9, 1, 9), 2));
     }
 
     #[test]

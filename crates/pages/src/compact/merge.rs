@@ -14,7 +14,9 @@ use plimsoll_host::{
     crash::{self, Point},
     run_blocking,
 };
-use plimsoll_ltx::{Encoder, FileId, Finished, Frames, Header, decode::decode_frame, page_hash, sidecar::Sidecar};
+use plimsoll_ltx::{
+    Encoder, FileId, Finished, Frames, HEADER_BYTES, Header, decode::decode_frame, page_hash, sidecar::Sidecar,
+};
 use plimsoll_model::{
     Error, ErrorKind, PageNo, PageSize, Result, Txid,
     step::{Step, taken},
@@ -126,7 +128,7 @@ impl Merger {
     ///
     /// # Errors
     /// `NotFound`: an input was collected meanwhile. `Corrupt`: an input fails its check, nothing is
-    /// written. `Full`: no room for the scratch file. Otherwise as the store says.
+    /// written. `Full`: no room for the scratch file. `Unsupported`: it would be larger than an object can be. Otherwise as the store says.
     pub async fn merge(
         &self,
         id: FileId,
@@ -152,6 +154,16 @@ impl Merger {
         let picks = picks(&indexes);
         let expected: u64 = picks.iter().map(|pick| pick.placed.len).sum();
 
+        let (store, least) = (self.prover.store(), HEADER_BYTES as u64 + expected);
+        if least > store.object_bytes_max() {
+            return Err(Error::new(ErrorKind::Unsupported, "merging")
+                .object(format!("{}/{}", store.url(), self.key(&id)))
+                .why(format!(
+                    "it would have {least} bytes and more; the largest object that can be made there has {}",
+                    store.object_bytes_max()
+                ))
+                .hint("what it is made of is kept instead, so space and openings grow: spread the data over several volumes"));
+        }
         let name = format!("merge-{}-{:016x}-{:016x}", id.level, id.min.0, id.max.0);
         let sink = Sink::new(&self.host, expected, &self.scratch, &name)?;
         let watcher = |bytes| watcher(Progress { bytes, of: expected });

@@ -142,6 +142,8 @@ fn settings_that_contradict_each_other_are_refused() {
             "compaction_levels_ms (plimsoll.toml:1): it is 3000,3000; expected periods that grow",
         ),
         ("compaction_levels_ms = [0]", "expected periods that grow"),
+        // The ninth would be merged into the level of the snapshots.
+        ("compaction_levels_ms = [1, 2, 3, 4, 5, 6, 7, 8, 9]", "it has 9 periods; there are 8 levels to merge into"),
     ];
     for (text, expected) in table {
         assert!(refused(text).contains(expected), "{}", refused(text));

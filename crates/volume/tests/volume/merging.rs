@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use plimsoll_model::{ErrorKind, Level, Txid};
-use plimsoll_store::fault::{Fault, Op};
-use plimsoll_volume::Role;
+use plimsoll_model::{ErrorKind, Level, PageCount, Txid};
+use plimsoll_store::{
+    Store as _,
+    fault::{Fault, Op},
+};
+use plimsoll_volume::{Role, Volume};
 
-use crate::world::{World, marks, put};
+use crate::world::{PAGE, World, marks, page, put};
 
 #[test]
 fn nothing_is_merged_beside_what_another_writer_has_put_on_the_newest_sync() {
@@ -36,9 +39,7 @@ fn a_sync_whose_answer_is_not_here_yet_is_merged_once_it_is() {
     put(&volume, &[(1, 3)], 1, Level::Buffered).unwrap();
     world.run_for(10_000);
     assert_eq!((world.keys("ltx/0/").len(), volume.status().durable.lsn), (3, 2), "it is there, and unanswered");
-    let up_to = |volume: &plimsoll_volume::Volume| {
-        volume.compact().unwrap().merged.iter().map(|id| id.max).collect::<Vec<Txid>>()
-    };
+    let up_to = |volume: &Volume| volume.compact().unwrap().merged.iter().map(|id| id.max).collect::<Vec<Txid>>();
     assert!(up_to(&volume).iter().all(|max| *max == Txid(2)), "nothing beyond what is known to be durable");
     world.run_for(30_000);
     assert_eq!(volume.status().durable.lsn, 3);
@@ -84,4 +85,75 @@ fn what_many_syncs_have_changed_is_in_the_cache_once_the_volume_is_let_go() {
     let brought = machine.remote.brought();
     assert_eq!(marks(&volume), seen);
     assert_eq!(machine.remote.brought() - brought, 0, "bytes that were fetched of what was written here");
+}
+
+/// Pages that nothing can compress.
+fn put_noise(world: &World, volume: &Volume, pages: std::ops::Range<u32>, count: u32) {
+    let base = volume.snapshot().unwrap();
+    let mut txn = volume.begin_write(&base).unwrap();
+    for number in pages {
+        let noise: Vec<u8> = (0..PAGE / 8).flat_map(|_| world.chance().bits().to_le_bytes()).collect();
+        txn.write(page(number), &noise).unwrap();
+    }
+    txn.commit(PageCount(count), Level::Durable).unwrap().wait(Level::Durable).unwrap();
+}
+
+/// A snapshot that did not fit into one object any more was made again every ten seconds, and nothing was removed.
+#[test]
+fn where_a_snapshot_would_be_too_large_syncs_are_merged_in_parts_and_collected_and_it_is_rarely_tried() {
+    const LARGEST: u64 = 20_000;
+    let world = World::new(3);
+    let machine = world.machine("a");
+    machine.remote.script.limit_objects(LARGEST);
+    let volume = machine.open(&[
+        ("compaction_levels_ms", "30000,60000"),
+        ("snapshot_interval_ms", "60000"),
+        ("l0_retention_ms", "100000"),
+    ]);
+    for commit in 0..12 {
+        put_noise(&world, &volume, commit * 8 + 1..commit * 8 + 9, commit * 8 + 8);
+    }
+    world.run_for(300_000);
+    put_noise(&world, &volume, 1..2, 96);
+    machine.remote.asked();
+    world.run_for(3_600_000);
+    let asked = machine.remote.asked();
+    let times = |op: Op, folder: &str| asked.iter().filter(|(with, key)| *with == op && key.contains(folder)).count();
+    assert_eq!(times(Op::Create, "ltx/9/"), 0, "what it would be is known before it is made");
+    assert!(times(Op::List, "ltx/9/") < 20, "{}", times(Op::List, "ltx/9/"));
+    assert!(world.keys("ltx/0/").len() < 3, "{:?}", world.keys("ltx/0/"));
+    let merged = world.wait(world.shelf().list("ltx/1/", None)).unwrap();
+    assert!(merged.len() >= 3 && merged.iter().all(|object| object.size <= LARGEST), "{merged:?}");
+    let error = volume.compact().err().map(|error| error.to_string());
+    assert!(error.as_ref().is_some_and(|error| error.contains("20000")), "{error:?}");
+    let there = |volume: &Volume| {
+        let (snapshot, mut data) = (volume.snapshot().unwrap(), vec![0; PAGE]);
+        let pages = (1..=96).map(|number| snapshot.read(page(number), &mut data).map(|()| data.clone()).unwrap());
+        pages.collect::<Vec<_>>()
+    };
+    assert_eq!(there(&world.machine("b").open_read_only(&[])), there(&volume));
+}
+
+#[test]
+fn a_merge_of_something_damaged_is_tried_less_and_less_often() {
+    let world = World::new(4);
+    let before = world.machine("a").open(&[]);
+    for mark in 1..5 {
+        put(&before, &[(1, mark)], 1, Level::Durable).unwrap();
+    }
+    before.close().unwrap();
+    let machine = world.machine("b");
+    let volume = machine.open(&[("compaction_levels_ms", "30000")]);
+    let damaged = world.keys("ltx/0/")[1].clone();
+    let mut bytes = world.wait(world.shelf().get(&damaged)).unwrap().unwrap().bytes.to_vec();
+    bytes[110] ^= 1;
+    world.wait(world.shelf().put(&damaged, bytes.into())).unwrap();
+    machine.remote.asked();
+    for mark in 5..125 {
+        put(&volume, &[(1, mark)], 1, Level::Durable).unwrap();
+        world.run_for(60_000);
+    }
+    let reads = machine.remote.asked().iter().filter(|(_, key)| *key == damaged).count();
+    assert!((2..60).contains(&reads), "{reads}");
+    assert_eq!(world.keys("ltx/1/"), Vec::<String>::new());
 }
