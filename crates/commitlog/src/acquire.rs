@@ -20,17 +20,23 @@ use crate::{
     create::{create_ltx, create_record, insist},
     key::{epoch_key, status_key, volume_key},
     lease::{Begun, Holder, status_record},
-    record,
+    record::{self, lenient},
     removal::settle,
-    standing::{is_greeting, last_word, look, newest_epoch},
+    standing::{is_greeting, last_word, look, newest_epoch, read_status},
     tail::{Levels, tail_expecting},
     verdict::{Whose, is_late},
 };
 
 /// Opens that may win the same epoch before this one gives up.
 const RACES_MAX: usize = 16;
-/// Fences whose name was taken, one after the other, before this open gives up.
-const FENCES_MAX: usize = 64;
+/// Fences whose name was taken that are followed by the next one at once; then there are pauses.
+const FENCES_AT_ONCE: u32 = 4;
+/// First pause between fences; doubles up to the maximum.
+const FENCE_PAUSE: Duration = Duration::from_millis(50);
+const FENCE_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// A writer that syncs all the time has the next name nearly always first, until it looks who holds the volume. It
+/// does so well within the time for which it is respected; this is how much longer it is waited for, at least.
+const FENCE_MARGIN: Duration = Duration::from_secs(30);
 /// Set in every file checksum.
 const CHECKSUM_FLAG: u64 = 1 << 63;
 
@@ -136,6 +142,7 @@ async fn take_epoch(context: &Context, ask: &Acquire) -> Result<Taken> {
     let asker = Asker { writer: ask.writer, takeover: ask.takeover, alone: ask.same_host, holder_ttl: ask.holder_ttl };
     let mut known = ask.standing.clone();
     for _ in 0..RACES_MAX {
+        let known_before = known.is_some();
         let standing = match known.take() {
             Some(standing) => standing,
             None => look(context).await?,
@@ -175,29 +182,59 @@ async fn take_epoch(context: &Context, ask: &Acquire) -> Result<Taken> {
         crash::here(Point::EpochTake);
         if insist(context, || create_record(context, &key, &bytes).boxed()).await? {
             crash::here(Point::EpochTaken);
-            let closed = standing.status.as_ref().is_some_and(|seen| seen.record.closed);
-            let other = standing.holder.as_ref().is_none_or(|holder| holder.writer != ask.writer && !holder.removal);
-            let taken_from = Some(standing.epoch).filter(|before| !before.is_zero() && !closed && other);
-            let unjudged = last_of(context, &standing, ask.writer).await?;
+            let ours = standing.holder.as_ref().is_some_and(|holder| holder.writer == ask.writer);
+            let standing = if known_before && ours { reread(context, standing).await? } else { standing };
+            let (unjudged, taken_from) = last_of(context, &standing, ask.writer).await?;
             return Ok(Taken { epoch, record: bytes, taken_from, unjudged, looked: standing.sent, retention });
         }
     }
     Err(busy(context, format!("{RACES_MAX} other writers opened it first, one after the other")))
 }
 
-/// What an earlier process of this writer had said last, unless it had let go. No request, unless whoever was here last
-/// had died before he said anything.
-async fn last_of(context: &Context, standing: &Standing, writer: WriterId) -> Result<Option<StatusRecord>> {
-    let last = match &standing.status {
-        Some(seen) if !is_greeting(&seen.record) => Some(seen.record.clone()),
+/// What was found by a look before the local lock was there: a process of this host may have said more since, and died.
+/// One request.
+async fn reread(context: &Context, standing: Standing) -> Result<Standing> {
+    let status = lenient(read_status(context, standing.epoch).await)?;
+    Ok(Standing { status, ..standing })
+}
+
+/// What an earlier process of this writer had said last, unless it had let go; and the epoch of another writer that had not,
+/// and that is to be accounted for. No request, unless whoever was here last had died before he said anything.
+async fn last_of(
+    context: &Context,
+    standing: &Standing,
+    writer: WriterId,
+) -> Result<(Option<StatusRecord>, Option<Epoch>)> {
+    let status = standing.status.as_ref().map(|seen| &seen.record);
+    let last = match status {
+        Some(status) if !is_greeting(status) => Some(status.clone()),
         _ if standing.holder.as_ref().is_some_and(|holder| !holder.removal) => {
             last_word(context, standing.epoch).await?
         }
         _ => None,
     };
+    let taken_from = unaccounted(standing, last.as_ref(), writer);
     let own = |last: &StatusRecord| last.writer == writer && !last.closed;
     // Before the first sync of a volume also who had written to it may have said no more than that.
-    Ok(last.filter(own).or_else(|| standing.status.as_ref().map(|seen| seen.record.clone()).filter(own)))
+    Ok((last.filter(own).or_else(|| status.cloned().filter(own)), taken_from))
+}
+
+/// Pure: the writer that nobody has accounted for. Whoever was here last may have failed before he had done so for the one
+/// before, this writer too. `last`: what was said last.
+fn unaccounted(standing: &Standing, last: Option<&StatusRecord>, writer: WriterId) -> Option<Epoch> {
+    let status = standing.status.as_ref().map(|seen| &seen.record);
+    if let Some(before) = status.and_then(|status| status.took_from) {
+        return Some(before);
+    }
+    let other = standing.holder.as_ref().is_none_or(|holder| holder.writer != writer && !holder.removal);
+    if other {
+        let closed = status.is_some_and(|status| status.closed);
+        return Some(standing.epoch).filter(|before| !before.is_zero() && !closed);
+    }
+    // It was this writer itself, and died before it said anything.
+    let silent = status.is_none();
+    let last = last.filter(|last| silent && last.epoch != standing.epoch)?;
+    last.took_from.or_else(|| Some(last.epoch).filter(|_| last.writer != writer && !last.closed))
 }
 
 /// Makes the volume, unless somebody was faster; how long it keeps level 0.
@@ -237,7 +274,9 @@ async fn fence(
 ) -> Result<Option<Fenced>> {
     let mut placed: Option<(Placed, Fenced)> = None;
     let mut expected = ask.newest;
-    for _ in 0..FENCES_MAX {
+    let patience = ask.holder_ttl + ask.holder_ttl.max(FENCE_MARGIN);
+    let (began, mut beaten) = (context.now(), 0_u32);
+    while beaten < FENCES_AT_ONCE || context.now().since(began) < patience {
         let tail = tail_expecting(context, Levels::Newest, expected.take()).await?;
         let step = match next_step(tail.head.as_ref(), ask.writer, epoch, placed.map(|(placed, _)| placed)) {
             Step::GiveUp(_) if !taken(step::Step::GiveUp) => {
@@ -275,7 +314,9 @@ async fn fence(
         crash::here(Point::FencePublish);
         let whose = insist(context, || create_ltx(context, &id, body.clone(), stamp, checksum).boxed()).await?;
         crash::here(Point::FencePublished);
+        beaten = beaten.saturating_add(1);
         if whose != Whose::Ours {
+            pause_after(context, beaten).await;
             continue;
         }
         // It counts if whoever had this name cannot have been merged and deleted since the listing was sent;
@@ -286,7 +327,15 @@ async fn fence(
         }
         return Ok(Some(fenced));
     }
-    Err(busy(context, format!("its writer was faster {FENCES_MAX} times in a row")))
+    Err(busy(context, format!("its writer was faster {beaten} times in {}", words(patience))))
+}
+
+/// Between two fences of which somebody else had the name first: the other one must not be kept busy for nothing.
+async fn pause_after(context: &Context, beaten: u32) {
+    let Some(paused) = beaten.checked_sub(FENCES_AT_ONCE) else { return };
+    let pause = (FENCE_PAUSE * 2u32.saturating_pow(paused.min(16))).min(FENCE_PAUSE_MAX);
+    let jitter = context.host.chance.below(pause.as_millis() as u64);
+    context.host.clock.sleep(pause / 2 + Duration::from_millis(jitter) / 2).await;
 }
 
 fn checksum_of(body: &Body) -> Result<u64> {

@@ -339,6 +339,7 @@ mod tests {
             line: None,
             inherited,
             replayed: None,
+            took_from: None,
             closed: false,
         };
         let records = [
@@ -370,6 +371,7 @@ mod tests {
             line: None,
             inherited: Some(inherited(0, None)),
             replayed: None,
+            took_from: None,
             closed: false,
         };
         let lost = judge(&dead, Some(&inherited(3, Some((1, 12)))));

@@ -111,6 +111,7 @@ mod tests {
                 line: None,
                 inherited: None,
                 replayed: None,
+                took_from: None,
                 closed,
             },
             modified: WallMs(modified),

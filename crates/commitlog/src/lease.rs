@@ -74,6 +74,8 @@ struct State {
     inherited: Option<Inherited>,
     /// See [`Lease::go_on_from`].
     replayed: Option<Lsn>,
+    /// See [`Lease::accounts_for`].
+    took_from: Option<Epoch>,
     /// What an earlier process of this writer had said last, until it is known what became of its journal.
     unjudged: Option<StatusRecord>,
     /// When the last request that showed no higher epoch was sent.
@@ -154,6 +156,7 @@ pub struct StatusReport {
 impl Lease {
     pub(crate) fn new(context: Context, holder: Holder, volume: VolumeRecord, begun: Begun) -> Self {
         let Begun { fenced, unjudged, looked } = begun;
+        let took_from = holder.taken_from;
         Lease {
             context,
             holder,
@@ -163,6 +166,7 @@ impl Lease {
                 head: fenced.map(|fenced| fenced.head),
                 inherited: fenced.map(|fenced| fenced.inherited),
                 replayed: None,
+                took_from,
                 unjudged,
                 looked,
                 recorded: None,
@@ -194,10 +198,17 @@ impl Lease {
         self.fenced
     }
 
-    /// The epoch of another writer that had not let go when this lease was taken.
+    /// The epoch of another writer that had not let go when this lease was taken, and that nobody has accounted for who
+    /// has failed to take the volume since.
     #[must_use]
     pub fn taken_from(&self) -> Option<Epoch> {
         self.holder.taken_from
+    }
+
+    /// This writer holds the volume, and says itself what the one before took with it. Until then its signs of life leave
+    /// that to whoever comes next.
+    pub fn accounts_for(&self) {
+        self.state().took_from = None;
     }
 
     /// The newest sync: the fence, or what was put on it; `None` before the first sync of a volume.
@@ -426,9 +437,14 @@ impl Lease {
     }
 
     async fn report(&self, report: &StatusReport, closed: bool) -> Result<()> {
+        let (replayed, took_from) = {
+            let state = self.state();
+            (state.replayed, state.took_from)
+        };
         let record = StatusRecord {
             inherited: self.inherited(),
-            replayed: self.state().replayed,
+            replayed,
+            took_from,
             closed,
             ..status_record(&self.context, &self.holder, report)
         };
@@ -577,6 +593,7 @@ pub(crate) fn status_record(context: &Context, holder: &Holder, report: &StatusR
         line: report.line.or_else(|| context.line()),
         inherited: None,
         replayed: None,
+        took_from: holder.taken_from,
         closed: false,
     }
 }

@@ -36,9 +36,14 @@ enum Silent {
 }
 
 async fn silent(world: &World, how: Silent) {
+    fails(world, same(1), how).await;
+}
+
+/// A writer takes the volume, and comes no further.
+async fn fails(world: &World, ask: plimsoll_commitlog::Acquire, how: Silent) {
     let op = match how {
         Silent::Introduced => {
-            drop(world.open(same(1)).await.unwrap());
+            drop(world.open(ask).await.unwrap());
             return;
         }
         Silent::Greeted => Op::Put,
@@ -46,7 +51,7 @@ async fn silent(world: &World, how: Silent) {
     };
     let rule = Rule { op: Some(op), key_contains: "status/".into(), fault: Fault::FailBefore, times: u32::MAX };
     world.script.add(rule);
-    assert_eq!(world.open(same(1)).await.err().unwrap().kind(), ErrorKind::Unavailable);
+    assert_eq!(world.open(ask).await.err().unwrap().kind(), ErrorKind::Unavailable);
     world.script.clear();
 }
 
@@ -111,6 +116,49 @@ fn what_was_acknowledged_is_lost_once_and_said_to_be_if_nobody_came_to_its_journ
             assert_eq!(sequel(&world.context, Epoch(1), Lsn(15)).await.unwrap(), Sequel::Lost, "{way:?}");
         });
     }
+}
+
+/// Whoever needed a second try to take the volume was told that nobody had held it.
+#[test]
+fn what_a_writer_that_was_pushed_aside_took_is_accounted_for_also_if_the_taking_needs_another_try() {
+    let again = |n| plimsoll_commitlog::Acquire { same_host: true, ..takeover(n) };
+    for way in WAYS.into_iter().skip(1) {
+        for (closes, heir) in [(false, 2), (true, 2), (true, 3)] {
+            World::run(move |world| async move {
+                first(&world).await;
+                for how in way {
+                    fails(&world, again(2), *how).await;
+                }
+                if closes {
+                    world.open(again(2)).await.unwrap().close_unused().await.unwrap();
+                }
+                let taken = world.open(again(heir)).await.unwrap();
+                assert_eq!(taken.taken_from(), Some(Epoch(1)), "{way:?}, {closes}, {heir}");
+                let found = loss(&world.context, Epoch(1), taken.inherited().as_ref()).await.unwrap().unwrap();
+                assert_eq!((found.commits(), found.held, found.settled), (12, Lsn(8), true), "{way:?}");
+                // Whoever holds the volume has said so, and it is not said twice.
+                taken.accounts_for();
+                let _ = taken.heartbeat(&StatusReport::default()).await.unwrap();
+                assert_eq!(world.open(again(heir)).await.unwrap().taken_from(), None, "{way:?}, {closes}, {heir}");
+            });
+        }
+    }
+}
+
+/// A restore looks who holds the volume before it has the local lock.
+#[test]
+fn what_a_process_of_this_host_has_said_since_it_was_looked_who_holds_the_volume_is_owed_too() {
+    World::run(|world| async move {
+        let lease = world.open(same(1)).await.unwrap();
+        assert_eq!(lease.create_next(sync(&lease, 1, 8)).await.unwrap(), Outcome::Durable);
+        let standing = Some(look(&world.context).await.unwrap());
+        let mark = |lsn| Mark { lsn: Lsn(lsn), ms: world.host.clock.wall().0 };
+        let watermarks = Watermarks { appended: mark(20), journaled: mark(18), durable: mark(8) };
+        let load = LoadRecord { commits: 12, bytes: 12 * 512, age_ms: 700 };
+        let _ = lease.heartbeat(&StatusReport { watermarks, load, ..StatusReport::default() }).await.unwrap();
+        let next = world.open(plimsoll_commitlog::Acquire { standing, ..same(1) }).await.unwrap();
+        assert!(next.owes_an_account());
+    });
 }
 
 #[test]

@@ -363,3 +363,50 @@ fn an_epoch_number_that_leaves_no_next_one_is_an_error() {
         assert_eq!(world.open(takeover(1)).await.err().unwrap().kind(), ErrorKind::Corrupt);
     });
 }
+
+/// The old writer had the next name first every time, sixty-four times in a few seconds, and the open gave up before that
+/// one's next look at who holds the volume.
+#[test]
+fn a_writer_that_syncs_without_a_pause_is_fenced_once_it_looks() {
+    World::run(|world| async move {
+        let old = world.open(ask(1)).await.unwrap();
+        assert_eq!(old.create_next(sync(&old, 1, 1)).await.unwrap(), Outcome::Durable);
+        let slow = Rule {
+            op: None,
+            key_contains: String::new(),
+            fault: Fault::Delay(Duration::from_millis(10)),
+            times: u32::MAX,
+        };
+        world.script.add(slow);
+        let (busy, taking, clock) = (world.clone(), world.clone(), std::sync::Arc::clone(&world.host.clock));
+        let old = std::sync::Arc::new(old);
+        let beats = std::sync::Arc::clone(&old);
+        let syncing = async move {
+            let mut lsn = 1;
+            loop {
+                lsn += 1;
+                match old.create_next(sync(&old, 1, lsn)).await {
+                    Ok(Outcome::Durable) => {}
+                    // One that was asked for just before it was fenced is not the history's, or is not told to be.
+                    Ok(Outcome::Fenced(_)) => return lsn,
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+                        return lsn;
+                    }
+                }
+                assert!(busy.host.clock.now().0 < Duration::from_secs(600));
+            }
+        };
+        let looking = async move {
+            loop {
+                clock.sleep(Duration::from_secs(10)).await;
+                if !matches!(beats.heartbeat(&StatusReport::default()).await, Ok(Beat::Holding)) {
+                    return;
+                }
+            }
+        };
+        let ((syncs, ()), new) = join(join(syncing, looking), async move { taking.open(takeover(2)).await }).await;
+        assert_eq!(new.unwrap().epoch(), Epoch(2));
+        assert!(syncs > 64, "{syncs}");
+    });
+}

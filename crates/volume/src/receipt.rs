@@ -96,7 +96,12 @@ pub(crate) fn wait(shared: &Arc<Shared>, writer: &Arc<Writer>, lsns: RangeInclus
             if let Some(result) = answer() {
                 return answered(result);
             }
-            writer.accounts().sync.request(lsn);
+            {
+                let mut accounts = writer.accounts();
+                // Somebody may wait for a commit that is still to come: that is no reason to sync those before it at once.
+                let appended = accounts.progress.marks().mark(Level::Buffered).lsn;
+                accounts.sync.request(lsn.min(appended));
+            }
             writer.syncer.ring();
             let result = shared.config.host.tasks.wait(shared.in_time(writer.progress.until(answer)));
             result.map_or_else(

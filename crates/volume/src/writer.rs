@@ -158,6 +158,7 @@ impl Shared {
         match held {
             Ok(writer) => {
                 self.account_for(taken_from, &writer).await;
+                writer.lease.accounts_for();
                 Ok(Some(writer))
             }
             Err(error) if error.kind() == ErrorKind::Held => {

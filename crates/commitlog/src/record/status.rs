@@ -34,6 +34,10 @@ pub struct StatusRecord {
     /// replayed everything up to here. `None` while that is not known.
     #[serde(default, with = "wire::maybe_lsn", skip_serializing_if = "Option::is_none")]
     pub replayed: Option<Lsn>,
+    /// Whom this writer took the volume from, if that one had not let go and nobody has accounted for it yet: whoever
+    /// comes after a writer that failed before it could do so does it.
+    #[serde(default, with = "wire::maybe_epoch", skip_serializing_if = "Option::is_none")]
+    pub took_from: Option<Epoch>,
     /// Whether the writer has let go, with everything durable.
     #[serde(default)]
     pub closed: bool,
@@ -142,6 +146,7 @@ mod tests {
                 stamp: Some(Stamp { writer: WriterId(1), epoch: Epoch(6), lsn: Lsn(1) }),
             }),
             replayed: None,
+            took_from: None,
             closed: false,
         };
         let text = concat!(

@@ -119,3 +119,20 @@ fn nobody_can_wait_for_a_commit_that_was_never_made() {
     let follower = world.machine("b").open_read_only(&[]);
     assert_eq!(follower.wait(Lsn(9), Level::Buffered).unwrap_err().kind(), ErrorKind::Invalid);
 }
+
+/// Each later commit was synced at once, until that number was reached.
+#[test]
+fn waiting_for_a_commit_that_is_still_to_come_does_not_sync_each_one_before_it_at_once() {
+    let world = World::new(21);
+    let machine = world.machine("a");
+    let volume = machine.open(&[("sync_interval_ms", "20000"), ("sync_timeout_ms", "1000")]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    let late = volume.wait(Lsn(1_000), Level::Durable).unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Unavailable, "{late}");
+    let before = world.keys("ltx/0/").len();
+    for mark in 2..6 {
+        put(&volume, &[(1, mark)], 1, Level::Buffered).unwrap();
+        world.run_for(1_000);
+    }
+    assert_eq!(world.keys("ltx/0/").len(), before);
+}
