@@ -47,7 +47,7 @@ fn a_writer_that_slept_through_a_takeover_is_told_and_its_last_commits_are_kept_
         let mut told = 0;
         let quiet = Instant::now() + Duration::from_secs(2);
         loop {
-            match first.next(quiet) {
+            match first.next(if told > 3 { quiet } else { Instant::now() + PATIENCE }) {
                 Ok(Said::Failed(_, _)) => told += 1,
                 Ok(Said::Committed(n, level)) => panic!("{n} was acknowledged at {level:?} after the fence"),
                 Ok(_) => {}

@@ -16,8 +16,9 @@ use plimsoll_crash::{
     speech::{Advertised, Found, Said},
 };
 
-/// Longer than anything takes that does not hang.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than anything takes that does not hang, also with thirty processes waiting for each core. Every wait ends when
+/// what it is for is said, or the process is gone.
+pub const PATIENCE: Duration = Duration::from_secs(240);
 pub const SEED: u64 = 4711;
 
 pub fn program() -> PathBuf {
