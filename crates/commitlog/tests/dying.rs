@@ -151,8 +151,10 @@ fn what_a_process_of_this_host_has_said_since_it_was_looked_who_holds_the_volume
     World::run(|world| async move {
         let lease = world.open(same(1)).await.unwrap();
         assert_eq!(lease.create_next(sync(&lease, 1, 8)).await.unwrap(), Outcome::Durable);
-        let standing = Some(look(&world.context).await.unwrap());
         let mark = |lsn| Mark { lsn: Lsn(lsn), ms: world.host.clock.wall().0 };
+        let durable = Watermarks { appended: mark(8), journaled: mark(8), durable: mark(8) };
+        let _ = lease.heartbeat(&StatusReport { watermarks: durable, ..StatusReport::default() }).await.unwrap();
+        let standing = Some(look(&world.context).await.unwrap());
         let watermarks = Watermarks { appended: mark(20), journaled: mark(18), durable: mark(8) };
         let load = LoadRecord { commits: 12, bytes: 12 * 512, age_ms: 700 };
         let _ = lease.heartbeat(&StatusReport { watermarks, load, ..StatusReport::default() }).await.unwrap();
