@@ -17,7 +17,7 @@ use rustix::{
     fs::{FallocateFlags, fallocate},
     time::{ClockId, clock_gettime},
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::{Chance, Clock, Dir, File, Files, Host, Lock, Mono, OpenMode, Tasks, WallMs};
 
@@ -100,7 +100,14 @@ impl Tasks for OsTasks {
     }
 
     fn block_on(&self, future: BoxFuture<'_, ()>) {
-        self.runtime.block_on(future);
+        if Handle::try_current().is_err() {
+            self.runtime.block_on(future);
+            return;
+        }
+        // A program that uses SQLite in a task of a runtime of its own: tokio lets nobody block there, and would panic. That
+        // SQLite blocks is what the program has asked for.
+        let _context = self.runtime.enter();
+        futures::executor::block_on(future);
     }
 }
 
@@ -271,6 +278,24 @@ mod tests {
         OsFiles.replace(&path, b"two").unwrap();
         assert_eq!(OsFiles.read(&path).unwrap(), b"two");
         assert_eq!(OsFiles.list(dir.path()).unwrap(), ["state.json"]);
+    }
+
+    /// tokio panics where a thread that drives tasks is blocked.
+    #[test]
+    fn waiting_works_in_a_task_of_somebody_elses_runtime() {
+        for mut theirs in [Builder::new_current_thread(), Builder::new_multi_thread()] {
+            let host = host().unwrap();
+            let tasks = Arc::clone(&host.tasks);
+            let clock = Arc::clone(&host.clock);
+            let answer = theirs.enable_all().build().unwrap().block_on(async move {
+                tasks.wait(async {
+                    clock.sleep(Duration::from_millis(5)).await;
+                    crate::run_blocking(&tasks, || 42).await
+                })
+            });
+            assert_eq!(answer, 42);
+            drop(host);
+        }
     }
 
     #[test]

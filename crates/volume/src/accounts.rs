@@ -29,6 +29,13 @@ pub(crate) struct Accounts {
     pub(crate) written: Mono,
     /// `sync_backlog_bytes`.
     backlog: u64,
+    /// Bytes that one sync can carry.
+    most: u64,
+}
+
+/// The load line, but not above what a sync can carry: it takes all that is pending.
+fn within(line: LoadLine, most: u64) -> LoadLine {
+    LoadLine { max_dirty_bytes: line.max_dirty_bytes.min(most), ..line }
 }
 
 /// Which tasks a commit has to wake.
@@ -39,11 +46,12 @@ pub(crate) struct Wake {
 }
 
 impl Accounts {
-    /// Everything up to `durable` is durable.
-    pub(crate) fn new(settings: &Settings, durable: Lsn, at: WallMs, now: Mono) -> Self {
+    /// Everything up to `durable` is durable. `most`: bytes that one sync can carry.
+    pub(crate) fn new(settings: &Settings, most: u64, durable: Lsn, at: WallMs, now: Mono) -> Self {
         Accounts {
             ledger: Ledger::starting(durable),
-            line: settings.load_line(),
+            line: within(settings.load_line(), most),
+            most,
             sync: SyncPolicy::new(settings.sync_cadence(), durable),
             flush: JournalPolicy::new(settings.journal_cadence()),
             progress: Progress::starting(Mark { lsn: durable, at }),
@@ -57,7 +65,7 @@ impl Accounts {
 
     /// Takes up changed settings.
     pub(crate) fn adopt(&mut self, settings: &Settings) {
-        self.line = settings.load_line();
+        self.line = within(settings.load_line(), self.most);
         self.sync.set_cadence(settings.sync_cadence());
         // Commits that were to be synced at once are not pending by any timer. Whoever is about to wait for one may do so by
         // the new settings, and leave it to the flusher.
@@ -170,7 +178,7 @@ mod tests {
 
     fn accounts() -> Accounts {
         // The flusher has looked once and sleeps.
-        let mut accounts = Accounts::new(&settings("interval"), Lsn::ZERO, WallMs(0), ms(0));
+        let mut accounts = Accounts::new(&settings("interval"), u64::MAX, Lsn::ZERO, WallMs(0), ms(0));
         assert_eq!(accounts.next_flush(ms(100)), Err(None));
         accounts
     }
@@ -213,7 +221,7 @@ mod tests {
     /// It once stayed unsynced for as long as no other commit came.
     #[test]
     fn a_commit_that_was_to_be_synced_at_once_is_flushed_when_the_policy_changes_before_somebody_waits_for_it() {
-        let mut accounts = Accounts::new(&settings("immediate"), Lsn::ZERO, WallMs(0), ms(0));
+        let mut accounts = Accounts::new(&settings("immediate"), u64::MAX, Lsn::ZERO, WallMs(0), ms(0));
         commit(&mut accounts, 1, ms(1));
         assert_eq!(accounts.next_flush(ms(1)), Err(None));
         accounts.adopt(&settings("interval"));

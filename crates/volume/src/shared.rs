@@ -232,6 +232,12 @@ impl Shared {
         recorded.unwrap_or_else(|| self.settings().l0_retention.min(L0_RETENTION_UNRECORDED)) / 2
     }
 
+    /// Bytes of pages that a sync can carry whatever is in them: what cannot be compressed becomes a little larger.
+    pub(crate) fn sync_bytes_max(&self) -> u64 {
+        let most = self.config.store.object_bytes_max();
+        most - most / 64
+    }
+
     pub(crate) fn cache(&self) -> Option<&Arc<Cache>> {
         self.cache.get().map(|(cache, _)| cache)
     }

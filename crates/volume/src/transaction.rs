@@ -179,7 +179,8 @@ impl WriteTxn {
     /// receipt for `level`, which is what the caller will promise.
     ///
     /// # Errors
-    /// `Invalid`: nothing was written, or no page is left. `Unavailable`: there was no room under the load line within `sync_timeout_ms`. `Full`: the load line with policy `fail`, or the disk. `Io`, `Fenced`, `Closed`. In each case
+    /// `Invalid`: nothing was written, or no page is left. `Unavailable`: there was no room under the load line within `sync_timeout_ms`. `Full`: the load line with policy `fail`, the disk, or more than the store
+    /// takes as one object. `Io`, `Fenced`, `Closed`. In each case
     /// nothing happened, and the transaction is discarded.
     pub fn commit(mut self, page_count: PageCount, level: Level) -> Result<Receipt> {
         let shared = Arc::clone(self.base.shared());
@@ -195,6 +196,8 @@ impl WriteTxn {
         let mut pages: Vec<PageNo> = self.pages.keys().copied().filter(|page| page_count.contains(*page)).collect();
         pages.sort_unstable();
         let new_bytes = pages.len() as u64 * (u64::from(page_size.get()) + FRAME_BYTES) + COMMIT_BYTES;
+        let kept = |page: &&PageNo| page_count.contains(**page) && !self.pages.contains_key(*page);
+        self.fits(pages.len() + self.spilled.keys().filter(kept).count(), page_size)?;
         let held = self.admitted(new_bytes + self.spilled_bytes)? && taken(Step::HeldCommits);
 
         let writer = Arc::clone(&self.writer);
@@ -302,8 +305,26 @@ impl WriteTxn {
         }
     }
 
+    /// Refuses what the store could not take as one object: once acknowledged, it could never become durable, nor anything
+    /// after it.
+    fn fits(&self, pages: usize, page_size: PageSize) -> Result<()> {
+        let shared = self.base.shared();
+        let (bytes, most) = (pages as u64 * (u64::from(page_size.get()) + FRAME_BYTES), shared.sync_bytes_max());
+        if bytes <= most {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Full, "committing to")
+            .object(shared.url().to_owned())
+            .why(format!(
+                "the transaction changes {pages} pages, {bytes} bytes; a commit is one object, of which the store takes {most} bytes"
+            ))
+            .hint("nothing was written; make several transactions of it"))
+    }
+
     fn spill(&mut self) -> Result<()> {
         let Some(size) = self.page_size else { return Ok(()) };
+        // Rather now than after gigabytes.
+        self.fits(self.spilled.len(), size)?;
         let journal = &self.writer.journal;
         let txn = *self.txn.get_or_insert_with(|| journal.begin());
         let mut order: Vec<(PageNo, usize)> = self.pages.iter().map(|(page, at)| (*page, *at)).collect();

@@ -298,7 +298,7 @@ impl Shared {
         let (now, wall) = (host.clock.now(), host.clock.wall());
 
         let mut overlay = Overlay::new(view.count);
-        let mut accounts = Accounts::new(&self.settings(), view.lsn, wall, now);
+        let mut accounts = Accounts::new(&self.settings(), self.sync_bytes_max(), view.lsn, wall, now);
         let mut tip = Tip { lsn: view.lsn, count: view.count, page_size: view.page_size, version: 0 };
         for commit in tail {
             // Nobody knows any more whether it was held until durable, so it counts: the load may be overstated

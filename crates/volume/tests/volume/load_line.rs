@@ -38,6 +38,29 @@ fn every_page_of_a_large_transaction_is_load() {
     assert!(load.bytes >= 9000 * PAGE as u64, "{load:?}");
 }
 
+/// It was appended, acknowledged by nobody, and in the way of every later sync for ever.
+#[test]
+fn what_the_store_cannot_take_as_one_object_is_refused_before_it_is_in_the_journal() {
+    let world = World::new(16);
+    let machine = machine(&world);
+    machine.remote.script.limit_objects(64 * PAGE as u64);
+    let volume = machine.open(&[("max_dirty_bytes", "1000000"), ("sync_interval_ms", "60000")]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    for count in [64, 9000] {
+        let pages: Vec<(u32, u64)> = (1..=count).map(|number| (number, 2)).collect();
+        let error = put(&volume, &pages, count, Level::Durable).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+        assert!(error.to_string().contains("one object"), "{error}");
+    }
+    // What several commits come to is not more than a sync can carry either.
+    for mark in 3..=100 {
+        let pages: Vec<(u32, u64)> = (1..=10).map(|number| (number + 10 * (mark % 9) as u32, mark)).collect();
+        put(&volume, &pages, 100, Level::Buffered).unwrap();
+    }
+    put(&volume, &[(1, 101)], 100, Level::Durable).unwrap();
+    assert_eq!(volume.status().load.commits, 0);
+}
+
 #[test]
 fn a_commit_that_waits_in_vain_fails_and_leaves_nothing_behind() {
     let world = World::new(2);
