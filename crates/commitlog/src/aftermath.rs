@@ -4,7 +4,7 @@ use futures::{StreamExt as _, TryStreamExt as _, future::try_join, stream};
 use plimsoll_model::{Epoch, Error, ErrorKind, Lsn, Result, Stamp, WriterId};
 
 use crate::{
-    Context, EpochRecord, Inherited, LineRecord, LoadRecord, StatusRecord, Watermarks,
+    Context, EpochRecord, Inherited, Lease, LineRecord, LoadRecord, StatusRecord, Watermarks,
     bygone::is_bygone,
     key::{STATUSES, epoch_key, parse_status_key, status_key},
     record::{self, lenient},
@@ -222,21 +222,27 @@ impl Loss {
     }
 }
 
-/// What the holder of `epoch` took with it, given what the writer that took over from it found. If it never gave a sign
-/// of life it had acknowledged nothing, but then nobody has answered for who held the volume before. `None`: nobody has
-/// left anything to answer for. One request, or three, and one more if its newest sync is not known here.
+/// What the holder of `epoch` took with it, given who answers for that now. If it never gave a sign of life it had
+/// acknowledged nothing, but then nobody has answered for who held the volume before. `None`: nobody has left anything to
+/// answer for. One request, or three, and one more if its newest sync is not known here; two more if others have taken
+/// the volume in between.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn loss(context: &Context, epoch: Epoch, inherited: Option<&Inherited>) -> Result<Option<Loss>> {
+pub async fn loss(context: &Context, epoch: Epoch, heir: &Lease) -> Result<Option<Loss>> {
     let Some(last) = last_word(context, epoch).await? else { return Ok(None) };
+    let mut inherited = heir.inherited();
+    if epoch.next() < heir.epoch() {
+        // What we found may be of those in between: commits of theirs bear the numbers that the lost ones had.
+        inherited = inherited_after(context, epoch).await?.or(inherited);
+    }
     let own = inherited.filter(|found| found.stamp.is_some_and(|stamp| stamp.epoch == last.epoch));
     let synced_ms = match own {
         // Only for people: without it the report is as true.
         Some(found) => written_at(context, found.txid).await.ok().flatten(),
         None => None,
     };
-    Ok(Some(Loss { synced_ms, ..judge(&last, inherited) }))
+    Ok(Some(Loss { synced_ms, ..judge(&last, inherited.as_ref()) }))
 }
 
 /// What the last `statuses_max` writers took with them when another took over: one entry per writer that had

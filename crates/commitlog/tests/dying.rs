@@ -108,7 +108,7 @@ fn what_was_acknowledged_is_lost_once_and_said_to_be_if_nobody_came_to_its_journ
             world.clock.advance(TTL);
             let other = world.open(ask(2)).await.unwrap();
             assert_eq!(other.taken_from(), Some(before), "{way:?}");
-            let found = loss(&world.context, before, other.inherited().as_ref()).await.unwrap().unwrap();
+            let found = loss(&world.context, before, &other).await.unwrap().unwrap();
             assert_eq!((found.commits(), found.held, found.settled), (12, Lsn(8), true), "{way:?}");
             assert!(found.bytes() == 12 * 512 && found.window_ms() <= 700, "{way:?}: {found:?}");
             let all = losses(&world.context, 100).await.unwrap();
@@ -134,7 +134,7 @@ fn what_a_writer_that_was_pushed_aside_took_is_accounted_for_also_if_the_taking_
                 }
                 let taken = world.open(again(heir)).await.unwrap();
                 assert_eq!(taken.taken_from(), Some(Epoch(1)), "{way:?}, {closes}, {heir}");
-                let found = loss(&world.context, Epoch(1), taken.inherited().as_ref()).await.unwrap().unwrap();
+                let found = loss(&world.context, Epoch(1), &taken).await.unwrap().unwrap();
                 assert_eq!((found.commits(), found.held, found.settled), (12, Lsn(8), true), "{way:?}");
                 // Whoever holds the volume has said so, and it is not said twice.
                 taken.accounts_for();
@@ -143,6 +143,21 @@ fn what_a_writer_that_was_pushed_aside_took_is_accounted_for_also_if_the_taking_
             });
         }
     }
+}
+
+/// Its commits bore the numbers of those that were lost, so that it looked as if the history held these.
+#[test]
+fn what_was_lost_is_not_made_up_for_by_the_commits_of_who_died_before_he_could_say_so() {
+    World::run(|world| async move {
+        first(&world).await;
+        let second = world.open(takeover(2)).await.unwrap();
+        assert_eq!(second.create_next(sync(&second, 2, 30)).await.unwrap(), Outcome::Durable);
+        drop(second);
+        let third = world.open(takeover(3)).await.unwrap();
+        assert_eq!(third.taken_from(), Some(Epoch(1)));
+        let found = loss(&world.context, Epoch(1), &third).await.unwrap().unwrap();
+        assert_eq!((found.commits(), found.held, found.settled), (12, Lsn(8), true));
+    });
 }
 
 /// A restore looks who holds the volume before it has the local lock.

@@ -168,7 +168,7 @@ impl Shared {
             self.state().loss = None;
             return;
         };
-        let found = loss(&self.context(), epoch, writer.lease.inherited().as_ref()).await;
+        let found = loss(&self.context(), epoch, &writer.lease).await;
         let report = match &found {
             // What this host's own earlier process had acknowledged is in the journal, or stranded, or both say nothing.
             Ok(found) => found.as_ref().filter(|loss| loss.writer != writer.id).map(LossReport::from),

@@ -604,8 +604,12 @@ impl Shared {
         Err(Error::new(kind, "closing")
             .object(self.url().to_owned())
             .why(format!(
-                "{} ({bytes} bytes) not durable{}; {} {}",
-                if commits == 1 { "1 commit is".to_owned() } else { format!("{commits} commits are") },
+                "{} not durable{}; {} {}",
+                if commits == 1 {
+                    format!("1 commit ({bytes} bytes) is")
+                } else {
+                    format!("{commits} commits ({bytes} bytes) are")
+                },
                 trouble.map_or(String::new(), |trouble| format!(" ({trouble})")),
                 match &lost {
                     Ok(()) => "they are in the journal",
