@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: Plimsoll beside what people would pick instead.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use anyhow::Result;
 
@@ -10,25 +10,40 @@ use crate::{
     workspace::{cargo, root, target},
 };
 
-/// See `--help` after `--` for what it can do.
+/// Without names, all benches. `--docs` measures what `docs/benchmarks` shows, which takes some 75 minutes, all to
+/// itself, and 10 GB of disk and memory each; names pick some of the tables.
 #[derive(clap::Args)]
 pub(crate) struct Bench {
+    /// Benches: commits, processes, reads, opening, syncing, idle, growth, recovery, pointer.
+    names: Vec<String>,
     /// Build without link-time optimisation: sooner ready, a little slower.
     #[arg(long)]
     quick: bool,
-    /// Also write tables and plots to `docs/benchmarks`.
+    /// Measure at full scale, and write tables and plots to `docs/benchmarks`, too.
     #[arg(long)]
     docs: bool,
-    /// Names of benches; --scale, --rounds, --out, --data
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    options: Vec<String>,
+    /// Only cases whose name contains this, such as "EXTRA" or "10 ms". Not with --docs, whose tables are whole.
+    #[arg(long, conflicts_with = "docs")]
+    only: Option<String>,
+    /// How long it may take: tiny (does it work), small (some 20 minutes for all), full.
+    #[arg(long)]
+    scale: Option<String>,
+    /// Rounds of each case, in place of the scale's.
+    #[arg(long)]
+    rounds: Option<u64>,
+    /// Where tables and plots go, in place of `target/bench`.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Where databases lie while they are measured, in place of `target/bench/data`: on the disk that matters.
+    #[arg(long)]
+    data: Option<PathBuf>,
 }
 
 impl Bench {
     /// Builds, then measures. Tables and plots go to `target/bench`.
     ///
     /// # Errors
-    /// When something does not build. A peer that fails is a part of the result.
+    /// When something does not build; at the end, when a measurement failed. The others are in the tables.
     pub(crate) fn run(self) -> Result<()> {
         Tools {}.run()?;
         let profile = if self.quick { "profiling" } else { "release" };
@@ -41,7 +56,19 @@ impl Bench {
         if self.docs {
             bench.arg("--docs").arg(root().join("docs/benchmarks"));
         }
-        bench.args(self.options);
-        run(bench.current_dir(root()))
+        let scale = self.scale.or_else(|| self.docs.then(|| "full".to_owned()));
+        let rounds = self.rounds.map(|rounds| rounds.to_string());
+        for (option, value) in [("--only", self.only), ("--scale", scale), ("--rounds", rounds)] {
+            if let Some(value) = value {
+                bench.args([option, &value]);
+            }
+        }
+        // What the user named is seen from where the user is.
+        for (option, path) in [("--out", self.out), ("--data", self.data)] {
+            if let Some(path) = path {
+                bench.arg(option).arg(std::path::absolute(path)?);
+            }
+        }
+        run(bench.args(self.names).current_dir(root()))
     }
 }

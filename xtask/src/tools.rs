@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What is looked for, and the package that brings it.
-const PACKAGES: [(Sign, &str); 10] = [
+const PACKAGES: [(Sign, &str); 11] = [
     (Sign::Program("cc"), "build-essential"),
     (Sign::Program("make"), "build-essential"),
     (Sign::Program("/usr/bin/python3"), "python3"),
@@ -25,6 +25,7 @@ const PACKAGES: [(Sign, &str); 10] = [
     (Sign::File("/usr/lib/tcl8.6/tclConfig.sh"), "tcl-dev"),
     (Sign::Program("node"), "nodejs"),
     (Sign::Program("npm"), "npm"),
+    (Sign::Program("strace"), "strace"),
     (Sign::Program("valgrind"), "valgrind"),
 ];
 

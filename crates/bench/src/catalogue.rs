@@ -16,9 +16,9 @@ use crate::{
 pub enum Scale {
     /// Whether everything works: seconds each.
     Tiny,
-    /// A few minutes for all.
+    /// Some 20 minutes for all.
     Small,
-    /// What documentation shows: hours, on a quiet machine. One round of commits or syncing is some ten minutes.
+    /// What documentation shows: some 75 minutes for all, on a quiet machine.
     Full,
 }
 

@@ -19,6 +19,7 @@ use crate::{
 };
 
 /// What every round of a case found. A round in which the subject failed is `None`.
+#[derive(Debug)]
 pub struct Measured {
     /// The case.
     pub case: Case,
@@ -52,32 +53,27 @@ impl Lab {
         Ok(Lab { server, dir, program, command, places: 0, cases: 0, made })
     }
 
-    /// Measures every case of a bench, or those whose name contains `only`.
-    ///
-    /// # Errors
-    /// When a job cannot be started. A subject that fails is a part of the result.
-    pub fn run(
-        &mut self,
-        bench: &Bench,
-        scale: Scale,
-        rounds: Option<u64>,
-        only: Option<&str>,
-    ) -> Result<Vec<Measured>> {
+    /// Measures every case of a bench, or those whose name contains `only`. A subject that fails is a part of the result.
+    pub fn run(&mut self, bench: &Bench, scale: Scale, rounds: Option<u64>, only: Option<&str>) -> Vec<Measured> {
         let rounds = rounds.unwrap_or_else(|| (bench.rounds)(scale));
         let mut cases = (bench.cases)(scale);
         cases.retain(|case| only.is_none_or(|only| case.name.contains(only)));
         let (count, mut measured) = (cases.len(), Vec::new());
         for (number, case) in (1..).zip(cases) {
             eprintln!("{} {number}/{count}: {}", bench.name, case.name);
-            measured.push(self.measure(bench, case, rounds, scale.patience())?);
+            let found = self.measure(bench, case, rounds, scale.patience());
+            for why in &found.failures {
+                eprintln!("failed: {}: {why}", found.case.name);
+            }
+            measured.push(found);
         }
         for place in std::mem::take(&mut self.made).into_values() {
             self.remove(&place);
         }
-        Ok(measured)
+        measured
     }
 
-    fn measure(&mut self, bench: &Bench, case: Case, rounds: u64, patience: Duration) -> Result<Measured> {
+    fn measure(&mut self, bench: &Bench, case: Case, rounds: u64, patience: Duration) -> Measured {
         let mut measured = Measured { rounds: BTreeMap::new(), failures: Vec::new(), case };
         let mut ready = Vec::new();
         self.cases += 1;
@@ -86,7 +82,7 @@ impl Lab {
                 measured.failures.push(format!("{} is not installed here", subject.name()));
                 continue;
             }
-            match self.prepare(bench, &measured.case, subject)? {
+            match self.prepare(bench, &measured.case, subject) {
                 Ok(job) => ready.push(job),
                 Err(why) => measured.failures.push(format!("{}, preparing: {why}", subject.name())),
             }
@@ -96,7 +92,7 @@ impl Lab {
             for prepared in &ready {
                 self.server.set_latency(Duration::from_millis(measured.case.latency_ms));
                 let job = Job { step: Step::Measure, round, ..prepared.clone() };
-                let found = match self.run_job(&job)? {
+                let found = match self.run_job(&job) {
                     Ok(figures) => Some(figures),
                     Err(why) => {
                         measured.failures.push(format!("{}, round {round}: {why}", job.subject.name()));
@@ -110,11 +106,11 @@ impl Lab {
         for job in ready.iter().filter(|_| measured.case.data.is_none()) {
             self.remove(&job.place);
         }
-        Ok(measured)
+        measured
     }
 
     /// Has made what every round finds, unless it is there.
-    fn prepare(&mut self, bench: &Bench, case: &Case, subject: Subject) -> Result<Result<Job, String>> {
+    fn prepare(&mut self, bench: &Bench, case: &Case, subject: Subject) -> Result<Job, String> {
         // Those that keep their data in the object store find the same there.
         let owner = if subject.is_remote() { "in the store" } else { subject.name() };
         let data = case.data.as_ref().map(|data| format!("{data}, {owner}"));
@@ -131,17 +127,17 @@ impl Lab {
             command: self.command.clone(),
         };
         if ready {
-            return Ok(Ok(job));
+            return Ok(job);
         }
         self.server.set_latency(Duration::ZERO);
-        if let Err(why) = self.run_job(&job)? {
+        if let Err(why) = self.run_job(&job) {
             self.remove(&job.place);
-            return Ok(Err(why));
+            return Err(why);
         }
         if let Some(data) = data {
             self.made.insert(data, job.place.clone());
         }
-        Ok(Ok(job))
+        Ok(job)
     }
 
     fn place(&mut self) -> Place {
@@ -156,12 +152,15 @@ impl Lab {
         let _ = std::fs::remove_dir_all(&place.dir);
     }
 
-    fn run_job(&self, job: &Job) -> Result<Result<Figures, String>> {
-        std::fs::create_dir_all(&job.place.dir)?;
-        let mut command = Command::new(&self.program);
-        // Names of plain files are relative for some subjects.
-        command.arg("job").arg(serde_json::to_string(job)?).current_dir(&job.place.dir);
-        Ok(start(&mut command))
+    fn run_job(&self, job: &Job) -> Result<Figures, String> {
+        let run = || -> Result<Figures> {
+            std::fs::create_dir_all(&job.place.dir).context("making a folder for databases")?;
+            let mut command = Command::new(&self.program);
+            // Names of plain files are relative for some subjects.
+            command.arg("job").arg(serde_json::to_string(job)?).current_dir(&job.place.dir);
+            figures_of(&mut command)
+        };
+        run().map_err(|error| format!("{error:#}"))
     }
 }
 
@@ -188,7 +187,8 @@ fn beside(job: &Job) -> Result<Command> {
     Ok(command)
 }
 
-fn start(command: &mut Command) -> Result<Figures, String> {
+/// Runs a job, and reads what it found.
+fn figures_of(command: &mut Command) -> Result<Figures> {
     let clean = env::vars_os().map(|(name, _)| name).filter(|name| {
         let name = name.to_string_lossy();
         name.starts_with("PLIMSOLL_") || name.starts_with("AWS_") || name.starts_with("LITESTREAM_")
@@ -198,15 +198,12 @@ fn start(command: &mut Command) -> Result<Figures, String> {
     }
     command.envs([("AWS_ACCESS_KEY_ID", "bench"), ("AWS_SECRET_ACCESS_KEY", "bench"), ("PLIMSOLL_CONFIG", "")]);
     command.envs([("LITESTREAM_ACCESS_KEY_ID", "bench"), ("LITESTREAM_SECRET_ACCESS_KEY", "bench")]);
-    let mut run = || -> Result<Figures> {
-        let output = command.output().context("starting a job")?;
-        let printed = String::from_utf8_lossy(&output.stdout);
-        if !output.status.success() {
-            let words = String::from_utf8_lossy(&output.stderr);
-            let tail: Vec<&str> = words.lines().rev().take(5).collect();
-            bail!("{}; {}", output.status, tail.into_iter().rev().collect::<Vec<_>>().join("; "));
-        }
-        job::read_answer(&printed)
-    };
-    run().map_err(|error| format!("{error:#}"))
+    let output = command.output().context("starting a job")?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        let words = String::from_utf8_lossy(&output.stderr);
+        let tail: Vec<&str> = words.lines().rev().take(5).collect();
+        bail!("{}; {}", output.status, tail.into_iter().rev().collect::<Vec<_>>().join("; "));
+    }
+    job::read_answer(&printed)
 }

@@ -1,7 +1,7 @@
 //! `plimsoll-bench`: the harness, and the processes that it measures.
 #![allow(clippy::disallowed_methods, reason = "a measurement takes the real clock and threads")]
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{fs, path::PathBuf, process::ExitCode, time::Instant};
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
@@ -37,10 +37,10 @@ enum Command {
 struct Run {
     /// Benches to run, all without any
     names: Vec<String>,
-    /// Only cases whose name contains this, such as "EXTRA" or "10 ms"
+    /// Only cases whose name contains this, such as "EXTRA" or "10 ms". Not with --docs, whose tables are whole
     #[arg(long, conflicts_with = "docs")]
     only: Option<String>,
-    /// How long it may take
+    /// How long it may take. At full it takes 10 GB of disk and as much memory, for databases of a gigabyte
     #[arg(long, value_enum, default_value_t = Scale::Small)]
     scale: Scale,
     /// Rounds of each case, in place of the scale's
@@ -60,6 +60,8 @@ struct Run {
     plimsoll: Option<PathBuf>,
 }
 
+/// Runs benches one after the other. What one of them found is written before the next begins, and what failed in one
+/// keeps nobody from the others: it is said in the tables, and at the end.
 fn run(options: &Run) -> Result<()> {
     let all = benches();
     if let Some(unknown) = options.names.iter().find(|name| !all.iter().any(|bench| bench.name == **name)) {
@@ -72,12 +74,16 @@ fn run(options: &Run) -> Result<()> {
     let data = std::path::absolute(&options.data)?;
     let command = options.plimsoll.as_deref().map(std::path::absolute).transpose()?;
     let mut lab = Lab::new(&data, command)?;
+    let (mut cases, mut failures) = (0, 0);
     for bench in all.iter().filter(|bench| options.names.is_empty() || options.names.iter().any(|n| n == bench.name)) {
-        let measured = lab.run(bench, options.scale, options.rounds, options.only.as_deref())?;
+        let began = Instant::now();
+        let measured = lab.run(bench, options.scale, options.rounds, options.only.as_deref());
         if measured.is_empty() {
             continue;
         }
-        let report = Report::new(bench, &measured);
+        cases += measured.len();
+        failures += measured.iter().map(|measured| measured.failures.len()).sum::<usize>();
+        let report = Report::new(bench, options.scale, &measured, began.elapsed());
         println!("{}", report.text());
         fs::write(options.out.join(format!("{}.json", bench.name)), report.json()?)?;
         for dir in [Some(&options.out), options.docs.as_ref()].into_iter().flatten() {
@@ -85,7 +91,13 @@ fn run(options: &Run) -> Result<()> {
             fs::write(dir.join(format!("{}.svg", bench.name)), report.svg())?;
         }
     }
+    if cases == 0 {
+        bail!("no case has '{}' in its name", options.only.as_deref().unwrap_or_default());
+    }
     println!("tables and plots are in {}", options.out.display());
+    if failures > 0 {
+        bail!("{failures} measurements failed; the tables name them and hold the rest");
+    }
     Ok(())
 }
 

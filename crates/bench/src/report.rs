@@ -1,12 +1,12 @@
 //! Tables for people, for documentation and for programs.
 
-use std::{collections::BTreeSet, fmt::Write};
+use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
 use anyhow::Result;
 use serde::Serialize;
 
 use crate::{
-    catalogue::Bench,
+    catalogue::{Bench, Scale},
     figures::{Summary, short, summary},
     harness::Measured,
     subject::Subject,
@@ -30,8 +30,8 @@ pub struct Report {
     bench: &'static str,
     about: &'static str,
     headline: &'static str,
-    /// How often each case was measured, in words.
-    rounds: String,
+    /// How it was measured, in words: scale, how often each case, and how long all took.
+    how: String,
     lines: Vec<Line>,
     failures: Vec<String>,
 }
@@ -39,7 +39,7 @@ pub struct Report {
 impl Report {
     /// Sums up what a bench found.
     #[must_use]
-    pub fn new(bench: &Bench, measured: &[Measured]) -> Report {
+    pub fn new(bench: &Bench, scale: Scale, measured: &[Measured], took: Duration) -> Report {
         let mut lines = Vec::new();
         let mut failures = Vec::new();
         for Measured { case, rounds, failures: failed } in measured {
@@ -57,8 +57,9 @@ impl Report {
                 }
             }
         }
-        let (about, rounds) = (bench.about, rounds_of(measured));
-        Report { bench: bench.name, about, headline: bench.headline, rounds, lines, failures }
+        let scale = format!("{scale:?}").to_lowercase();
+        let how = format!("scale {scale}, {}, {}", rounds_of(measured), minutes(took));
+        Report { bench: bench.name, about: bench.about, headline: bench.headline, how, lines, failures }
     }
 
     fn rows(&self) -> Vec<[String; 5]> {
@@ -85,7 +86,7 @@ impl Report {
         let rows = self.rows();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths = [0, 1, 2, 3].map(width);
-        let mut text = format!("\n{}: {}; {}\n", self.bench, self.about, self.rounds);
+        let mut text = format!("\n{}: {}; {}\n", self.bench, self.about, self.how);
         let mut before = "";
         for [case, subject, figure, value, ratio] in &rows {
             let shown = if case == before { "" } else { case };
@@ -104,7 +105,7 @@ impl Report {
     pub fn markdown(&self) -> String {
         let mut text = format!(
             "### {}\n\n{}; {}\n\n| case | subject | figure | median (min..max) | ratio in each round |\n",
-            self.bench, self.about, self.rounds
+            self.bench, self.about, self.how
         );
         text.push_str("|---|---|---|---|---|\n");
         for row in self.rows() {
@@ -154,7 +155,48 @@ fn rounds_of(measured: &[Measured]) -> String {
     }
 }
 
+/// So that whoever wants the same knows how long it takes.
+fn minutes(took: Duration) -> String {
+    match took.as_secs().div_ceil(60) {
+        0 | 1 => "within a minute".to_owned(),
+        minutes => format!("in {minutes} minutes"),
+    }
+}
+
 fn measured_against(found: &Summary, measured: &[Measured], case: &str) -> Option<Subject> {
     found.ratio?;
     measured.iter().find(|measured| measured.case.name == case)?.case.reference
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        catalogue::{Case, benches},
+        figures::Figures,
+    };
+
+    #[test]
+    fn a_case_that_failed_is_named_in_the_table_and_what_others_found_is_there() {
+        let case = |name: &str| Case::new(name, &[], &[Subject::Plimsoll]);
+        let found = |value: f64| Some(Figures::from([("requests".to_owned(), value)]));
+        let good = Measured {
+            case: case("a good one"),
+            rounds: BTreeMap::from([(Subject::Plimsoll, vec![found(7.0), None])]),
+            failures: vec!["Plimsoll, round 1: the disk is full".to_owned()],
+        };
+        let bad = Measured { case: case("a bad one"), rounds: BTreeMap::new(), failures: vec!["no".to_owned()] };
+        let report = Report::new(&benches()[0], Scale::Tiny, &[good, bad], Duration::from_secs(61));
+        let text = report.markdown();
+        for line in [
+            "| a good one | Plimsoll | requests | 7.00 |  |",
+            "Failed: a good one: Plimsoll, round 1: the disk is full",
+            "Failed: a bad one: no",
+            "scale tiny, 0 to 2 rounds, in 2 minutes",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+    }
 }

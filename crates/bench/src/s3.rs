@@ -16,74 +16,17 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, runtime::Runtime};
 
 use crate::s3_request::{Call, Op, decode_chunks, keys_of, parse};
 
 mod answers;
+mod counts; // what was asked
+
+pub use counts::Counts;
 
 /// Keys per page of a listing, as S3 has it.
 const LIST_MAX: usize = 1000;
-
-/// What was asked of the server below a prefix.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Reads of objects.
-    pub gets: u64,
-    /// Writes of objects, parts of large ones too.
-    pub puts: u64,
-    /// Pages of listings.
-    pub lists: u64,
-    /// Deletions, which cost nothing, however many keys in one.
-    pub deletes: u64,
-    /// Bytes of objects written.
-    pub bytes_in: u64,
-    /// Bytes of objects read.
-    pub bytes_out: u64,
-    /// Of the writes, those of merges and of what describes them.
-    pub merge_puts: u64,
-    /// Their bytes.
-    pub merge_bytes: u64,
-    /// Length of the longest chain of requests, each sent after the one before it was answered: what latency costs.
-    pub trips: u64,
-}
-
-impl Counts {
-    /// Requests of every kind.
-    #[must_use]
-    pub fn requests(&self) -> u64 {
-        self.gets + self.puts + self.lists + self.deletes
-    }
-
-    fn put(&mut self, key: &str, bytes: usize) {
-        self.puts += 1;
-        self.bytes_in += bytes as u64;
-        // Keys are `prefix/name/level/range.ltx`, or `index/level-range.pix`, in place of the last two.
-        let level = key.split('/').nth(2).unwrap_or_default();
-        let merge = level.len() == 4 && level != "0000" && level.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if merge || level == "index" {
-            self.merge_puts += 1;
-            self.merge_bytes += bytes as u64;
-        }
-    }
-
-    /// What came after `before`.
-    #[must_use]
-    pub fn since(&self, before: &Counts) -> Counts {
-        Counts {
-            gets: self.gets - before.gets,
-            puts: self.puts - before.puts,
-            lists: self.lists - before.lists,
-            deletes: self.deletes - before.deletes,
-            bytes_in: self.bytes_in - before.bytes_in,
-            bytes_out: self.bytes_out - before.bytes_out,
-            merge_puts: self.merge_puts - before.merge_puts,
-            merge_bytes: self.merge_bytes - before.merge_bytes,
-            trips: self.trips - before.trips,
-        }
-    }
-}
 
 struct Stored {
     bytes: Bytes,
@@ -162,17 +105,7 @@ impl Server {
     #[must_use]
     pub fn total(&self) -> Counts {
         let state = lock(&self.state);
-        state.counts.values().fold(Counts::default(), |sum, counts| Counts {
-            gets: sum.gets + counts.gets,
-            puts: sum.puts + counts.puts,
-            lists: sum.lists + counts.lists,
-            deletes: sum.deletes + counts.deletes,
-            bytes_in: sum.bytes_in + counts.bytes_in,
-            bytes_out: sum.bytes_out + counts.bytes_out,
-            merge_puts: sum.merge_puts + counts.merge_puts,
-            merge_bytes: sum.merge_bytes + counts.merge_bytes,
-            trips: sum.trips.max(counts.trips),
-        })
+        state.counts.values().fold(Counts::default(), |sum, counts| sum.and(counts))
     }
 
     /// What was asked so far of keys that begin with `prefix/`.
@@ -226,7 +159,10 @@ async fn serve(state: &Mutex<State>, request: Request<Incoming>) -> Response<Ful
     let asked = call.subject(&body);
     let (latency, trip) = {
         let mut state = lock(state);
-        (state.latency, state.count(&asked).trips + 1)
+        let latency = state.latency;
+        let counts = state.count(&asked);
+        counts.ask(&asked);
+        (latency, counts.trips + 1)
     };
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
@@ -281,7 +217,7 @@ impl State {
                 response
             }
             Op::Put { if_absent } => {
-                self.count(key).put(key, body.len());
+                self.count(key).put(key, &body);
                 if *if_absent && self.objects.contains_key(key) {
                     return answers::status(StatusCode::PRECONDITION_FAILED);
                 }
@@ -305,7 +241,7 @@ impl State {
                 answers::upload(key, self.uploads)
             }
             Op::Part { upload, number } => {
-                self.count(key).put(key, body.len());
+                self.count(key).put(key, &body);
                 self.parts.insert((upload.clone(), *number), body);
                 answers::stored()
             }

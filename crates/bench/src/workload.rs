@@ -1,7 +1,18 @@
 //! Tables and rows: the same for every subject, from fixed seeds.
 
-use anyhow::Result;
+use std::{
+    fs,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
 use rusqlite::{Connection, params};
+
+use crate::job::Job;
+
+/// Longest that hydration may take.
+const HYDRATED_MAX: Duration = Duration::from_mins(2);
 
 /// Small and repeatable.
 pub(crate) struct Dice(pub(crate) u64);
@@ -88,4 +99,25 @@ pub(crate) fn update_often(connection: &Connection, rows: u64, syncs: u64) -> Re
         wait_durable(connection)?;
     }
     Ok(())
+}
+
+/// Every page is on this host.
+pub(crate) fn wait_hydrated(connection: &Connection) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        let status: String = connection.query_row("SELECT plimsoll_status()", [], |row| row.get(0))?;
+        let status: serde_json::Value = serde_json::from_str(&status).context("reading the status")?;
+        if status["hydrated_pages"].as_u64() >= status["page_count"].as_u64() {
+            return Ok(());
+        }
+        if start.elapsed() > HYDRATED_MAX {
+            bail!("{} of {} pages were brought in two minutes", status["hydrated_pages"], status["page_count"]);
+        }
+        sleep(Duration::from_millis(2));
+    }
+}
+
+/// What was made is in the object store, and who measures comes from elsewhere: the disk is for what comes next.
+pub(crate) fn forget_here(job: &Job) -> Result<()> {
+    fs::remove_dir_all(&job.place.dir).context("removing what preparing left on this disk")
 }

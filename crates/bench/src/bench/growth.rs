@@ -10,7 +10,7 @@ use crate::{
     job::Job,
     measure::{Footprint, Latencies, time_ms},
     subject::{Subject, open},
-    workload::{Dice, ROWS_PER_MB, fill, point, text, update_often, wait_durable},
+    workload::{Dice, ROWS_PER_MB, fill, forget_here, point, text, update_often, wait_durable},
 };
 
 /// Rows of a database that is only open beside the one that is measured.
@@ -65,7 +65,8 @@ fn cases(scale: Scale) -> Vec<Case> {
 fn prepare(job: &Job) -> Result<()> {
     let rows = job.number("mb") * ROWS_PER_MB;
     import_merged(job, &job.place, rows)?;
-    update_often(&open(Subject::Plimsoll, &job.place, &[("sync_interval_ms", "1")])?, rows, job.number("syncs"))
+    update_often(&open(Subject::Plimsoll, &job.place, &[("sync_interval_ms", "1")])?, rows, job.number("syncs"))?;
+    forget_here(job)
 }
 
 /// Opens as many others, each written once.

@@ -1,13 +1,9 @@
 //! How long it takes until the first row, on a host that knows nothing and on one that was here before; and what it
 //! takes to bring the rest.
 
-use std::{
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
-use rusqlite::Connection;
+use anyhow::Result;
 
 use crate::{
     catalogue::{Bench, Case, Scale},
@@ -16,7 +12,7 @@ use crate::{
     job::Job,
     measure::{Latencies, time_ms},
     subject::{Subject, open},
-    workload::{Dice, ROWS_PER_MB, point, update_often},
+    workload::{Dice, ROWS_PER_MB, forget_here, point, update_often, wait_hydrated},
 };
 
 /// Nothing of the volume is on this host.
@@ -27,8 +23,6 @@ const BEFORE: u64 = 1;
 const HYDRATING: u64 = 2;
 /// The foreground only: what is brought besides is measured by itself.
 const ALONE: [(&str, &str); 1] = [("hydrate", "false")];
-/// Longest that hydration may take.
-const HYDRATED_MAX: Duration = Duration::from_mins(2);
 
 pub(crate) fn bench() -> Bench {
     Bench {
@@ -65,7 +59,8 @@ fn cases(scale: Scale) -> Vec<Case> {
 fn prepare(job: &Job) -> Result<()> {
     let rows = job.number("mb") * ROWS_PER_MB;
     import_merged(job, &job.place, rows)?;
-    update_often(&open(Subject::Plimsoll, &job.place, &[("sync_interval_ms", "1")])?, rows, job.number("syncs"))
+    update_often(&open(Subject::Plimsoll, &job.place, &[("sync_interval_ms", "1")])?, rows, job.number("syncs"))?;
+    forget_here(job)
 }
 
 fn measure(job: &Job) -> Result<Figures> {
@@ -105,7 +100,7 @@ fn hydrating(job: &Job, rows: u64) -> Result<Figures> {
         figures.insert(format!("read_p50_us_{how}"), reads.percentile_us(0.5));
         figures.insert(format!("read_p99_us_{how}"), reads.percentile_us(0.99));
         if how == "hydrating" {
-            wait_hydrated(&connection, start)?;
+            wait_hydrated(&connection)?;
             figures.insert("hydrated_ms".to_owned(), start.elapsed().as_secs_f64() * 1000.0);
         }
         let asked = job.counts()?.since(&before);
@@ -113,18 +108,4 @@ fn hydrating(job: &Job, rows: u64) -> Result<Figures> {
         figures.insert(format!("kb_{how}"), asked.bytes_out as f64 / 1000.0);
     }
     Ok(figures)
-}
-
-fn wait_hydrated(connection: &Connection, start: Instant) -> Result<()> {
-    loop {
-        let status: String = connection.query_row("SELECT plimsoll_status()", [], |row| row.get(0))?;
-        let status: serde_json::Value = serde_json::from_str(&status).context("reading the status")?;
-        if status["hydrated_pages"].as_u64() >= status["page_count"].as_u64() {
-            return Ok(());
-        }
-        if start.elapsed() > HYDRATED_MAX {
-            bail!("{} of {} pages were brought in two minutes", status["hydrated_pages"], status["page_count"]);
-        }
-        sleep(Duration::from_millis(2));
-    }
 }

@@ -4,6 +4,7 @@ mod calls;
 mod heap;
 mod instructions;
 mod store;
+mod system;
 
 use std::{
     collections::BTreeMap,

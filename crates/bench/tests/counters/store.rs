@@ -89,3 +89,30 @@ fn opening_a_volume_and_reading_a_row_takes_few_requests() {
     let read = calls::requests();
     check("opening", &[("requests", (opened - before) as f64), ("requests_of_a_cold_read", (read - opened) as f64)]);
 }
+
+#[test]
+fn a_commit_that_waits_for_the_store_takes_one_request_and_its_share_of_merging() {
+    const COMMITS: u32 = 512;
+    let _turn = turn();
+    calls::register();
+    let dir = tempfile::tempdir().unwrap();
+    let connection = open(dir.path(), "host", "");
+    insert(&connection);
+    wait_durable(&connection);
+    connection.execute_batch("PRAGMA synchronous = EXTRA").unwrap();
+    let mut update = connection.prepare("UPDATE t SET n = n + 1 WHERE id = ?1").unwrap();
+    let mut commits = |from: u32| {
+        for number in from..from + COMMITS {
+            update.execute([1 + number % ROWS]).unwrap();
+        }
+    };
+    // Merging by number has begun.
+    commits(0);
+    let before = (calls::requests(), syncs(dir.path()).0);
+    commits(COMMITS);
+    let after = (calls::requests(), syncs(dir.path()).0);
+    assert!(fs::read_dir(dir.path().join("store/ltx/1")).unwrap().count() > 4, "nothing was merged");
+    let each = |count: u64| count as f64 / f64::from(COMMITS);
+    let figures = [("objects", each((after.1 - before.1) as u64)), ("requests", each(after.0 - before.0))];
+    check("commit_extra", &figures);
+}
