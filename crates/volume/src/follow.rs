@@ -371,7 +371,7 @@ impl Shared {
         if self.cache.get().is_some() {
             return;
         }
-        let Some((dir, lock)) = self.dir.cache() else {
+        let Some((dir, lock)) = self.dir.cache(self.config.host.clock.wall()) else {
             tracing::warn!(dir = %self.dir.path().display(), "no local cache: every cold page is a request");
             return;
         };

@@ -9,6 +9,7 @@
 
 mod accounts; // levels, load and cadences under one lock
 mod ancestry; // which syncs the newest one links back to
+mod caches; // which folder is this process's cache
 mod checkpoint; // states that stay restorable
 mod compactor; // merging and collecting while the volume is held
 mod config; // what a volume is opened with

@@ -17,8 +17,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Longest readable part of a folder's name.
 const NAME_BYTES_MAX: usize = 48;
-/// Processes of one host that have a cache of their own at the same time.
-const CACHES_MAX: usize = 64;
+/// The least that taking the volume needs on the disk: the beginning of a journal, and what is written beside it.
+const ROOM_BYTES: usize = 256 << 10;
 
 /// One folder below `state_dir`. Deleting it is losing the host.
 #[derive(Clone)]
@@ -207,12 +207,28 @@ impl VolumeDir {
         self.path.join("wanted")
     }
 
-    /// Says who holds the lock, for messages.
-    pub(crate) fn introduce(&self, holder: &LocalHolder) {
+    /// Says who holds the lock, for messages and for whoever looks for the volume of a journal.
+    ///
+    /// # Errors
+    /// `Io`, `Full`: nothing else could be written here either.
+    pub(crate) fn introduce(&self, holder: &LocalHolder) -> Result<()> {
+        let path = self.path.join("holder.json");
         let bytes = serde_json::to_vec(holder).expect("BUG: a holder is not JSON");
-        if let Err(error) = self.files.replace(&self.path.join("holder.json"), &bytes) {
-            tracing::debug!(%error, "the local holder could not be recorded");
-        }
+        self.files.replace(&path, &bytes).doing("recording who writes on this host in", path.display())
+    }
+
+    /// Writes as much as taking the volume needs, and removes it.
+    ///
+    /// # Errors
+    /// `Io`, `Full`: the volume could not be held.
+    pub(crate) fn try_room(&self) -> Result<()> {
+        let path = self.path.join("room");
+        let written = self.files.open(&path, OpenMode::Create).and_then(|file| {
+            file.write_all_at(&vec![0xa5; ROOM_BYTES], 0)?;
+            file.sync()
+        });
+        let removed = self.files.remove(&path);
+        written.and(removed).doing("making room for a journal in", self.path.display())
     }
 
     /// The volume that the folder is of; `None` if no process of this host ever took it for writing.
@@ -273,16 +289,6 @@ impl VolumeDir {
                 .object(path.display().to_string())
                 .hint("if it stays so, remove this file: the journal says it, too")),
         }
-    }
-
-    /// A cache folder that no other process uses, with the lock that keeps it so.
-    pub(crate) fn cache(&self) -> Option<(PathBuf, Box<dyn Lock>)> {
-        (0..CACHES_MAX).find_map(|number| {
-            let path = self.path.join(format!("cache-{number}"));
-            self.files.create_dir_all(&path).ok()?;
-            let lock = self.files.try_lock(&path.join("lock")).ok()??;
-            Some((path, lock))
-        })
     }
 
     fn finished(&self) -> PathBuf {

@@ -87,6 +87,8 @@ pub(crate) struct State {
     pub(crate) synced: Option<Mono>,
     /// When asking failed last.
     pub(crate) failed: Option<Mono>,
+    /// Whether this host could not hold the volume when it was taken last, for want of room or of a disk that works.
+    pub(crate) cramped: bool,
     /// The last thing that went wrong, for people.
     pub(crate) trouble: Option<Error>,
     /// What was stranded when another writer took the volume. Whoever closes it has to be told.

@@ -39,6 +39,8 @@ const SIDECAR_BYTES_MIN: u64 = 512 << 10;
 
 /// Up to so many pages are encoded where the syncer runs: that takes less than handing them to another thread and back.
 const AT_ONCE_PAGES_MAX: usize = 8;
+/// The same for looking through the pages that readers keep in the overlay. A reader that stays keeps all that is written.
+const AT_ONCE_LOOKS_MAX: u64 = 4096;
 
 /// Indexes of larger syncs are not kept in memory for merging, but read again.
 const LEARNED_PAGES_MAX: usize = 16 << 10;
@@ -121,13 +123,7 @@ async fn attempt(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Result<Option<Ou
     let attempt = match pending {
         Some(attempt) => attempt,
         None => {
-            let Some(cut) = cut(shared, writer) else { return Ok(None) };
-            let attempt = if cut.places.len() + cut.zeros.len() <= AT_ONCE_PAGES_MAX {
-                encode(shared, writer, cut)?
-            } else {
-                let (of, by) = (Arc::clone(shared), Arc::clone(writer));
-                run_blocking(&shared.config.host.tasks, move || encode(&of, &by, cut)).await?
-            };
+            let Some(attempt) = begin(shared, writer).await? else { return Ok(None) };
             let attempt = Arc::new(attempt);
             *writer.attempt.lock().expect("BUG: a panic beside a sync") = Some(Arc::clone(&attempt));
             attempt
@@ -143,6 +139,22 @@ async fn attempt(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Result<Option<Ou
         done(shared, writer, &attempt).await;
     }
     Ok(Some(outcome))
+}
+
+/// Encodes what was committed until now, where that takes least: little at once, much on a thread of its own.
+async fn begin(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Result<Option<Attempt>> {
+    let (of, by) = (Arc::clone(shared), Arc::clone(writer));
+    let tasks = &shared.config.host.tasks;
+    let looked_through = writer.overlay.read().expect("BUG: a panic while the overlay was locked").pages();
+    if looked_through > AT_ONCE_LOOKS_MAX {
+        let begun = move || cut(&of, &by).map(|cut| encode(&of, &by, cut)).transpose();
+        return run_blocking(tasks, begun).await;
+    }
+    match cut(shared, writer) {
+        None => Ok(None),
+        Some(cut) if cut.places.len() + cut.zeros.len() <= AT_ONCE_PAGES_MAX => encode(shared, writer, cut).map(Some),
+        Some(cut) => run_blocking(tasks, move || encode(&of, &by, cut)).await.map(Some),
+    }
 }
 
 /// Everything that was committed until now.
@@ -315,7 +327,7 @@ pub(crate) async fn fence(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &Fen
     // Whoever is closing the volume holds this, and sees by the above that there is nothing to wait for.
     let _turning = shared.turning.lock().await;
     if shared.is_writer(writer)
-        && let Err(error) = dispossess(shared, writer, info)
+        && let Err(error) = dispossess(shared, writer, info.clone()).await
     {
         tracing::error!(%error, "fenced");
     }
@@ -325,7 +337,13 @@ pub(crate) async fn fence(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &Fen
 ///
 /// # Errors
 /// Says what is not in the history, and where it is.
-pub(crate) fn dispossess(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &FenceInfo) -> Result<()> {
+pub(crate) async fn dispossess(shared: &Arc<Shared>, writer: &Arc<Writer>, info: FenceInfo) -> Result<()> {
+    // The thread that drives all volumes waits for no disk: a journal is closed, and moved or removed.
+    let (of, by) = (Arc::clone(shared), Arc::clone(writer));
+    run_blocking(&shared.config.host.tasks, move || give_back(&of, &by, &info)).await
+}
+
+fn give_back(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &FenceInfo) -> Result<()> {
     let appended = writer.accounts().progress.marks().mark(Level::Buffered).lsn.max(writer.journal.last());
     writer.stop();
     let lost = appended.0.saturating_sub(info.held.0);

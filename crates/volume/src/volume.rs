@@ -106,6 +106,7 @@ impl Volume {
             trouble: None,
             lost: None,
             loss: None,
+            cramped: false,
         };
         let shared = Arc::new(Shared {
             settings: RwLock::new(Arc::clone(&config.settings)),

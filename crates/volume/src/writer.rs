@@ -140,6 +140,11 @@ impl Shared {
                 None => return Ok(None),
             },
         };
+        if self.state().cramped {
+            // Each try would take an epoch, which others find and have to wait for.
+            self.dir.try_room()?;
+            self.state().cramped = false;
+        }
         self.config.fencing.ensure().await?;
         let id = self.dir.writer(&self.config.host)?;
         let sent = self.now();
@@ -148,6 +153,7 @@ impl Shared {
         let held = match self.settle_in(id, &lease, sent).await {
             Ok((journal, tail)) => self.hold(id, lease, lock, journal, &tail),
             Err(error) => {
+                self.state().cramped = matches!(error.kind(), ErrorKind::Full | ErrorKind::Io);
                 // Nobody has to wait for a writer that never was, unless for what was acknowledged here before.
                 if matches!(self.dir.has_journal(), Ok(false)) && !lease.owes_an_account() {
                     in_good_time(self, lease.close_unused()).await;
@@ -204,7 +210,7 @@ impl Shared {
         self.dir.is_wanted();
         let since_ms = self.config.host.clock.wall().0;
         let home = Some(Home::of(self.url(), &self.settings()));
-        self.dir.introduce(&LocalHolder { pid: self.config.pid, since_ms, home });
+        self.dir.introduce(&LocalHolder { pid: self.config.pid, since_ms, home })?;
         Ok(lock)
     }
 
@@ -578,7 +584,7 @@ impl Shared {
             run_blocking(&self.config.host.tasks, move || of.flush(&shared, Some(FlushReason::Shutdown))).await;
         let settled = self.settle(&writer, self.settings().close_timeout).await;
         if let Some(info) = writer.fence() {
-            return dispossess(self, &writer, &info);
+            return dispossess(self, &writer, info).await;
         }
         if settled {
             let last = report(self, &writer);

@@ -472,3 +472,28 @@ fn a_commit_that_leaves_no_page_is_refused() {
     put(&volume, &[(1, 3)], 1, Level::Durable).unwrap();
     assert_eq!(marks(&world.machine("b").open_read_only(&[])), [3]);
 }
+
+/// Each try took an epoch, a sign of life and a fence, which every host had to read from then on.
+#[test]
+fn a_host_whose_disk_is_full_takes_the_volume_once_at_most_and_goes_on_when_there_is_room() {
+    // Without any room, and with some that is not enough for a journal.
+    for (room, taken) in [(0, 0), (1000, 1)] {
+        let world = World::new(33);
+        let other = world.machine("a").open(&[]);
+        put(&other, &[(1, 1)], 1, Level::Durable).unwrap();
+        other.close().unwrap();
+        let before = (world.keys("epoch/").len(), world.keys("ltx/0/").len());
+        let machine = world.machine("b");
+        let volume = machine.open(&[]);
+        assert_eq!(marks(&volume), [1]);
+        machine.disk.set_capacity(Some(machine.disk.used() + room));
+        for _ in 0..5 {
+            assert_eq!(put(&volume, &[(1, 2)], 1, Level::Durable).err().unwrap().kind(), ErrorKind::Full);
+        }
+        let after = (world.keys("epoch/").len(), world.keys("ltx/0/").len());
+        assert_eq!(after, (before.0 + taken, before.1 + taken), "with {room} bytes");
+        machine.disk.set_capacity(None);
+        put(&volume, &[(1, 2)], 1, Level::Durable).unwrap();
+        assert_eq!(marks(&world.machine("c").open_read_only(&[])), [2]);
+    }
+}
