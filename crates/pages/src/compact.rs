@@ -4,7 +4,9 @@
 //! is removed before what replaces it exists.
 
 mod choice;
+mod crowd;
 mod merge;
 
 pub use choice::{CROWD, Retention, fitting, garbage, is_crowded, merge_inputs, snapshot_inputs, superseded};
+pub use crowd::{Crowd, crowd, price};
 pub use merge::{Merged, Merger, Progress, Watcher};

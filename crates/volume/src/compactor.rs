@@ -19,7 +19,7 @@ use plimsoll_model::{
 };
 use plimsoll_pages::{
     Listed, Listing,
-    compact::{CROWD, Watcher, fitting, garbage, is_crowded, merge_inputs, snapshot_inputs, superseded},
+    compact::{CROWD, Crowd, Watcher, fitting, garbage, is_crowded, merge_inputs, price, snapshot_inputs, superseded},
     list, list_level, list_level_after, list_newest,
 };
 
@@ -31,11 +31,9 @@ use crate::{
 
 /// Pause after a round that failed.
 const RETRY: Duration = Duration::from_secs(10);
-/// Syncs that are merged without waiting for the timer: short-lived writers never see one, and who opens the volume reads
-/// the index of each one that is not merged. By the usual settings, two more than the timer lets come together.
-const SYNCS_MAX: u64 = 32;
-/// The same for bytes of syncs that are so small that they are read whole.
-const SYNC_BYTES_MAX: u64 = 4 << 20;
+/// A writer that has held the volume for so long is not a command which ends in a moment: it merges large objects, too,
+/// before their time comes. What such a command would read of them, it would read for nothing.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// What one round did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,7 +55,7 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
     let mut merged_at = Txid::ZERO;
     let mut newest_merge = None;
     // Merges of syncs since it was looked whether they crowd the levels above. What others have left there is not known.
-    let mut waiting = CROWD;
+    let mut new_merges = CROWD;
     while !writer.stopped() {
         let now = clock.now();
         let wanted = shared.settings().compaction_levels.clone();
@@ -71,12 +69,14 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
             continue;
         };
         let again = writer.setbacks().due(now);
-        let crowded = head.0.saturating_sub(merged_at.0) >= SYNCS_MAX
-            || writer.merger.whole_bytes_after(merged_at) >= SYNC_BYTES_MAX;
+        let settled = now >= began + SETTLED;
+        let waits = writer.waiting().crowd();
+        let crowded = waits == Crowd::Cheap || waits == Crowd::Dear && settled;
         if again.is_empty() && (head <= merged_at || (now < first && !crowded)) {
             // Nothing new costs nothing: a new sync rings.
-            let deadline = (head > merged_at).then_some(first);
-            let deadline = deadline.into_iter().chain(writer.setbacks().next()).min();
+            let timer = (head > merged_at).then_some(first);
+            let soon = (waits == Crowd::Dear && !settled).then_some(began + SETTLED);
+            let deadline = timer.into_iter().chain(soon).chain(writer.setbacks().next()).min();
             writer.compactor.sleep(&**clock, deadline).await;
             continue;
         }
@@ -87,22 +87,25 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
                 levels.push(u8::try_from(at + 1).unwrap_or(u8::MAX));
             }
         }
-        let look_above = waiting >= CROWD;
-        let due_now = |levels| Due { levels, crowded: look_above, brief: false, wanted: None };
+        let look_above = new_merges >= CROWD;
+        let most = if settled { Crowd::Dear } else { Crowd::Cheap };
+        let due_now =
+            Due { levels: &levels, early: levels.is_empty().then_some(most), above: look_above, ..Due::default() };
+        writer.set_brisk(levels.is_empty() && waits == Crowd::Cheap);
         let done = match &newest_merge {
-            Some(newest) if levels.is_empty() && !look_above => brief_round(&shared, &writer, newest).await,
+            Some(newest) if levels.is_empty() && !look_above => brief_round(&shared, &writer, newest, most).await,
             // Writers that do not live to see the time of a level collect in their first round.
-            Some(_) if levels.is_empty() => round(&shared, &writer, Due { brief: true, ..due_now(&[1]) }).await,
-            None if levels.is_empty() => round(&shared, &writer, due_now(&[1])).await,
-            _ => round(&shared, &writer, due_now(&levels)).await,
+            newest => round(&shared, &writer, Due { brief: newest.is_some() && levels.is_empty(), ..due_now }).await,
         };
+        writer.set_brisk(false);
         match done {
             Ok(done) => {
                 tracing::debug!(?done, "compacted");
                 merged_at = head;
+                writer.waiting().forget(head);
                 writer.setbacks().forget(now);
-                waiting = if look_above { 0 } else { waiting };
-                waiting += done.merged.iter().filter(|id| id.level == 1).count();
+                new_merges = if look_above { 0 } else { new_merges };
+                new_merges += done.merged.iter().filter(|id| id.level == 1).count();
                 newest_merge = done.merged.into_iter().rfind(|id| id.level == 1).or(newest_merge);
             }
             Err(error) => {
@@ -142,21 +145,24 @@ pub(crate) async fn everything(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Re
     let _merging = Merging::on(writer);
     let levels = shared.settings().compaction_levels.len();
     let levels: Vec<u8> = (1..=levels).filter_map(|level| u8::try_from(level).ok()).collect();
-    round(shared, writer, Due { levels: &levels, crowded: false, brief: false, wanted: Some(&|_| {}) }).await
+    round(shared, writer, Due { levels: &levels, wanted: Some(&|_| {}), ..Due::default() }).await
 }
 
 /// Makes a snapshot of the newest state, unless there is one.
 pub(crate) async fn snapshot(shared: &Arc<Shared>, writer: &Arc<Writer>, watcher: &Watcher<'_>) -> Result<Compacted> {
     let _merging = Merging::on(writer);
-    round(shared, writer, Due { levels: &[], crowded: false, brief: false, wanted: Some(watcher) }).await
+    round(shared, writer, Due { wanted: Some(watcher), ..Due::default() }).await
 }
 
 /// What a round is to do.
+#[derive(Default)]
 struct Due<'a> {
     /// Levels whose time has come.
     levels: &'a [u8],
+    /// Syncs are merged before their time, and that may cost so much.
+    early: Option<Crowd>,
     /// Whether levels for which many merges wait are merged too.
-    crowded: bool,
+    above: bool,
     /// Merges only: what is merged already need not be listed whole. It is collected when the time of a level has come.
     brief: bool,
     /// Somebody wants a snapshot, and watches.
@@ -165,7 +171,7 @@ struct Due<'a> {
 
 /// Merges what is due, takes a snapshot if it is time or wanted, and collects.
 async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Result<Compacted> {
-    let Due { levels, crowded, brief, wanted } = due;
+    let Due { levels, early, above, brief, wanted } = due;
     let _compacting = writer.compacting.lock().await;
     let (store, layout) = (&shared.config.store, shared.config.layout());
     let settings = &shared.settings();
@@ -174,7 +180,7 @@ async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Resu
     let inherited = shared.origins.inherited();
     // The levels above the second are read only when they may change: most rounds list two.
     let deep = wanted.is_some() || levels.iter().any(|level| *level > 1);
-    let all = deep || crowded;
+    let all = deep || above;
     let mut listing = if brief {
         list_newest(store, layout).await?.0
     } else if all {
@@ -191,10 +197,13 @@ async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Resu
     let head = only_ours(shared, writer, &mut listing)?;
     let mut failed = None;
     for level in 1..SNAPSHOT_LEVEL {
-        if levels.contains(&level) || crowded && is_crowded(&listing, level) {
-            put_off(merge_level(shared, writer, level, &mut listing, &mut done).await, &mut failed)?;
+        let timely = levels.contains(&level);
+        if timely || early.is_some() && level == 1 || above && is_crowded(&listing, level) {
+            let most = early.filter(|_| !timely).unwrap_or(Crowd::Dear);
+            put_off(merge_level(shared, writer, (level, most), &mut listing, &mut done).await, &mut failed)?;
         }
     }
+    writer.set_brisk(false);
     let newest = FileId { level: SNAPSHOT_LEVEL, min: Txid(1), max: head };
     let snapshot_is_due =
         || writer.setbacks().allow(&newest, shared.now()) && snapshot_is_due(&listing, settings.snapshot_interval);
@@ -225,7 +234,7 @@ async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Resu
 /// Merges the newest syncs and does nothing else. Where syncs are many, those that are merged already are thousands, so
 /// only what comes after `newest` is listed, the newest merge of syncs that this process knows: two small requests. What
 /// else there is to do is done when the time of a level has come.
-async fn brief_round(shared: &Arc<Shared>, writer: &Arc<Writer>, newest: &FileId) -> Result<Compacted> {
+async fn brief_round(shared: &Arc<Shared>, writer: &Arc<Writer>, newest: &FileId, most: Crowd) -> Result<Compacted> {
     let _compacting = writer.compacting.lock().await;
     let (store, layout) = (&shared.config.store, shared.config.layout());
     let (syncs, before) = (FileId::sync(newest.max), FileId { min: newest.min.prev(), ..*newest });
@@ -235,7 +244,7 @@ async fn brief_round(shared: &Arc<Shared>, writer: &Arc<Writer>, newest: &FileId
     let mut listing = Listing { files };
     only_ours(shared, writer, &mut listing)?;
     let mut done = Compacted::default();
-    merge_level(shared, writer, 1, &mut listing, &mut done).await?;
+    merge_level(shared, writer, (1, most), &mut listing, &mut done).await?;
     Ok(done)
 }
 
@@ -267,16 +276,23 @@ fn put_off(merged: Result<()>, failed: &mut Option<Error>) -> Result<()> {
     }
 }
 
-/// Merges what a level does not have yet, into more than one object if one cannot be that large.
+/// Merges what a level does not have yet, into more than one object if one cannot be that large. `most`: unless that
+/// costs more.
 async fn merge_level(
     shared: &Arc<Shared>,
     writer: &Arc<Writer>,
-    level: u8,
+    (level, most): (u8, Crowd),
     listing: &mut Listing,
     done: &mut Compacted,
 ) -> Result<()> {
     loop {
         let Some(due) = merge_inputs(listing, level) else { return Ok(()) };
+        if price(due.1.iter().map(|file| file.size)) == Crowd::Dear {
+            if most == Crowd::Cheap {
+                return Ok(());
+            }
+            writer.set_brisk(false);
+        }
         let (id, inputs) = fitting(due, shared.config.store.object_bytes_max());
         let before = done.merged.len();
         merge(shared, writer, (id, &inputs), listing, done, &|_| {}).await?;

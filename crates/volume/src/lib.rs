@@ -45,6 +45,7 @@ mod token;
 mod transaction;
 mod usage; // what is kept, and for whom
 mod volume;
+mod waiting;
 mod when; // pure: moments as people write them
 mod writer; // taking the volume, and letting it go
 

@@ -37,6 +37,7 @@ use crate::{
     setbacks::Setbacks,
     stow::Hold,
     syncer::Attempt,
+    waiting::Waiting,
 };
 
 /// The newest state that new snapshots see.
@@ -138,6 +139,10 @@ pub(crate) struct Writer {
     pub(crate) fence: Mutex<Option<FenceInfo>>,
     /// Held while merging and collecting: two at a time would take each other's inputs away.
     pub(crate) compacting: tokio::sync::Mutex<()>,
+    /// Syncs that wait for their first merge.
+    pub(crate) waiting: Mutex<Waiting>,
+    /// A merge is under way that will not take long: whoever lets the volume go lets it come to its end.
+    pub(crate) brisk: AtomicBool,
     /// How many merge because somebody asked for it: meanwhile the volume is not idle.
     pub(crate) merging: AtomicUsize,
     /// Fires when a write transaction ends.
@@ -335,6 +340,16 @@ impl Writer {
 
     pub(crate) fn setbacks(&self) -> MutexGuard<'_, Setbacks> {
         self.setbacks.lock().expect(POISONED)
+    }
+
+    pub(crate) fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().expect(POISONED)
+    }
+
+    /// Says whether a merge is under way that is worth waiting for.
+    pub(crate) fn set_brisk(&self, brisk: bool) {
+        self.brisk.store(brisk, Ordering::Release);
+        self.progress.fire();
     }
 
     /// Whether there is no further commit. Held by a commit until it is visible.

@@ -287,7 +287,11 @@ async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>
     // Beside the next sync, since somebody may be waiting for that.
     stow(shared, writer, Stowage { lsn: stamp.lsn, txid, page_size, pages: pages.collect() });
     drop(coming);
-    if placed.len() <= LEARNED_PAGES_MAX && !shared.settings().compaction_levels.is_empty() {
+    let merges = !shared.settings().compaction_levels.is_empty();
+    if merges {
+        writer.waiting().add(txid, attempt.size);
+    }
+    if merges && placed.len() <= LEARNED_PAGES_MAX {
         let (lsn, timestamp, link) = (Some(stamp.lsn), attempt.header.timestamp, Some(attempt.header.link));
         let entries = Arc::new(attempt.index.clone());
         let index = Index { object, count: page_count, page_size, lsn, checksum, link, timestamp, entries };

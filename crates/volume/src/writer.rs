@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, RwLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -37,6 +37,7 @@ use crate::{
     shared::{Shared, Tip, Writer},
     stow::Hold,
     syncer::{self, dispossess},
+    waiting::Waiting,
 };
 
 /// What to do when another process of this host holds the volume: advice to a program.
@@ -333,6 +334,8 @@ impl Shared {
             sealed: Mutex::new(false),
             fence: Mutex::new(None),
             compacting: tokio::sync::Mutex::new(()),
+            waiting: Mutex::new(Waiting::among(&self.state().made_of)),
+            brisk: AtomicBool::new(false),
             merging: AtomicUsize::new(0),
             idle: Event::default(),
             progress: Event::default(),
@@ -524,6 +527,9 @@ impl Shared {
     /// Everything is durable: says so, and gives everything back. A writer that was told of another one is fenced for
     /// good, also if the history lacks nothing of it: somebody may have got that answer already.
     async fn part(self: &Arc<Self>, writer: &Arc<Writer>, occasion: Occasion) -> Result<()> {
+        if occasion != Occasion::Turn {
+            self.see_merge_off(writer).await;
+        }
         let last = report(self, writer);
         let closed = in_good_time(self, writer.lease.close(&last)).await;
         if writer.lease.is_fenced() {
@@ -540,6 +546,15 @@ impl Shared {
                 .hint("everything is durable; another host opens it after holder_ttl_ms, or by takeover"));
         }
         Ok(())
+    }
+
+    /// A merge that was begun, and takes a few round trips, comes to its end: writers that are there for a moment only
+    /// would leave their syncs unmerged for ever.
+    async fn see_merge_off(&self, writer: &Writer) {
+        let ended = writer.progress.until(|| (!writer.brisk.load(Ordering::Acquire)).then_some(()));
+        if let Either::Right(_) = select(Box::pin(ended), self.config.host.clock.sleep(FAREWELL)).await {
+            tracing::debug!("a merge did not come to its end in time and is left to the next writer");
+        }
     }
 
     /// Everything is durable: gives everything back.
@@ -587,6 +602,7 @@ impl Shared {
             return dispossess(self, &writer, info).await;
         }
         if settled {
+            self.see_merge_off(&writer).await;
             let last = report(self, &writer);
             in_good_time(self, writer.lease.close(&last)).await;
             return self.leave(&writer).await;

@@ -18,7 +18,7 @@ use plimsoll_ltx::{
     Encoder, FileId, Finished, Frames, HEADER_BYTES, Header, decode::decode_frame, page_hash, sidecar::Sidecar,
 };
 use plimsoll_model::{
-    Error, ErrorKind, PageNo, PageSize, Result, Txid,
+    Error, ErrorKind, PageNo, PageSize, Result,
     step::{Step, taken},
 };
 use plimsoll_proof::{Prover, WHOLE_BYTES_MAX};
@@ -104,14 +104,6 @@ impl Merger {
         {
             pages -= oldest.entries.len() + INDEX_PAGES;
         }
-    }
-
-    /// Bytes of the syncs after `covered` that whoever opens the volume reads whole, as far as they are known here.
-    #[must_use]
-    pub fn whole_bytes_after(&self, covered: Txid) -> u64 {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let sizes = known.range(FileId::sync(covered.next())..).map(|(id, index)| (id.level, index.object.size));
-        sizes.take_while(|(level, _)| *level == 0).map(|(_, size)| size).filter(|size| *size <= WHOLE_BYTES_MAX).sum()
     }
 
     /// Forgets the indexes of objects that are gone.

@@ -87,6 +87,49 @@ fn what_many_syncs_have_changed_is_in_the_cache_once_the_volume_is_let_go() {
     assert_eq!(machine.remote.brought() - brought, 0, "bytes that were fetched of what was written here");
 }
 
+/// What such a writer began to merge it did not finish: nothing was ever merged, and opening took as many requests as there
+/// had been commands.
+#[test]
+fn writers_that_are_there_for_a_moment_only_merge_between_them_what_they_write() {
+    let world = World::new(5);
+    for mark in 1..=60 {
+        // Each on a host that knows nothing of the others.
+        let mut machine = world.machine("a");
+        machine.remote.set_latency(20);
+        let volume = machine.open(&[("compaction_levels_ms", "30000,300000,3600000")]);
+        put(&volume, &[(1, mark), (2 + u32::try_from(mark).unwrap() % 50, mark)], 60, Level::Durable).unwrap();
+        volume.close().unwrap();
+        machine.kill();
+        world.run_for(100);
+    }
+    let reader = world.machine("b");
+    let volume = reader.open_read_only(&[]);
+    assert_eq!(marks(&volume)[0], 60);
+    let asked = reader.remote.asked();
+    let read = asked.iter().filter(|(_, key)| key.contains(".ltx")).count();
+    assert!(read <= 40, "{read} objects after 60 writers, each with a fence and a sync: {asked:?}");
+    let merges = world.keys("ltx/1/").len();
+    assert!((2..8).contains(&merges), "{merges}");
+}
+
+#[test]
+fn a_large_object_and_what_waits_behind_it_are_merged_before_their_time_by_a_writer_that_stays() {
+    let world = World::new(6);
+    let volume = world.machine("a").open(&[]);
+    put_noise(&world, &volume, 1..9001, 9000);
+    for mark in 1..40 {
+        put(&volume, &[(1, mark)], 9000, Level::Durable).unwrap();
+    }
+    volume.close().unwrap();
+    let machine = world.machine("b");
+    let volume = machine.open(&[("compaction_levels_ms", "3600000")]);
+    put(&volume, &[(1, 40)], 9000, Level::Durable).unwrap();
+    world.run_for(4000);
+    assert_eq!(world.keys("ltx/1/"), Vec::<String>::new());
+    world.run_for(2000);
+    assert_eq!(world.keys("ltx/1/").len(), 1);
+}
+
 /// Pages that nothing can compress.
 fn put_noise(world: &World, volume: &Volume, pages: std::ops::Range<u32>, count: u32) {
     let base = volume.snapshot().unwrap();

@@ -115,6 +115,28 @@ fn a_restore_on_another_host_takes_the_same_few_round_trips_for_a_small_and_a_la
     }
 }
 
+/// Whoever takes a volume found that enough syncs waited to be merged, and began with the large object below them: it read
+/// megabytes of it until the command ended, and nothing came of that.
+#[test]
+fn a_command_reads_nothing_of_a_large_object_in_order_to_merge_it_nor_takes_longer_for_syncs_that_wait() {
+    for syncs in [20, 31, 70] {
+        let world = World::new(5);
+        left(&world, 12_000, syncs);
+        change(&world, 12_000, 60);
+        let machine = world.machine("b");
+        let (taken, ()) = trips(&world, &machine, || {
+            let volume = Volume::open_unread(machine.config(&[("compaction_levels_ms", "30000,300000,3600000")]));
+            let before = Reference::Checkpoint("before".into());
+            volume.restore_to(&before, false, |then, _| then[8] ^= 1).unwrap();
+            volume.close().unwrap();
+        });
+        assert_eq!(taken, 8, "{syncs} syncs: {:?}", machine.remote.asked());
+        let brought = machine.remote.brought() >> 10;
+        assert!(brought <= 1024, "{brought} KiB, of an object of 6 MiB");
+        assert_eq!(world.keys("ltx/1/"), Vec::<String>::new());
+    }
+}
+
 #[test]
 fn a_restore_on_the_host_that_has_the_volume_takes_four_round_trips_however_large_it_is() {
     for pages in [2_000, 12_000] {
