@@ -1,11 +1,8 @@
 //! Bringing pages from the object store, with their neighbours.
 
-use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use bytes::Bytes;
@@ -29,12 +26,10 @@ use plimsoll_store::Store;
 
 use crate::{Object, Slot, View, load::frame, readahead::ReadAhead};
 
+mod hydrate; // everything, in the background
+
 /// Bytes between two wanted frames that are fetched rather than skipped by a second request.
 pub(crate) const GAP_BYTES_MAX: u64 = 64 << 10;
-/// Hydration fetches this much at a time, so that a foreground read never waits long behind it.
-const HYDRATE_BYTES: u64 = 2 << 20;
-/// How often hydration looks whether foreground reads have ended.
-const HYDRATE_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a [`Fetcher`] works with.
 pub struct FetcherConfig {
@@ -159,37 +154,6 @@ impl Fetcher {
             lock(&self.ahead).fetched(next, at);
         }
         self.bring(view, run, Some((page, out))).await
-    }
-
-    /// Brings every page of a view into the cache, a little at a time and only while nobody is
-    /// waiting for a page. Ends early when the cache is full or `go_on` says so.
-    ///
-    /// # Errors
-    /// As [`Fetcher::fetch`].
-    pub async fn hydrate(self: &Arc<Self>, view: &Arc<View>, go_on: impl Fn() -> bool + Send + Sync) -> Result<()> {
-        let Some(cache) = lock(&self.cache).clone() else { return Ok(()) };
-        self.hydrate_total.store(u64::from(view.count.0), Ordering::Relaxed);
-        let mut at = Some(PageNo::FIRST);
-        while let Some(page) = at.filter(|page| view.count.contains(*page) && go_on()) {
-            self.hydrated.store(page.index() as u64, Ordering::Relaxed);
-            at = page.next();
-            let Some(slot) = view.slot(page).cloned() else { continue };
-            if cache.contains(page, &want(view, &slot)) {
-                continue;
-            }
-            // What would be brought in would push out what somebody wanted.
-            if cache.stats().bytes + HYDRATE_BYTES > self.config.cache_bytes_max {
-                return Ok(());
-            }
-            while self.foreground.load(Ordering::Relaxed) > 0 {
-                self.config.host.clock.sleep(HYDRATE_PAUSE).await;
-            }
-            let run = self.run(view, page, &slot, HYDRATE_BYTES);
-            at = run.pages.last().and_then(|(last, _)| last.next());
-            self.bring(view, run, None).await?;
-        }
-        self.hydrated.store(u64::from(view.count.0), Ordering::Relaxed);
-        Ok(())
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {

@@ -3,7 +3,11 @@
 //! A view never changes. The next one shares every part that stayed the same, so that pinning a
 //! view costs one reference and a sync costs as much as it changed.
 
-use std::{fmt, sync::Arc};
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use plimsoll_ltx::FileId;
 use plimsoll_model::{Lsn, PageCount, PageNo, PageSize, Txid};
@@ -13,8 +17,7 @@ use crate::base::Base;
 /// Pages per shared part. 512 pages are 2 MiB of a database and 12 KiB of memory.
 const PART_PAGES: usize = 512;
 
-/// An LTX object that pages are read from. Lives as long as a view refers to it, which is how the
-/// collector knows what this process still needs.
+/// An LTX object that pages are read from.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Object {
     /// Level and range of TXIDs.
@@ -77,7 +80,31 @@ impl Slot {
 }
 
 #[derive(Clone)]
-struct Part([Option<Slot>; PART_PAGES]);
+struct Part {
+    slots: [Option<Slot>; PART_PAGES],
+    /// The objects that these are in, once somebody has asked: most parts never change between two times.
+    objects: OnceLock<Box<[FileId]>>,
+}
+
+impl Part {
+    fn empty() -> Part {
+        Part { slots: [const { None }; PART_PAGES], objects: OnceLock::new() }
+    }
+
+    fn objects(&self) -> &[FileId] {
+        self.objects.get_or_init(|| {
+            let objects: HashSet<FileId> = self.slots.iter().flatten().map(|slot| slot.object.id).collect();
+            objects.into_iter().collect()
+        })
+    }
+
+    /// The same one unless others share it. Its slots are about to change.
+    fn changing(part: &mut Arc<Part>) -> &mut [Option<Slot>; PART_PAGES] {
+        let part = Arc::make_mut(part);
+        part.objects.take();
+        &mut part.slots
+    }
+}
 
 /// A page's place in a new object, to be put into a view.
 #[derive(Clone, Copy, Debug)]
@@ -124,7 +151,7 @@ impl View {
         if !self.count.contains(page) {
             return None;
         }
-        self.parts.get(page.index() / PART_PAGES)?.as_ref()?.0[page.index() % PART_PAGES].as_ref()
+        self.parts.get(page.index() / PART_PAGES)?.as_ref()?.slots[page.index() % PART_PAGES].as_ref()
     }
 
     /// The state after `object`, the sync or the run of syncs that follows this view. Its checksum is not known yet.
@@ -226,6 +253,18 @@ impl View {
         }
     }
 
+    /// The objects that these views refer to. Looks at the pages of a part once, however many views share it and however
+    /// often it is asked.
+    pub fn objects<'a>(views: impl IntoIterator<Item = &'a View>) -> HashSet<FileId> {
+        let (mut seen, mut objects) = (HashSet::new(), HashSet::new());
+        for part in views.into_iter().flat_map(|view| view.parts.iter().flatten()) {
+            if seen.insert(Arc::as_ptr(part)) {
+                objects.extend(part.objects());
+            }
+        }
+        objects
+    }
+
     /// Every page that has a place, in order.
     pub fn slots(&self) -> impl Iterator<Item = (PageNo, &Slot)> {
         self.count.pages().filter_map(|page| Some((page, self.slot(page)?)))
@@ -238,7 +277,7 @@ impl View {
             if !keep.is_multiple_of(PART_PAGES)
                 && let Some(Some(last)) = self.parts.get_mut(keep / PART_PAGES)
             {
-                Arc::make_mut(last).0[keep % PART_PAGES..].fill(None);
+                Part::changing(last)[keep % PART_PAGES..].fill(None);
             }
         }
         self.count = count;
@@ -249,8 +288,8 @@ impl View {
         if part >= self.parts.len() {
             self.parts.resize(part + 1, None);
         }
-        let part = self.parts[part].get_or_insert_with(|| Arc::new(Part([const { None }; PART_PAGES])));
-        &mut Arc::make_mut(part).0[page.index() % PART_PAGES]
+        let part = self.parts[part].get_or_insert_with(|| Arc::new(Part::empty()));
+        &mut Part::changing(part)[page.index() % PART_PAGES]
     }
 }
 
@@ -288,6 +327,28 @@ mod tests {
         assert_eq!(first.slot(page(2)).unwrap().object().id.max, Txid(1));
         assert_eq!(second.slot(page(2)).unwrap().object().id.max, Txid(2));
         assert_eq!(second.slot(page(1999)).unwrap().object().id.max, Txid(1));
+    }
+
+    #[test]
+    fn the_objects_of_views_are_those_that_their_pages_are_in_also_after_they_were_asked_for_before() {
+        let named = |views: &[&View]| {
+            let mut ids: Vec<(u8, u64)> =
+                View::objects(views.iter().copied()).into_iter().map(|id| (id.level, id.max.0)).collect();
+            ids.sort_unstable();
+            ids
+        };
+        let first = after(&View::empty(), &object(0, 1, 1), 2000, &[1, 2, 1999]);
+        assert_eq!(named(&[&first]), [(0, 1)]);
+        let second = after(&first, &object(0, 2, 2), 2000, &[2]);
+        assert_eq!(named(&[&second]), [(0, 1), (0, 2)]);
+        let third = second.relocated(&object(1, 1, 2), &[placed(1), placed(2), placed(1999)]);
+        assert_eq!(named(&[&third]), [(1, 2)]);
+        assert_eq!(named(&[&third, &first]), [(0, 1), (1, 2)]);
+        // What is cut off is referred to no more, in a part that stays as in one that goes.
+        let grown = after(&third, &object(0, 3, 3), 2000, &[3, 600]);
+        assert_eq!(named(&[&grown]), [(0, 3), (1, 2)]);
+        assert_eq!(named(&[&after(&grown, &object(0, 4, 4), 2, &[])]), [(1, 2)]);
+        assert_eq!(named(&[]), []);
     }
 
     #[test]

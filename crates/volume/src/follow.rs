@@ -2,7 +2,7 @@
 
 use std::{
     pin::pin,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, MutexGuard, atomic::Ordering},
     time::Duration,
 };
 
@@ -394,14 +394,38 @@ impl Shared {
         let hydrating = Hydrating(Arc::clone(self));
         self.config.host.tasks.spawn(Box::pin(async move {
             let Hydrating(shared) = &hydrating;
-            let view = Arc::clone(&shared.state().view);
-            let watched = Arc::clone(shared);
-            let go_on = move || !watched.state().closed;
-            match shared.fetcher.hydrate(&view, go_on).await {
-                Ok(()) => {}
-                Err(error) => tracing::debug!(%error, "hydration stopped"),
+            if let Err(error) = shared.hydrate_now().await {
+                tracing::debug!(%error, "hydration stopped");
             }
         }));
+    }
+
+    /// Brings what differs from what was brought before. What was pushed out of the cache since is not brought again.
+    async fn hydrate_now(&self) -> Result<()> {
+        let go_on = || !self.state().closed;
+        let mut before = self.hydrated().take().unwrap_or_else(View::empty);
+        loop {
+            let view = Arc::clone(&self.state().view);
+            self.fetcher.hydrate(&view, &view.differing(&before), go_on).await?;
+            before = View::clone(&view);
+            drop(view);
+            let (newest, writes) = {
+                let state = self.state();
+                (state.view.txid, state.writer.is_some())
+            };
+            if writes {
+                // What it writes goes into the cache by itself.
+                return Ok(());
+            }
+            if before.txid == newest || !go_on() {
+                *self.hydrated() = Some(before);
+                return Ok(());
+            }
+        }
+    }
+
+    pub(crate) fn hydrated(&self) -> MutexGuard<'_, Option<View>> {
+        self.hydrated.lock().expect("BUG: a panic beside hydration")
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use futures::future::{join_all, try_join, try_join_all, try_join3};
+use futures::future::{join, join_all, ready, try_join, try_join_all, try_join4};
 use plimsoll_commitlog::{
-    Context, ForkName, Kind, Origin, PinRecord, Pinned, VolumeRecord, create_volume, delete_volume, fork_pin_name,
-    head_of, identity, look, pin, read_pin, settle, unpin,
+    Context, ForkName, Head, Kind, Origin, PinRecord, Pinned, VolumeRecord, create_volume, delete_volume,
+    fork_pin_name, head_of, identity, look, pin, read_pin, settle, unpin,
 };
 use plimsoll_host::{
     WallMs,
@@ -53,15 +53,35 @@ pub struct Forked {
 /// Makes a volume at `child` that starts as a state of `parent`, the newest unless `at` says otherwise, and reads from there what it has not replaced. The
 /// parent keeps these objects until the fork is removed or [detached](crate::Volume::detach).
 ///
-/// Eight round trips, whatever the size of the volume and its history. If it dies half-way, pins may be left, which
-/// show as those of an unfinished fork.
+/// Eight round trips, whatever the size of the volume and its history, and two more for a checkpoint's state. If it dies
+/// half-way, pins may be left, which show as those of an unfinished fork.
 ///
 /// # Errors
 /// `NotFound`: there is no volume, no such checkpoint, or the state was collected. `Conflict`: there is something at
 /// `child`. `Unsupported`: only Litestream has written the parent. Otherwise as the stores say.
 pub async fn fork(parent: &Place, at: Option<&Reference>, child: &Place, elsewhere: &dyn Elsewhere) -> Result<Forked> {
+    fork_if(parent, at, child, elsewhere, ready(Ok(()))).await
+}
+
+/// As [`fork`], if `allowed` says yes. That is asked beside the first reads, and nothing is written before its answer.
+///
+/// # Errors
+/// As [`fork`] and `allowed`.
+pub async fn fork_if(
+    parent: &Place,
+    at: Option<&Reference>,
+    child: &Place,
+    elsewhere: &dyn Elsewhere,
+    allowed: impl Future<Output = Result<()>> + Send,
+) -> Result<Forked> {
     let (from, to) = (&parent.context, &child.context);
-    let (volume, found, before) = try_join3(identity(from), list(to.store(), to.layout()), look(to)).await?;
+    let looks = try_join4(identity(from), list(to.store(), to.layout()), look(to), allowed);
+    let ahead = async {
+        // A checkpoint names objects without their times, so it is read once it is known of which volume it is.
+        if matches!(at, Some(Reference::Checkpoint(_))) { None } else { Some(state_of(from, at).await) }
+    };
+    let (looks, mut ahead) = join(looks, ahead).await;
+    let (volume, found, before, ()) = looks?;
     // A volume that was there may be removed half-way.
     settle(to, &before).await?;
     if !found.files.is_empty() {
@@ -74,18 +94,11 @@ pub async fn fork(parent: &Place, at: Option<&Reference>, child: &Place, elsewhe
             .hint("check the URL; what only Litestream has written must be opened for writing once"));
     };
     for _ in 0..LISTINGS_MAX {
-        let state = match at {
-            None => made_of(from, None).await?,
-            Some(reference) => objects(from.store(), from.layout(), reference)
-                .await
-                .map_err(|error| error.object(from.store().url().to_owned()))?,
+        let found = match ahead.take() {
+            Some(found) => found,
+            None => state_of(from, at).await,
         };
-        let Some(last) = state.last() else {
-            return Err(Error::new(ErrorKind::NotFound, FORKING)
-                .object(from.store().url())
-                .why("nothing was ever synced to it"));
-        };
-        let Some(head) = head_of(from, &last.id).await? else { continue };
+        let Some((state, last, head)) = found? else { continue };
         let now = to.host().clock.wall();
         let origin = Origin {
             url: parent.address.clone(),
@@ -145,6 +158,23 @@ pub async fn fork(parent: &Place, at: Option<&Reference>, child: &Place, elsewhe
         .object(from.store().url())
         .why("the objects of that state are being collected")
         .hint("choose a newer state"))
+}
+
+/// The objects that make up a state, oldest first, the last of them and what that says; `None` if it is gone meanwhile.
+async fn state_of(from: &Context, at: Option<&Reference>) -> Result<Option<(Vec<Listed>, Listed, Head)>> {
+    let state = match at {
+        None => made_of(from, None).await?,
+        Some(reference) => objects(from.store(), from.layout(), reference)
+            .await
+            .map_err(|error| error.object(from.store().url().to_owned()))?,
+    };
+    let Some(last) = state.last().copied() else {
+        return Err(Error::new(ErrorKind::NotFound, FORKING)
+            .object(from.store().url())
+            .why("nothing was ever synced to it"));
+    };
+    let head = head_of(from, &last.id).await?;
+    Ok(head.map(|head| (state, last, head)))
 }
 
 /// Which volumes the objects of a state are in: those that the parent itself started with, then its own.

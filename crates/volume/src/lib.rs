@@ -53,7 +53,7 @@ pub use checkpoint::{checkpoint, checkpoint_name, remove_checkpoint};
 pub use compactor::Compacted;
 pub use config::{Config, Elsewhere, Fencing, Nowhere};
 pub use detach::Detached;
-pub use fork::{Forked, Place, fork};
+pub use fork::{Forked, Place, fork, fork_if};
 pub use judgement::{Outlook, Prospect, outlook};
 pub use local::{Home, VolumeDir, homes};
 pub use open::{Located, Neighbours, Opening, Process, local_dir};

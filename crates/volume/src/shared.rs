@@ -122,6 +122,8 @@ pub(crate) struct Shared {
     /// Fires when such a catch-up has ended.
     pub(crate) caught_up: Event,
     pub(crate) hydrating: AtomicBool,
+    /// The state that hydration has brought here last. No view that is handed out: it keeps no object from being collected.
+    pub(crate) hydrated: Mutex<Option<View>>,
 }
 
 /// What this process has while it holds the volume for writing.
@@ -310,7 +312,7 @@ impl Shared {
     /// Objects that the newest view or a reader of this process refers to.
     pub(crate) fn in_use(&self) -> HashSet<FileId> {
         let views: Vec<Arc<View>> = self.views.lock().expect(POISONED).iter().filter_map(Weak::upgrade).collect();
-        views.iter().flat_map(|view| view.slots().map(|(_, slot)| slot.object().id).collect::<Vec<_>>()).collect()
+        View::objects(views.iter().map(|view| &**view))
     }
 
     pub(crate) fn is_writer(&self, writer: &Arc<Writer>) -> bool {

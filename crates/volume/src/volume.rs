@@ -123,6 +123,7 @@ impl Volume {
             following: tokio::sync::Mutex::new(()),
             caught_up: Event::default(),
             hydrating: AtomicBool::new(false),
+            hydrated: Mutex::default(),
         });
         gauges::register(&shared);
         Volume { shared }

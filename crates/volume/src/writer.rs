@@ -374,6 +374,7 @@ impl Shared {
             state.tip = tip;
             state.writer = Some(Arc::clone(&writer));
         }
+        self.hydrated().take();
         tracing::info!(url = self.url(), epoch = %writer.epoch, replayed = tail.len(), "holding the volume for writing");
         let tasks = &host.tasks;
         tasks.spawn(Box::pin(flusher::run(Arc::clone(self), Arc::clone(&writer))));

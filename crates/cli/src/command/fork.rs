@@ -5,7 +5,7 @@ use std::io::{Write, stdout};
 use futures::future::join;
 use plimsoll_commitlog::{EpochRecord, LoadRecord, look};
 use plimsoll_model::ErrorKind;
-use plimsoll_volume::{Located, Reference, fork, split_reference};
+use plimsoll_volume::{Located, Reference, fork_if, split_reference};
 use serde_json::json;
 
 use super::{
@@ -26,9 +26,9 @@ pub(crate) fn run(setup: &Setup, typed: &str, new: &str, detached: bool) -> Resu
     let host = &setup.process.host;
     let at = state.map(|state| Reference::parse(&state, host.clock.wall())).transpose()?;
     setup.process.check_new(&child.settings.settings)?;
-    placement::check(setup, &child, "forking to")?;
     let journal = parent.dir.has_journal()?;
     if at.is_none() && journal {
+        placement::check(setup, &child, "forking to")?;
         sync_first(setup, &typed)?;
     }
     let (from, to) = (parent.place(host), child.place(host));
@@ -36,7 +36,8 @@ pub(crate) fn run(setup: &Setup, typed: &str, new: &str, detached: bool) -> Resu
         // What this host has was synced, and of an earlier state nothing is left out.
         if at.is_some() || journal { None } else { holder(setup, &parent).await }
     };
-    let (forked, holding) = setup.wait(join(fork(&from, at.as_ref(), &to, &*parent.elsewhere), holding));
+    let allowed = placement::looked_at(setup, &child, "forking to");
+    let (forked, holding) = setup.wait(join(fork_if(&from, at.as_ref(), &to, &*parent.elsewhere, allowed), holding));
     let forked = forked?;
     let (from, to) = (parent.store.url(), child.store.url());
     let mut out = stdout();

@@ -2,7 +2,7 @@
 
 use futures::{
     StreamExt,
-    future::{join, join_all},
+    future::{BoxFuture, join, join_all},
     stream,
 };
 use plimsoll_commitlog::volume_key;
@@ -25,16 +25,24 @@ const LOOKS_MAX: usize = 16;
 /// # Errors
 /// `Conflict` if there is one, with its URL.
 pub(crate) fn check(setup: &Setup, located: &Located, doing: &'static str) -> Result<()> {
+    setup.wait(looked_at(setup, located, doing))
+}
+
+/// As [`check`], beside something else.
+pub(crate) fn looked_at<'a>(setup: &Setup, located: &'a Located, doing: &'static str) -> BoxFuture<'a, Result<()>> {
     let settings = &located.settings.settings;
     let above: Vec<_> = located.url.above().iter().filter_map(|url| setup.process.store(url, settings).ok()).collect();
-    let (outer, inner) = setup.wait(async {
+    Box::pin(async move {
         let looks = above.iter().map(|store| async move { is_volume(&**store, "").await.then(|| store.url()) });
-        join(join_all(looks), below(&*located.own)).await
-    });
-    let url = located.store.url();
+        let (outer, inner) = join(join_all(looks), below(&*located.own)).await;
+        judge(located.store.url(), outer.into_iter().flatten().next(), inner, doing)
+    })
+}
+
+fn judge(url: &str, outer: Option<&str>, inner: Option<String>, doing: &'static str) -> Result<()> {
     let refuse =
         |why: String, hint: &'static str| Err(Error::new(ErrorKind::Conflict, doing).object(url).why(why).hint(hint));
-    if let Some(outer) = outer.into_iter().flatten().next() {
+    if let Some(outer) = outer {
         return refuse(
             format!("it would be inside another volume, {outer}, which owns every key below its URL"),
             "choose a URL beside it",

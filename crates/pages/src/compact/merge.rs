@@ -1,7 +1,8 @@
 //! Making one object out of several.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -143,7 +144,8 @@ impl Merger {
             stamp: None,
             link: 0,
         };
-        let picks = picks(&indexes);
+        let sources = indexes.clone();
+        let picks = run_blocking(&self.host.tasks, move || picks(&sources)).await;
         let expected: u64 = picks.iter().map(|pick| pick.placed.len).sum();
 
         let (store, least) = (self.prover.store(), HEADER_BYTES as u64 + expected);
@@ -315,14 +317,21 @@ fn picks(indexes: &[Arc<Index>]) -> Vec<Pick> {
     for at in (0..indexes.len().saturating_sub(1)).rev() {
         lowest[at] = lowest[at + 1].min(indexes[at].count);
     }
-    let mut newest: HashMap<PageNo, Pick> = HashMap::new();
-    for (source, index) in indexes.iter().enumerate() {
-        for placed in index.pages().filter(|placed| lowest[source].contains(placed.page)) {
-            newest.insert(placed.page, Pick { source, placed });
-        }
+    let sources = indexes.iter().zip(lowest);
+    let mut sources: Vec<_> = sources
+        .map(|(index, lowest)| index.pages().filter(move |placed| lowest.contains(placed.page)).peekable())
+        .collect();
+    // The next page of each source, the lowest first; of two that have the same one, the newer source.
+    let mut heads: BinaryHeap<(Reverse<PageNo>, usize)> = BinaryHeap::with_capacity(sources.len());
+    for (source, pages) in sources.iter_mut().enumerate() {
+        heads.extend(pages.peek().map(|placed| (Reverse(placed.page), source)));
     }
-    let mut picks: Vec<Pick> = newest.into_values().collect();
-    picks.sort_unstable_by_key(|pick| pick.placed.page);
+    let mut picks: Vec<Pick> = Vec::new();
+    while let Some((Reverse(page), source)) = heads.pop() {
+        let newer_has_it = picks.last().is_some_and(|pick| pick.placed.page >= page);
+        picks.extend(sources[source].next().filter(|_| !newer_has_it).map(|placed| Pick { source, placed }));
+        heads.extend(sources[source].peek().map(|placed| (Reverse(placed.page), source)));
+    }
     picks
 }
 

@@ -2,6 +2,7 @@
 //! syncs, merges of every level, collecting, and reading everything anew from the store.
 
 mod engine;
+mod hydration;
 mod machine;
 
 use proptest::{prelude::*, test_runner::RngSeed};

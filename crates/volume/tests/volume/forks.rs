@@ -21,6 +21,7 @@ use plimsoll_volume::{
 
 use crate::{
     remote::Remote,
+    requests::fill,
     world::{Machine, World, get, marks, put},
 };
 
@@ -436,4 +437,30 @@ fn a_fork_costs_the_same_after_ten_syncs_and_after_nine_hundred_and_opens_one_ro
     };
     let (first, second) = (opening("parent", "b"), opening("child", "c"));
     assert!(second <= first + 20, "{first} ms, {second} ms");
+}
+
+#[test]
+fn a_fork_takes_eight_round_trips_and_of_a_checkpoint_ten() {
+    let (world, machine, places) = setup(31);
+    let parent = places.open(&machine, "parent");
+    fill(&world, &parent, 3000);
+    put(&parent, &[(2, 1)], 3000, Level::Durable).unwrap();
+    parent.checkpoint("named", None).unwrap();
+    put(&parent, &[(1, 1)], 3000, Level::Durable).unwrap();
+    parent.close().unwrap();
+    let trips = |at: Option<Reference>, child: &str| {
+        for name in ["parent", child] {
+            places.remote(name).set_latency(1000);
+        }
+        let before = world.now();
+        places.fork(&world, "parent", at.as_ref(), child).unwrap();
+        (world.now() - before).as_secs()
+    };
+    assert_eq!(trips(None, "newest"), 8, "{:?}", places.remote("parent").asked());
+    assert_eq!(
+        trips(Some(Reference::Checkpoint("named".into())), "earlier"),
+        10,
+        "{:?}",
+        places.remote("parent").asked()
+    );
 }

@@ -119,7 +119,7 @@ fn a_restore_on_another_host_takes_the_same_few_round_trips_for_a_small_and_a_la
 /// megabytes of it until the command ended, and nothing came of that.
 #[test]
 fn a_command_reads_nothing_of_a_large_object_in_order_to_merge_it_nor_takes_longer_for_syncs_that_wait() {
-    for syncs in [20, 31, 70] {
+    for syncs in [20, 31, 50] {
         let world = World::new(5);
         left(&world, 12_000, syncs);
         change(&world, 12_000, 60);

@@ -1,0 +1,83 @@
+//! Bringing what nobody has asked for yet, while nobody asks for anything.
+
+use std::{
+    future::poll_fn,
+    sync::{Arc, atomic::Ordering},
+    task::Poll,
+    time::Duration,
+};
+
+use plimsoll_model::{PageNo, Result};
+
+use super::{Fetcher, lock, want};
+use crate::View;
+
+/// So much is fetched at a time, so that a foreground read never waits long behind it.
+const HYDRATE_BYTES: u64 = 2 << 20;
+/// How often it is looked whether foreground reads have ended.
+const HYDRATE_PAUSE: Duration = Duration::from_millis(20);
+/// Pages that are looked at in one go: others run on the same thread.
+const TURN_PAGES: usize = 256;
+
+impl Fetcher {
+    /// Brings pages of a view (ascending) into the cache, a little at a time and only while nobody is waiting for a page.
+    /// Ends early when the cache is full or `go_on` says so. Others have their turn every few hundred pages, also where
+    /// all is there already.
+    ///
+    /// # Errors
+    /// As [`Fetcher::fetch`].
+    pub async fn hydrate(
+        self: &Arc<Self>,
+        view: &Arc<View>,
+        pages: &[PageNo],
+        go_on: impl Fn() -> bool + Send + Sync,
+    ) -> Result<()> {
+        let Some(cache) = lock(&self.cache).clone() else { return Ok(()) };
+        let all = u64::from(view.count.0);
+        self.hydrate_total.store(all, Ordering::Relaxed);
+        let mut brought = None;
+        for (at, page) in pages.iter().copied().enumerate() {
+            if at % TURN_PAGES == 0 {
+                self.hydrated.store(all.saturating_sub((pages.len() - at) as u64), Ordering::Relaxed);
+                if !go_on() {
+                    return Ok(());
+                }
+                step_aside().await;
+            }
+            let Some(slot) = view.slot(page).filter(|_| brought.is_none_or(|last| page > last)).cloned() else {
+                continue;
+            };
+            if cache.contains(page, &want(view, &slot)) {
+                continue;
+            }
+            // What would be brought in would push out what somebody wanted.
+            if cache.stats().bytes + HYDRATE_BYTES > self.config.cache_bytes_max {
+                return Ok(());
+            }
+            while self.foreground.load(Ordering::Relaxed) > 0 {
+                self.config.host.clock.sleep(HYDRATE_PAUSE).await;
+            }
+            if !go_on() {
+                return Ok(());
+            }
+            let run = self.run(view, page, &slot, HYDRATE_BYTES);
+            brought = run.pages.last().map(|(last, _)| *last);
+            self.bring(view, run, None).await?;
+        }
+        self.hydrated.store(all, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Lets whoever else runs on this thread have a turn.
+async fn step_aside() {
+    let mut had_theirs = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut had_theirs, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
