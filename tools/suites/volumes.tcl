@@ -74,6 +74,8 @@ proc hexio_read {path offset amount} {
 # Writes as a transaction, so only what keeps the database readable can be written thus.
 rename hexio_write plain_hexio_write
 proc hexio_write {path offset hex} {
+  # Of a file that is not there the original says the same, and keeps its copy of the bytes.
+  if {![plain_file exists $path]} { error "cannot open output file $path" }
   if {![plain_file isdirectory $path]} { return [plain_hexio_write $path $offset $hex] }
   set size [ask_volume $path {PRAGMA page_size}]
   set written [expr {[string length $hex] / 2}]
