@@ -29,6 +29,7 @@ mod past; // earlier states
 mod receipt;
 mod reference; // pure: which state is meant
 mod release; // for another host, and from one
+mod reliance; // what a commit leaves to the next sync
 mod remove; // removing a volume
 mod replay; // pure: what becomes of a journal's tail
 mod restore; // back to an earlier state, as a new commit

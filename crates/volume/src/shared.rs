@@ -34,6 +34,7 @@ use crate::{
     local::VolumeDir,
     origins::OriginStore,
     release::LossReport,
+    reliance::Syncs,
     setbacks::Setbacks,
     stow::Hold,
     syncer::Attempt,
@@ -156,6 +157,8 @@ pub(crate) struct Writer {
     pub(crate) keeper: Alarm,
     pub(crate) compactor: Alarm,
     pub(crate) lease: Lease,
+    /// How far the newest sync goes, beside commits that leave a page to the next one.
+    pub(crate) syncs: Syncs,
     /// A sync whose outcome is not known. Nothing else may be synced before it is.
     pub(crate) attempt: Mutex<Option<Arc<Attempt>>>,
     pub(crate) merger: Merger,

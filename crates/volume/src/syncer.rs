@@ -157,12 +157,12 @@ async fn begin(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Result<Option<Atte
     }
 }
 
-/// Everything that was committed until now.
+/// Everything that was committed until now. `None` also if that will be another moment from now.
 fn cut(shared: &Shared, writer: &Writer) -> Option<Cut> {
-    let (tip, view) = {
+    let (tip, view) = writer.syncs.cut(|| {
         let state = shared.state();
-        (state.tip, Arc::clone(&state.view))
-    };
+        (state.tip.lsn, (state.tip, Arc::clone(&state.view)))
+    })?;
     let page_size = tip.page_size?;
     if tip.lsn <= view.lsn {
         return None;

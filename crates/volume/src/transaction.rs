@@ -5,7 +5,7 @@ use std::sync::Arc;
 use plimsoll_durability::Admission;
 use plimsoll_journal::{Commit, Place, TxnNo};
 use plimsoll_model::{
-    Error, ErrorKind, Level, PageCount, PageNo, PageSize, Result,
+    Error, ErrorKind, Level, Lsn, PageCount, PageNo, PageSize, Result,
     step::{Step, taken},
 };
 use plimsoll_pages::Found;
@@ -38,6 +38,8 @@ pub struct WriteTxn {
     /// Contents that were spilled.
     spilled: FxHashMap<PageNo, Place>,
     spilled_bytes: u64,
+    /// A page that need not be written if the next sync carries it anyway.
+    spare: Option<PageNo>,
     txn: Option<TxnNo>,
     done: bool,
 }
@@ -54,6 +56,7 @@ impl WriteTxn {
             pages: FxHashMap::default(),
             spilled: FxHashMap::default(),
             spilled_bytes: 0,
+            spare: None,
             txn: None,
             done: false,
         }
@@ -122,17 +125,10 @@ impl WriteTxn {
         Ok(())
     }
 
-    /// Forgets that a page was written, so that it stays as it was, if the next sync carries it anyway: an earlier
-    /// commit wrote it that is not durable yet. Not if it was spilled, nor if nothing else was written.
+    /// Lets a page that was written stay as it was, if the next sync carries it anyway: an earlier commit wrote it that no
+    /// sync has yet. Not if it was spilled, nor if nothing else was written.
     pub fn leave_out(&mut self, page: PageNo) {
-        let alone = self.pages.len() + self.spilled.len() <= 1;
-        if alone || self.spilled.contains_key(&page) {
-            return;
-        }
-        let overlay = self.writer.overlay.read().expect("BUG: a panic while the overlay was locked");
-        if matches!(overlay.find(page, self.base.lsn(), self.base.view().lsn), Some(Found::At(_))) {
-            self.pages.remove(&page);
-        }
+        self.spare = Some(page);
     }
 
     /// Forgets writes of what was there before. If some were spilled, all or none are forgotten: frames
@@ -197,13 +193,20 @@ impl WriteTxn {
         pages.sort_unstable();
         let new_bytes = pages.len() as u64 * (u64::from(page_size.get()) + FRAME_BYTES) + COMMIT_BYTES;
         let kept = |page: &&PageNo| page_count.contains(**page) && !self.pages.contains_key(*page);
-        self.fits(pages.len() + self.spilled.keys().filter(kept).count(), page_size)?;
+        let changed = pages.len() + self.spilled.keys().filter(kept).count();
+        self.fits(changed, page_size)?;
         let held = self.admitted(new_bytes + self.spilled_bytes)? && taken(Step::HeldCommits);
 
         let writer = Arc::clone(&self.writer);
         let sealed = writer.sealed();
         if *sealed || writer.lease.is_fenced() {
             return Err(self.refusal());
+        }
+        // As late as can be, since a sync may have been cut while the line had no room.
+        let spare = self.spare.filter(|page| changed > 1 && !self.spilled.contains_key(page));
+        let reliance = spare.and_then(|page| writer.syncs.rely(|cut| self.is_newer_than(page, cut)));
+        if reliance.is_some() {
+            pages.retain(|page| Some(*page) != spare);
         }
         let clock = &shared.config.host.clock;
         let (now, wall) = (clock.now(), clock.wall());
@@ -250,6 +253,7 @@ impl WriteTxn {
             tip
         };
         self.done = true;
+        drop(reliance);
         drop(sealed);
         if wake.flusher {
             self.writer.flusher.ring();
@@ -259,6 +263,14 @@ impl WriteTxn {
         }
         let state = self.base.advanced(tip);
         Ok(Receipt { shared, writer, lsn, held, state })
+    }
+
+    /// Whether the state that the transaction started from has a version of a page that came after a commit, and after all
+    /// that is in the store.
+    fn is_newer_than(&self, page: PageNo, lsn: Lsn) -> bool {
+        let overlay = self.writer.overlay.read().expect("BUG: a panic while the overlay was locked");
+        let floor = self.base.view().lsn.max(lsn);
+        matches!(overlay.find(page, self.base.lsn(), floor), Some(Found::At(_)))
     }
 
     /// Waits until the load line lets a commit of `bytes` through; whether it has to be held until durable.

@@ -33,6 +33,7 @@ use crate::{
     flusher,
     keeper::{self, report},
     local::{Home, LocalHolder},
+    reliance::Syncs,
     replay::MARK_EPOCH,
     shared::{Shared, Tip, Writer},
     stow::Hold,
@@ -344,6 +345,7 @@ impl Shared {
             keeper: Alarm::default(),
             compactor: Alarm::default(),
             lease,
+            syncs: Syncs::default(),
             attempt: Mutex::new(None),
             setbacks: Mutex::default(),
             merger: Merger {

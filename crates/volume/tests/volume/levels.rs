@@ -1,12 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
 use plimsoll_host::Host;
-use plimsoll_model::{ErrorKind, Level, Lsn};
+use plimsoll_model::{ErrorKind, Level, Lsn, PageCount};
+use plimsoll_store::fault::{Fault, Op};
 use plimsoll_volume::{Config, Volume};
 
 use crate::{
     meanwhile::{Act, Meanwhile},
-    world::{World, marks, put},
+    world::{World, content, marks, page, put},
 };
 
 const SOON: Duration = Duration::from_millis(50);
@@ -135,4 +136,32 @@ fn waiting_for_a_commit_that_is_still_to_come_does_not_sync_each_one_before_it_a
         world.run_for(1_000);
     }
     assert_eq!(world.keys("ltx/0/").len(), before);
+}
+
+/// Foreign readers know by the counter in page 1 that something has changed, so each sync has to bring a new one.
+#[test]
+fn a_page_is_left_to_the_next_sync_only_if_no_sync_under_way_has_it() {
+    let world = World::new(12);
+    let machine = world.machine("a");
+    let volume = machine.open(&[("sync_interval_ms", "1000")]);
+    put(&volume, &[(1, 1), (2, 1)], 2, Level::Durable).unwrap();
+    let put_without_first = |mark| {
+        let mut txn = volume.begin_write(&volume.snapshot().unwrap()).unwrap();
+        txn.write(page(1), &content(mark)).unwrap();
+        txn.write(page(2), &content(mark)).unwrap();
+        txn.leave_out(page(1));
+        drop(txn.commit(PageCount(2), Level::Buffered).unwrap());
+    };
+    put_without_first(2);
+    assert_eq!(marks(&volume), [2, 2], "nothing else brings it");
+    put_without_first(3);
+    assert_eq!(marks(&volume), [2, 3], "the next sync brings it");
+
+    machine.remote.script.once(Op::Create, ".ltx", Fault::Delay(Duration::from_secs(10)));
+    world.run_for(5000);
+    assert_eq!(volume.status().durable.lsn, 1, "a sync is under way");
+    put_without_first(4);
+    world.run_for(20_000);
+    assert_eq!(volume.status().durable.lsn, 4);
+    assert_eq!(marks(&world.machine("b").open_read_only(&[])), [4, 4]);
 }
