@@ -3,15 +3,14 @@
 use plimsoll_model::Result;
 use serde_json::json;
 
-use crate::{api::Answer, database::Database, registry::Shared};
+use crate::{api::Answer, registry::Shared};
 
 /// Names the newest state. Its TXID.
 ///
 /// # Errors
 /// As [`plimsoll_volume::Volume::checkpoint`].
-pub(crate) fn create(database: &Database, name: &str, note: Option<&str>) -> Result<Answer> {
-    let made = database.shared().volume.checkpoint(name, note);
-    let record = made.inspect_err(|error| database.remember(&error.to_string()))?;
+pub(crate) fn create(shared: &Shared, name: &str, note: Option<&str>) -> Result<Answer> {
+    let record = shared.volume.checkpoint(name, note)?;
     Ok(i64::try_from(record.txid.0).map_or_else(|_| Answer::Text(record.txid.to_string()), Answer::Integer))
 }
 

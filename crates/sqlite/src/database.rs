@@ -8,7 +8,7 @@
 use std::{cell::RefCell, ffi::c_int, sync::Arc};
 
 use plimsoll_model::{Error, ErrorKind, Level, PageNo, PageSize, Result};
-use plimsoll_volume::{Receipt, Reference, Restored, Snapshot};
+use plimsoll_volume::{Receipt, Reference, Snapshot};
 
 use crate::{
     ffi::{LOCK_NONE, LOCK_RESERVED, LOCK_SHARED},
@@ -199,14 +199,6 @@ impl Database {
         }
         self.past = reference.map(|reference| self.shared.volume.at(reference)).transpose()?;
         Ok(())
-    }
-
-    /// Makes an earlier state the newest again. This connection sees it from its next transaction on, as all others.
-    ///
-    /// # Errors
-    /// `Held` while a transaction of this process is writing. As [`Volume::restore`](plimsoll_volume::Volume::restore).
-    pub(crate) fn restore(&self, reference: &Reference) -> Result<Restored> {
-        Ok(self.shared.volume.restore_to(reference, false, header::renew)?.done)
     }
 
     /// Bytes in the database as this transaction sees it.

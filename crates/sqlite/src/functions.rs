@@ -3,16 +3,17 @@
 use std::{
     ffi::{CStr, c_int, c_void},
     ptr,
+    sync::Arc,
 };
 
 use plimsoll_model::{Error, ErrorKind, Result};
 
 use crate::{
-    api::{Answer, Api, c_text},
+    api::{Answer, Api},
     checkpoint,
-    ffi::{Context, FCNTL_FILE_POINTER, File, OK, ScalarFn, Sqlite3, UTF8, Value},
+    errand::with_file,
+    ffi::{Context, OK, ScalarFn, Sqlite3, UTF8, Value},
     instance::{Instance, instance},
-    main_file::MainFile,
     pragma,
     registry::registry,
 };
@@ -118,8 +119,14 @@ unsafe fn run(instance: &Instance, db: *mut Sqlite3, command: Command, arguments
         Command::WaitToken | Command::Checkpoint => 2,
     };
     let schema = arguments.get(schema_at).and_then(Option::as_deref).unwrap_or("main");
+    // What takes long is done on the volume alone, outside of the file.
     // SAFETY: as the caller promises.
-    let main = || unsafe { database(instance, db, schema) };
+    let shared = || unsafe { with_file(instance, db, schema, |main| Arc::clone(main.database.shared())) };
+    let remember = |error: &Error| {
+        let text = error.to_string();
+        // SAFETY: as the caller promises. Without a file there is nobody to ask for it later.
+        let _ = unsafe { with_file(instance, db, schema, |main| main.database.remember(&text)) };
+    };
     let argument = |at: usize| arguments.get(at).and_then(Option::as_deref).unwrap_or_default();
     let word = || {
         arguments
@@ -129,54 +136,46 @@ unsafe fn run(instance: &Instance, db: *mut Sqlite3, command: Command, arguments
     };
     match command {
         Command::Version => Ok(Answer::Text(env!("CARGO_PKG_VERSION").to_owned())),
-        Command::Status => pragma::status(main()?.database.shared()).map(Answer::Text),
+        Command::Status => pragma::status(&*shared()?).map(Answer::Text),
         // Also without a volume: then it says why one could not be opened.
-        Command::Error => Ok(match main() {
-            Ok(main) => main.database.last_error(),
+        // SAFETY: as the caller promises.
+        Command::Error => Ok(match unsafe { with_file(instance, db, schema, |main| main.database.last_error()) } {
+            Ok(last) => last,
             // In a child that was forked off, this is the error, and what the parent remembered stayed there.
             Err(error) if error.kind() == ErrorKind::Closed => Some(error.to_string()),
             Err(_) => registry().stray(0),
         }
         .map_or(Answer::Null, Answer::Text)),
-        Command::Sync => pragma::wait(&main()?.database, plimsoll_model::Level::Durable).map(lsn),
-        Command::Wait => pragma::wait(&main()?.database, pragma::level(word()?)?).map(lsn),
-        Command::Restore => pragma::restore(&main()?.database, argument(0)).map(Answer::Text),
-        Command::Token => pragma::token(main()?.database.shared()).map(Answer::Text),
+        Command::Sync => pragma::wait(&*shared()?, plimsoll_model::Level::Durable).inspect_err(remember).map(lsn),
+        Command::Wait => {
+            let (level, shared) = (pragma::level(word()?)?, shared()?);
+            pragma::wait(&shared, level).inspect_err(remember).map(lsn)
+        }
+        Command::Restore => pragma::restore(&*shared()?, argument(0)).map(Answer::Text),
+        Command::Token => pragma::token(&*shared()?).map(Answer::Text),
         Command::WaitToken => {
             let timeout = arguments.get(1).and_then(Option::as_deref);
-            pragma::wait_token(main()?.database.shared(), argument(0), timeout).map(Answer::Text)
+            pragma::wait_token(&*shared()?, argument(0), timeout).map(Answer::Text)
         }
-        Command::Lag => pragma::lag(main()?.database.shared()).map(Answer::Text),
+        Command::Lag => pragma::lag(&*shared()?).map(Answer::Text),
         Command::Checkpoint => {
             let name = arguments
                 .first()
                 .and_then(Option::as_deref)
                 .ok_or_else(|| Error::new(ErrorKind::Invalid, "making a checkpoint").why("NULL is no name for it"))?;
             let note = arguments.get(1).and_then(Option::as_deref);
-            checkpoint::create(&main()?.database, name, note)
+            checkpoint::create(&*shared()?, name, note).inspect_err(remember)
         }
-        Command::Checkpoints => checkpoint::all(main()?.database.shared()),
-        Command::Durability => pragma::durability(&mut main()?.database, word()?).map(Answer::Text),
+        Command::Checkpoints => checkpoint::all(&*shared()?),
+        Command::Durability => {
+            let word = word()?;
+            // SAFETY: as the caller promises.
+            let set = unsafe { with_file(instance, db, schema, |main| pragma::durability(&mut main.database, word)) };
+            set.flatten().map(Answer::Text)
+        }
     }
 }
 
 fn lsn(text: String) -> Answer {
     text.parse().map_or(Answer::Text(text), Answer::Integer)
-}
-
-/// The volume behind a schema of the calling connection.
-///
-/// # Safety
-/// `db` is the connection that calls.
-unsafe fn database<'a>(instance: &Instance, db: *mut Sqlite3, schema: &str) -> Result<&'a mut MainFile> {
-    let mut file = ptr::null_mut::<File>();
-    let name = c_text(schema);
-    // SAFETY: as the caller promises; the control writes one pointer.
-    unsafe { instance.api.control(db, &name, FCNTL_FILE_POINTER, (&raw mut file).cast()) };
-    // SAFETY: the pointer is null or a file of this connection, whose mutex the call holds.
-    let main = unsafe { MainFile::of(file) }.ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, "looking for a volume").object(schema).why("no such schema is on a volume")
-    })?;
-    main.check_process()?;
-    Ok(main)
 }

@@ -11,6 +11,7 @@ mod api; // SQLite's functions
 mod checkpoint; // checkpoints, as SQL functions
 mod codes; // errors to result codes
 mod database; // one connection's view of a volume
+mod errand; // what SQL functions do with an open file
 mod ffi; // declarations of sqlite3.h
 mod file; // our files in SQLite's memory
 mod functions; // SQL functions

@@ -11,6 +11,7 @@ use plimsoll_model::{Error, ErrorKind, Result};
 use crate::{
     codes::{Asked, STATEMENT},
     database::Database,
+    errand::{self, FCNTL_ERRAND},
     ffi::{
         FCNTL_COMMIT_PHASETWO, FCNTL_HAS_MOVED, FCNTL_LOCKSTATE, FCNTL_PDB, FCNTL_PRAGMA, FCNTL_SYNC, FCNTL_VFSNAME,
         File, IOCAP_POWERSAFE_OVERWRITE, IOCAP_SAFE_APPEND, IOCAP_SEQUENTIAL, IOCAP_UNDELETABLE_WHEN_OPEN, IOERR,
@@ -64,16 +65,13 @@ impl MainFile {
             .hint("open a new one in the child"))
     }
 
-    /// The file behind a pointer, if it is one of this kind.
+    /// Whether what lies behind a pointer is a file of this kind.
     ///
     /// # Safety
-    /// `file` is null or an open file of the calling connection, none of whose methods is running.
-    pub(crate) unsafe fn of<'a>(file: *mut File) -> Option<&'a mut MainFile> {
-        // SAFETY: as the caller promises; the methods tell what lies behind the pointer.
-        unsafe {
-            (!file.is_null() && std::ptr::eq((*file).methods, &raw const METHODS))
-                .then(|| Ours::<MainFile>::object(file))
-        }
+    /// `file` is null or an open file of the calling connection.
+    pub(crate) unsafe fn is_behind(file: *const File) -> bool {
+        // SAFETY: as the caller promises; an open file keeps its methods.
+        unsafe { !file.is_null() && std::ptr::eq((*file).methods, &raw const METHODS) }
     }
 
     fn fail(&self, asked: Asked, error: &Error) -> c_int {
@@ -293,6 +291,14 @@ unsafe extern "C" fn check_reserved_lock(_file: *mut File, held: *mut c_int) -> 
 }
 
 unsafe extern "C" fn file_control(file: *mut File, op: c_int, argument: *mut c_void) -> c_int {
+    if op == FCNTL_ERRAND {
+        // It looks by itself whether this process opened the file, since it can say more than a number.
+        return guard(|| {
+            // SAFETY: called by SQLite with an open file, and with the argument of an errand.
+            unsafe { errand::run(Ours::<MainFile>::object(file), argument) };
+            OK
+        });
+    }
     // SAFETY: called by SQLite with an open file, and with the argument that the control asks for.
     unsafe { enter(file, |main| main.control(op, argument)) }
 }

@@ -8,6 +8,7 @@ use plimsoll_volume::Reference;
 
 use crate::{
     database::Database,
+    header,
     registry::{Shared, registry},
 };
 
@@ -47,9 +48,9 @@ pub(crate) fn run(database: &mut Database, name: &str, value: Option<&str>, in_t
         ("journal_mode", Some(value)) => journal_mode(database, value),
         ("plimsoll_status", None) => status(database.shared()).into(),
         ("plimsoll_error", None) => Reply::Text(database.last_error().unwrap_or_default()),
-        ("plimsoll_sync", None) => wait(database, Level::Durable).into(),
+        ("plimsoll_sync", None) => wait_here(database, Level::Durable).into(),
         ("plimsoll_wait", value) => {
-            level(value.unwrap_or(Level::Durable.name())).and_then(|level| wait(database, level)).into()
+            level(value.unwrap_or(Level::Durable.name())).and_then(|level| wait_here(database, level)).into()
         }
         ("plimsoll_time", Some(value)) => look_at(database, value).into(),
         ("plimsoll_time", None) => Reply::Text(looked_at(database)),
@@ -143,12 +144,14 @@ pub(crate) fn now() -> Result<WallMs> {
     Ok(registry().process()?.host.clock.wall())
 }
 
-/// Makes an earlier state the newest again, and says what that changed, as JSON.
+/// Makes an earlier state the newest again, and says what that changed, as JSON. Every connection sees it from its next
+/// transaction on.
 ///
 /// # Errors
-/// As [`Database::restore`].
-pub(crate) fn restore(database: &Database, words: &str) -> Result<String> {
-    json(&database.restore(&Reference::parse(words, now()?)?)?)
+/// `Held` while a transaction of this process is writing. As [`Volume::restore`](plimsoll_volume::Volume::restore).
+pub(crate) fn restore(shared: &Shared, words: &str) -> Result<String> {
+    let reference = Reference::parse(words, now()?)?;
+    json(&shared.volume.restore_to(&reference, false, header::renew)?.done)
 }
 
 fn json(answer: &impl serde::Serialize) -> Result<String> {
@@ -197,11 +200,15 @@ pub(crate) fn lag(shared: &Shared) -> Result<String> {
 ///
 /// # Errors
 /// As [`plimsoll_volume::Volume::wait`].
-pub(crate) fn wait(database: &Database, level: Level) -> Result<String> {
-    let volume = &database.shared().volume;
-    let lsn = volume.head();
-    volume.wait(lsn, level).inspect_err(|error| database.remember(&error.to_string()))?;
+pub(crate) fn wait(shared: &Shared, level: Level) -> Result<String> {
+    let lsn = shared.volume.head();
+    shared.volume.wait(lsn, level)?;
     Ok(lsn.to_string())
+}
+
+/// The same, for a connection that is asked later what went wrong.
+fn wait_here(database: &Database, level: Level) -> Result<String> {
+    wait(database.shared(), level).inspect_err(|error| database.remember(&error.to_string()))
 }
 
 /// The volume's status as JSON.
