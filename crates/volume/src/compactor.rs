@@ -99,8 +99,11 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
         };
         writer.set_brisk(false);
         match done {
-            Ok(done) => {
+            Ok((done, put_off)) => {
                 tracing::debug!(?done, "compacted");
+                if let Some(error) = put_off {
+                    tracing::warn!(%error, "a merge is tried again later");
+                }
                 merged_at = head;
                 writer.waiting().forget(head);
                 writer.setbacks().forget(now);
@@ -145,14 +148,23 @@ pub(crate) async fn everything(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Re
     let _merging = Merging::on(writer);
     let levels = shared.settings().compaction_levels.len();
     let levels: Vec<u8> = (1..=levels).filter_map(|level| u8::try_from(level).ok()).collect();
-    round(shared, writer, Due { levels: &levels, wanted: Some(&|_| {}), ..Due::default() }).await
+    whole(round(shared, writer, Due { levels: &levels, wanted: Some(&|_| {}), ..Due::default() }).await)
 }
 
 /// Makes a snapshot of the newest state, unless there is one.
 pub(crate) async fn snapshot(shared: &Arc<Shared>, writer: &Arc<Writer>, watcher: &Watcher<'_>) -> Result<Compacted> {
     let _merging = Merging::on(writer);
-    round(shared, writer, Due { wanted: Some(watcher), ..Due::default() }).await
+    whole(round(shared, writer, Due { wanted: Some(watcher), ..Due::default() }).await)
 }
+
+/// For whoever asked for all of it.
+fn whole(done: Result<Outcome>) -> Result<Compacted> {
+    let (done, put_off) = done?;
+    put_off.map_or(Ok(done), Err)
+}
+
+/// What a round did, and why it could not make the first merge of those that [`Setbacks`] remember.
+type Outcome = (Compacted, Option<Error>);
 
 /// What a round is to do.
 #[derive(Default)]
@@ -170,7 +182,10 @@ struct Due<'a> {
 }
 
 /// Merges what is due, takes a snapshot if it is time or wanted, and collects.
-async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Result<Compacted> {
+///
+/// What needs all of the volume is done whenever all of it is listed, also in the first round of each writer: those that
+/// let go again after a minute never see the time of a higher level.
+async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Result<Outcome> {
     let Due { levels, early, above, brief, wanted } = due;
     let _compacting = writer.compacting.lock().await;
     let (store, layout) = (&shared.config.store, shared.config.layout());
@@ -179,8 +194,9 @@ async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Resu
     // As long as these are listed, whatever becomes of them meanwhile.
     let inherited = shared.origins.inherited();
     // The levels above the second are read only when they may change: most rounds list two.
-    let deep = wanted.is_some() || levels.iter().any(|level| *level > 1);
-    let all = deep || above;
+    let all = wanted.is_some() || levels.iter().any(|level| *level > 1) || above;
+    let deep = all && !brief;
+    let most = early.unwrap_or(Crowd::Dear);
     let mut listing = if brief {
         list_newest(store, layout).await?.0
     } else if all {
@@ -199,16 +215,25 @@ async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Resu
     for level in 1..SNAPSHOT_LEVEL {
         let timely = levels.contains(&level);
         if timely || early.is_some() && level == 1 || above && is_crowded(&listing, level) {
-            let most = early.filter(|_| !timely).unwrap_or(Crowd::Dear);
+            let most = if timely { Crowd::Dear } else { most };
             put_off(merge_level(shared, writer, (level, most), &mut listing, &mut done).await, &mut failed)?;
         }
     }
-    writer.set_brisk(false);
+    if done.merged.is_empty() {
+        // A command that merges for others also tidies up for them. Any other does not wait for that.
+        writer.set_brisk(false);
+    }
     let newest = FileId { level: SNAPSHOT_LEVEL, min: Txid(1), max: head };
     let snapshot_is_due =
         || writer.setbacks().allow(&newest, shared.now()) && snapshot_is_due(&listing, settings.snapshot_interval);
     if deep && (wanted.is_some() || snapshot_is_due()) {
         let made = match snapshot_inputs(&listing) {
+            // Whoever is there for a moment only leaves that to others.
+            Ok(Some((_, inputs)))
+                if most == Crowd::Cheap && price(inputs.iter().map(|file| file.size)) == Crowd::Dear =>
+            {
+                Ok(())
+            }
             Ok(Some((id, inputs))) => {
                 merge(shared, writer, (id, &inputs), &mut listing, &mut done, wanted.unwrap_or(&|_| {})).await
             }
@@ -228,13 +253,13 @@ async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Resu
         shared.forget_stranded(writer).await?;
         done.removed += forget_bygone(&shared.context(), writer.epoch).await?;
     }
-    failed.map_or(Ok(done), Err)
+    Ok((done, failed))
 }
 
 /// Merges the newest syncs and does nothing else. Where syncs are many, those that are merged already are thousands, so
 /// only what comes after `newest` is listed, the newest merge of syncs that this process knows: two small requests. What
 /// else there is to do is done when the time of a level has come.
-async fn brief_round(shared: &Arc<Shared>, writer: &Arc<Writer>, newest: &FileId, most: Crowd) -> Result<Compacted> {
+async fn brief_round(shared: &Arc<Shared>, writer: &Arc<Writer>, newest: &FileId, most: Crowd) -> Result<Outcome> {
     let _compacting = writer.compacting.lock().await;
     let (store, layout) = (&shared.config.store, shared.config.layout());
     let (syncs, before) = (FileId::sync(newest.max), FileId { min: newest.min.prev(), ..*newest });
@@ -244,8 +269,9 @@ async fn brief_round(shared: &Arc<Shared>, writer: &Arc<Writer>, newest: &FileId
     let mut listing = Listing { files };
     only_ours(shared, writer, &mut listing)?;
     let mut done = Compacted::default();
-    merge_level(shared, writer, (1, most), &mut listing, &mut done).await?;
-    Ok(done)
+    let mut failed = None;
+    put_off(merge_level(shared, writer, (1, most), &mut listing, &mut done).await, &mut failed)?;
+    Ok((done, failed))
 }
 
 /// What somebody else has put on our newest sync is not in our view, and must not get there by a merge. So nothing is

@@ -139,6 +139,8 @@ fn is_quiet(shared: &Shared, writer: &Writer, now: Mono) -> bool {
     let patience = shared.settings().idle_release;
     !patience.is_zero()
         && writer.merging.load(Ordering::Acquire) == 0
+        // What it has read and made of a merge would be for nothing, and be so again the next time.
+        && writer.compacting.try_lock().is_ok()
         && now.since(writer.accounts().written) >= patience
         && !shared.state().writing
 }

@@ -127,19 +127,20 @@ pub fn garbage(listing: &Listing, keep: Retention, needed: impl Fn(&FileId) -> b
             .all(|merge| older(merge, keep.level0))
     };
 
-    // The window begins in the middle of something: what it begins with is the newest snapshot that is older. From
-    // there on every state can be had again; what only leads up to it is not needed. Without one all is.
-    let base = listing
-        .snapshots()
-        .filter(|file| older(file, keep.states()))
-        .map(|file| file.id.max)
-        .max()
-        .unwrap_or(Txid::ZERO);
+    // The window begins in the middle of something: what it begins with is the newest snapshot that is older, or, where
+    // there is none or it ends before, the merges that were there by then and lead from the first transaction on. From
+    // there on every state can be had again; what only leads up to it is not needed.
+    let old: Vec<&Listed> = listing.files.iter().filter(|file| older(file, keep.states())).collect();
+    let bases = (1..=SNAPSHOT).map(|level| stood_for(old.iter().copied().filter(|file| file.id.level >= level)));
+    let bases: Vec<Txid> = bases.collect();
+    // Of level 1 as an index: what stands above level 1.
+    let base = |level: u8| bases[usize::from(level)];
+    let newest_base = base(SNAPSHOT - 1);
 
     let gone = |file: &&Listed| match file.id.level {
         0 => file.id.max <= covered && ((older(file, keep.level0) && older_merges(file)) || !taken(Step::KeepWindow)),
-        SNAPSHOT => file.id.max < base,
-        _ => file.id.max <= base,
+        SNAPSHOT => file.id.max < newest_base,
+        level => file.id.max <= base(level),
     };
     listing
         .files
@@ -148,6 +149,14 @@ pub fn garbage(listing: &Listing, keep: Retention, needed: impl Fn(&FileId) -> b
         .map(|file| file.id)
         .filter(|id| Some(*id) != last(id.level) && !needed(id))
         .collect()
+}
+
+/// How far these objects lead from the first transaction on without a gap. What lies at the level of the snapshots and is
+/// none stands for nothing.
+fn stood_for<'a>(files: impl Iterator<Item = &'a Listed>) -> Txid {
+    let mut ids: Vec<FileId> = files.map(|file| file.id).filter(|id| id.level < SNAPSHOT || id.is_snapshot()).collect();
+    ids.sort_unstable_by_key(|id| id.min);
+    ids.iter().fold(Txid::ZERO, |end, id| if id.min <= end.next() { end.max(id.max) } else { end })
 }
 
 /// Whether nothing that is kept is made of these objects any more: a snapshot that is none of them has stood for all
@@ -349,10 +358,61 @@ mod tests {
         assert_eq!(ranges(&garbage(&files(1300), at_once, |_| false)), [(1, 1, 4), (1, 5, 8)]);
     }
 
+    /// A state that no single object can hold has no snapshot, and its merges were kept for ever.
     #[test]
-    fn without_a_snapshot_no_merge_goes() {
-        let files = listing(vec![file(1, 1, 4, 0), file(1, 5, 8, 9000), file(2, 1, 4, 0), file(2, 5, 8, 9000)]);
-        assert!(garbage(&files, KEEP, |_| false).is_empty());
+    fn without_a_snapshot_merges_go_once_merges_above_them_stand_for_all_that_is_older_than_the_window() {
+        let merged = |gap: u64| {
+            let low = [file(1, 1, 4, 0), file(1, 5, 8, 100), file(1, 9, 12, 900), file(1, 13, 16, 5000)];
+            let high = [file(2, 1, 4 - gap, 100), file(2, 5, 8, 3999), file(2, 9, 12, 4001), file(0, 17, 17, 5000)];
+            listing(low.into_iter().chain(high).collect())
+        };
+        assert_eq!(ranges(&garbage(&merged(0), KEEP, |_| false)), [(1, 1, 4), (1, 5, 8)], "level 2 has no level above");
+        assert!(garbage(&merged(1), KEEP, |_| false).is_empty(), "nothing stands for what comes after a gap");
+        let above = |modified: u64| listing([merged(0).files, vec![file(3, 1, 8, modified)]].concat());
+        assert_eq!(ranges(&garbage(&above(4001), KEEP, |_| false)), [(1, 1, 4), (1, 5, 8)]);
+        let all = [(1, 1, 4), (1, 5, 8), (2, 1, 4), (2, 5, 8)];
+        assert_eq!(ranges(&garbage(&above(4000), KEEP, |_| false)), all);
+    }
+
+    #[test]
+    fn what_is_left_of_every_level_leads_to_each_state_of_the_window() {
+        use plimsoll_ltx::plan::{Target, plan};
+        let mut seed: u64 = 7;
+        let mut chance = |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % below
+        };
+        let mut gone_in_all = 0;
+        for _ in 0..80 {
+            // Each sync, merge and collection of a volume at a time of its own.
+            let (mut files, mut made, mut now) = (Vec::new(), Vec::new(), 0);
+            for txid in 1..=60_u64 {
+                now += chance(200);
+                files.push(file(0, txid, txid, now));
+                made.push((txid, now));
+                for level in 1..=4_u8 {
+                    let due =
+                        merge_inputs(&listing(files.clone()), level).filter(|_| chance(u64::from(level) * 4) == 0);
+                    files.extend(due.map(|(id, _)| Listed { id, size: 1, modified: WallMs(now) }));
+                }
+                if chance(40) == 0 {
+                    files.push(file(9, 1, txid, now));
+                }
+                let gone = garbage(&listing(files.clone()), KEEP, |_| false);
+                files.retain(|file| !gone.contains(&file.id));
+                gone_in_all += gone.iter().filter(|id| id.level > 0).count();
+                let kept: Vec<FileId> = listing(files.clone()).files.iter().map(|file| file.id).collect();
+                // Of what was merged, the states between are those of level 1 at best.
+                let begin = made.iter().rev().find(|(_, at)| now - at >= 1000).map_or(1, |(txid, _)| *txid);
+                for (txid, at) in &made {
+                    if *txid >= begin && kept.iter().any(|id| id.max == Txid(*txid)) {
+                        assert!(plan(&kept, Target::Txid(Txid(*txid))).is_ok(), "{txid} of {at} at {now}: {kept:?}");
+                    }
+                }
+                assert!(plan(&kept, Target::Latest).is_ok());
+            }
+        }
+        assert!(gone_in_all > 300, "{gone_in_all}");
     }
 
     /// With nine periods to merge at, syncs were merged into the level of the snapshots, and the snapshot went.

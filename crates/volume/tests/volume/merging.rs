@@ -200,3 +200,65 @@ fn a_merge_of_something_damaged_is_tried_less_and_less_often() {
     assert!((2..60).contains(&reads), "{reads}");
     assert_eq!(world.keys("ltx/1/"), Vec::<String>::new());
 }
+
+/// What it had read for the merge was for nothing, and a merge that took longer than a writer is patient never ended.
+#[test]
+fn a_writer_that_merges_is_not_idle() {
+    let world = World::new(5);
+    let machine = world.machine("a");
+    let volume = machine.open(&[("compaction_levels_ms", "500,3600000"), ("idle_release_ms", "1000")]);
+    for mark in 1..4 {
+        put(&volume, &[(1, mark)], 1, Level::Durable).unwrap();
+    }
+    machine.remote.script.once(Op::List, "ltx/0/", Fault::Delay(Duration::from_secs(20)));
+    world.run_for(10_000);
+    assert_eq!((volume.status().role, world.keys("ltx/1/").len()), (Role::Writer, 0), "it is under way");
+    world.run_for(30_000);
+    assert_eq!((volume.status().role, world.keys("ltx/1/").len()), (Role::Follower, 1));
+}
+
+const USUAL: [(&str, &str); 5] = [
+    ("compaction_levels_ms", "30000,300000,3600000"),
+    ("snapshot_interval_ms", "7200000"),
+    ("retention_ms", "7200000"),
+    ("l0_retention_ms", "300000"),
+    ("idle_release_ms", "60000"),
+];
+
+/// Snapshots, and what rests on them, came only after five minutes with the volume in hand. Who wrote less often than
+/// once a minute never got there: merges and the records of writers were kept for ever.
+#[test]
+fn a_writer_that_lets_go_each_time_gets_snapshots_too_and_everything_is_collected() {
+    let world = World::new(6);
+    let machine = world.machine("a");
+    let volume = machine.open(&USUAL);
+    for mark in 1..=300 {
+        put(&volume, &[(1, mark), (2 + u32::try_from(mark).unwrap() % 20, mark)], 30, Level::Durable).unwrap();
+        world.run_for(120_000);
+        assert_eq!(volume.status().role, Role::Follower);
+    }
+    let count = |folder: &str| world.keys(folder).len();
+    assert!((1..4).contains(&count("ltx/9/")), "{:?}", world.keys("ltx/9/"));
+    assert!(count("ltx/1/") < 130 && count("ltx/2/") < 40 && count("ltx/0/") < 10, "{:?}", world.keys("ltx/"));
+    assert!(count("epoch/") < 270 && count("status/") < 270, "{} {}", count("epoch/"), count("status/"));
+    assert_eq!(marks(&world.machine("b").open_read_only(&[]))[0], 300);
+}
+
+/// A command that is over in a moment has no time to wait for a timer: what it leaves is tidied by the one among many
+/// that merges.
+#[test]
+fn commands_that_write_once_leave_no_more_than_others() {
+    let world = World::new(7);
+    let machine = world.machine("a");
+    machine.remote.set_latency(20);
+    for mark in 1..=400 {
+        let volume = machine.open(&USUAL);
+        put(&volume, &[(1, mark), (2 + u32::try_from(mark).unwrap() % 20, mark)], 30, Level::Durable).unwrap();
+        volume.close().unwrap();
+        world.run_for(60_000);
+    }
+    let count = |folder: &str| world.keys(folder).len();
+    assert!((1..4).contains(&count("ltx/9/")), "{:?}", world.keys("ltx/9/"));
+    assert!(count("ltx/1/") < 130 && count("ltx/2/") < 40 && count("ltx/0/") < 80, "{:?}", world.keys("ltx/"));
+    assert!(count("epoch/") < 300 && count("status/") < 300, "{} {}", count("epoch/"), count("status/"));
+}
