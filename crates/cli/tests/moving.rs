@@ -46,13 +46,13 @@ fn a_takeover_reports_the_loss_and_so_does_the_status() {
     let url = sandbox.volume("db", 3);
     kill(sandbox.writer_that_advertised("state", &url));
     let report = answer(&mut sandbox.on("elsewhere", &["--json", "takeover", &url])).json();
-    assert_eq!(report["loss"]["commits"], 1, "{report}");
-    assert!(report["loss"]["bytes"].as_u64() > Some(0), "{report}");
+    assert_eq!(report["losses"][0]["commits"], 1, "{report}");
+    assert!(report["losses"][0]["bytes"].as_u64() > Some(0), "{report}");
     let status = sandbox.run(&["--json", "status", &url]).json();
     assert_eq!((&status["losses"][0]["commits"], &status["role"]), (&Value::from(1), &Value::from("free")));
     assert!(sandbox.run(&["status", &url]).ok().contains("1 commit ("));
     let again = answer(&mut sandbox.on("elsewhere", &["takeover", &url])).ok();
-    assert!(again.contains("nobody held it"), "{again}");
+    assert!(again.contains("no other host held it"), "{again}");
 }
 
 #[test]

@@ -209,7 +209,7 @@ async fn last_of(
     let last = match status {
         Some(status) if !is_greeting(status) => Some(status.clone()),
         _ if standing.holder.as_ref().is_some_and(|holder| !holder.removal) => {
-            last_word(context, standing.epoch).await?
+            lenient(last_word(context, standing.epoch).await)?
         }
         _ => None,
     };
@@ -219,22 +219,21 @@ async fn last_of(
     Ok((last.filter(own).or_else(|| status.cloned().filter(own)), taken_from))
 }
 
-/// Pure: the writer that nobody has accounted for. Whoever was here last may have failed before he had done so for the one
-/// before, this writer too. `last`: what was said last.
+/// Pure: the newest writer that nobody has accounted for. Whoever was here last, this writer too, may have failed before he had
+/// done so for the one before: his status says whom he leaves to others. `last`: what was said last.
 fn unaccounted(standing: &Standing, last: Option<&StatusRecord>, writer: WriterId) -> Option<Epoch> {
     let status = standing.status.as_ref().map(|seen| &seen.record);
-    if let Some(before) = status.and_then(|status| status.took_from) {
-        return Some(before);
-    }
     let other = standing.holder.as_ref().is_none_or(|holder| holder.writer != writer && !holder.removal);
-    if other {
-        let closed = status.is_some_and(|status| status.closed);
-        return Some(standing.epoch).filter(|before| !before.is_zero() && !closed);
+    let open = !standing.epoch.is_zero() && status.is_none_or(|status| !status.closed);
+    if other && open {
+        return Some(standing.epoch);
+    }
+    if let Some(status) = status {
+        return status.took_from;
     }
     // It was this writer itself, and died before it said anything.
-    let silent = status.is_none();
-    let last = last.filter(|last| silent && last.epoch != standing.epoch)?;
-    last.took_from.or_else(|| Some(last.epoch).filter(|_| last.writer != writer && !last.closed))
+    let last = last.filter(|last| last.epoch != standing.epoch)?;
+    if last.writer != writer && !last.closed { Some(last.epoch) } else { last.took_from }
 }
 
 /// Makes the volume, unless somebody was faster; how long it keeps level 0.

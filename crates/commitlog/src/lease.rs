@@ -198,15 +198,15 @@ impl Lease {
         self.fenced
     }
 
-    /// The epoch of another writer that had not let go when this lease was taken, and that nobody has accounted for who
-    /// has failed to take the volume since.
+    /// The newest epoch of another writer that had not let go when this lease was taken, and that nobody has accounted for.
+    /// Others before it may wait for that, too: see [`toll`](crate::toll()).
     #[must_use]
     pub fn taken_from(&self) -> Option<Epoch> {
         self.holder.taken_from
     }
 
-    /// This writer holds the volume, and says itself what the one before took with it. Until then its signs of life leave
-    /// that to whoever comes next.
+    /// This writer holds the volume, and has found out what those before it took with them. Until its next sign of life that is
+    /// left to whoever comes next.
     pub fn accounts_for(&self) {
         self.state().took_from = None;
     }

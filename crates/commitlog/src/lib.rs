@@ -8,7 +8,7 @@
 //! made by the caller: this crate uses of a sync no more than its header and its checksum.
 
 mod acquire; // becoming the writer
-mod aftermath; // what the history holds of a fenced or dead writer
+mod aftermath; // what the history holds of a fenced writer
 mod bygone; // records that nobody asks about any more
 mod claim; // pure: may this open take the volume, and what next
 mod context;
@@ -17,6 +17,7 @@ mod identity; // what a volume is
 mod key;
 mod lease; // being the writer
 pub mod lineage; // pure: which level-0 objects are history, which are strays
+mod loss; // what dead writers took with them
 mod pin; // states that stay restorable
 mod record; // the JSON objects
 mod removal; // removing a volume beside those who open or fork it
@@ -28,7 +29,7 @@ mod tail; // the newest sync
 mod verdict; // pure: what an answer means
 
 pub use acquire::{Acquire, Fenced, acquire, overtaken_since};
-pub use aftermath::{FenceInfo, Loss, Sequel, aftermath, loss, losses, sequel};
+pub use aftermath::{FenceInfo, Sequel, aftermath, sequel};
 pub use bygone::forget_bygone;
 pub use claim::held_for;
 pub use context::Context;
@@ -38,6 +39,7 @@ pub use key::{
     parse_status_key, pin_key, record_folders, status_key, volume_key,
 };
 pub use lease::{Beat, Lease, Outcome, StatusReport, Sync};
+pub use loss::{Loss, Toll, losses, toll};
 pub use pin::{Pin, Pinned, Pins, is_pinned, pin, pins, read_pin, unpin};
 pub use record::{
     EpochRecord, ForkName, Inherited, Kind, L0_RETENTION_UNRECORDED, LineRecord, LoadRecord, Mark, Origin, PinRecord,

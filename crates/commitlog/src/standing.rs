@@ -139,19 +139,18 @@ pub(crate) fn is_greeting(record: &StatusRecord) -> bool {
 /// The last that was said by the holder of an epoch, or by whoever held one before and had not let go, if this one never
 /// came to say more than that it is there: what the other one had said still stands then. One request, or three, and one
 /// more for each who died at the same point before.
+///
+/// # Errors
+/// `Corrupt`: whoever it was had said something, which is damaged. Those of the store.
 pub(crate) async fn last_word(context: &Context, epoch: Epoch) -> Result<Option<StatusRecord>> {
-    let own = match lenient(read_status(context, epoch).await.map(Some))? {
-        Some(own) => own.map(|seen| seen.record),
-        // It had said something, which is damaged.
-        None => return Ok(None),
-    };
+    let own = read_status(context, epoch).await?.map(|seen| seen.record);
     if own.as_ref().is_some_and(|own| !is_greeting(own)) {
         return Ok(own);
     }
     let entries = context.store.list(STATUSES, None).await?;
     let earlier = entries.iter().rev().filter_map(|entry| parse_status_key(&entry.key));
     for earlier in earlier.filter(|earlier| *earlier < epoch) {
-        let Some(seen) = lenient(read_status(context, earlier).await)? else { break };
+        let Some(seen) = read_status(context, earlier).await? else { break };
         if !is_greeting(&seen.record) {
             return Ok(if seen.record.closed { own } else { Some(seen.record) });
         }

@@ -3,10 +3,14 @@
 mod support;
 
 use plimsoll_commitlog::{
-    Lease, LoadRecord, Mark, Outcome, Sequel, StatusReport, Watermarks, aftermath, look, loss, losses, sequel,
+    Lease, LoadRecord, Loss, Mark, Outcome, Sequel, StatusReport, Watermarks, aftermath, look, losses, sequel,
+    status_key, toll,
 };
 use plimsoll_model::{Epoch, ErrorKind, Lsn};
-use plimsoll_store::fault::{Fault, Op, Rule};
+use plimsoll_store::{
+    Store as _,
+    fault::{Fault, Op, Rule},
+};
 use support::{TTL, World, ask, sync, takeover};
 
 /// Writer 1 has acknowledged twenty commits, of which eight are durable, and dies.
@@ -18,6 +22,13 @@ async fn first(world: &World) -> Lease {
     let load = LoadRecord { commits: 12, bytes: 12 * 512, age_ms: 700 };
     let _ = lease.heartbeat(&StatusReport { watermarks, load, ..StatusReport::default() }).await.unwrap();
     lease
+}
+
+/// What those took with them that nobody has accounted for.
+async fn took(world: &World, heir: &Lease) -> Vec<Loss> {
+    let found = toll(&world.context, heir.taken_from().unwrap(), heir).await;
+    assert!(found.missing.is_none(), "{:?}", found.missing);
+    found.losses
 }
 
 fn same(n: u64) -> plimsoll_commitlog::Acquire {
@@ -108,7 +119,7 @@ fn what_was_acknowledged_is_lost_once_and_said_to_be_if_nobody_came_to_its_journ
             world.clock.advance(TTL);
             let other = world.open(ask(2)).await.unwrap();
             assert_eq!(other.taken_from(), Some(before), "{way:?}");
-            let found = loss(&world.context, before, &other).await.unwrap().unwrap();
+            let found = took(&world, &other).await.remove(0);
             assert_eq!((found.commits(), found.held, found.settled), (12, Lsn(8), true), "{way:?}");
             assert!(found.bytes() == 12 * 512 && found.window_ms() <= 700, "{way:?}: {found:?}");
             let all = losses(&world.context, 100).await.unwrap();
@@ -123,7 +134,7 @@ fn what_was_acknowledged_is_lost_once_and_said_to_be_if_nobody_came_to_its_journ
 fn what_a_writer_that_was_pushed_aside_took_is_accounted_for_also_if_the_taking_needs_another_try() {
     let again = |n| plimsoll_commitlog::Acquire { same_host: true, ..takeover(n) };
     for way in WAYS.into_iter().skip(1) {
-        for (closes, heir) in [(false, 2), (true, 2), (true, 3)] {
+        for (closes, heir) in [(false, 2), (false, 3), (true, 2), (true, 3)] {
             World::run(move |world| async move {
                 first(&world).await;
                 for how in way {
@@ -133,8 +144,7 @@ fn what_a_writer_that_was_pushed_aside_took_is_accounted_for_also_if_the_taking_
                     world.open(again(2)).await.unwrap().close_unused().await.unwrap();
                 }
                 let taken = world.open(again(heir)).await.unwrap();
-                assert_eq!(taken.taken_from(), Some(Epoch(1)), "{way:?}, {closes}, {heir}");
-                let found = loss(&world.context, Epoch(1), &taken).await.unwrap().unwrap();
+                let found = took(&world, &taken).await.remove(0);
                 assert_eq!((found.commits(), found.held, found.settled), (12, Lsn(8), true), "{way:?}");
                 // Whoever holds the volume has said so, and it is not said twice.
                 taken.accounts_for();
@@ -152,11 +162,57 @@ fn what_was_lost_is_not_made_up_for_by_the_commits_of_who_died_before_he_could_s
         first(&world).await;
         let second = world.open(takeover(2)).await.unwrap();
         assert_eq!(second.create_next(sync(&second, 2, 30)).await.unwrap(), Outcome::Durable);
+        let second_found = second.inherited();
         drop(second);
         let third = world.open(takeover(3)).await.unwrap();
-        assert_eq!(third.taken_from(), Some(Epoch(1)));
-        let found = loss(&world.context, Epoch(1), &third).await.unwrap().unwrap();
-        assert_eq!((found.commits(), found.held, found.settled), (12, Lsn(8), true));
+        let found = took(&world, &third).await.remove(0);
+        assert_eq!((found.epoch, found.commits(), found.held, found.settled), (Epoch(1), 12, Lsn(8), true));
+        assert_eq!(found.found, second_found);
+    });
+}
+
+/// Only the one before them was, over and over, until somebody lived for as long as between two signs of life.
+#[test]
+fn everybody_is_accounted_for_who_died_before_he_could_account_for_the_one_before() {
+    for closes in [false, true] {
+        World::run(move |world| async move {
+            first(&world).await;
+            for (n, lsn) in [(2, 30), (3, 40)] {
+                let lease = world.open(takeover(n)).await.unwrap();
+                assert_eq!(lease.create_next(sync(&lease, n, lsn)).await.unwrap(), Outcome::Durable);
+            }
+            if closes {
+                // It could not find out what the others took, and leaves that to whoever comes next.
+                world.open(takeover(4)).await.unwrap().close_unused().await.unwrap();
+            }
+            let last = world.open(takeover(5)).await.unwrap();
+            let found = took(&world, &last).await;
+            let found: Vec<_> = found.iter().map(|loss| (loss.host.as_str(), loss.commits(), loss.held)).collect();
+            assert_eq!(found, [("h1", 12, Lsn(8)), ("h2", 0, Lsn(30)), ("h3", 0, Lsn(40))]);
+            last.accounts_for();
+            let _ = last.heartbeat(&StatusReport::default()).await.unwrap();
+            drop(last);
+            let next = world.open(takeover(6)).await.unwrap();
+            assert_eq!(took(&world, &next).await.iter().map(|loss| loss.host.as_str()).collect::<Vec<_>>(), ["h5"]);
+        });
+    }
+}
+
+/// It was taken for nothing.
+#[test]
+fn what_a_writer_took_whose_last_words_are_damaged_or_cannot_be_read_is_not_known() {
+    World::run(|world| async move {
+        first(&world).await;
+        let next = world.open(takeover(2)).await.unwrap();
+        let away =
+            Rule { op: Some(Op::Get), key_contains: "status/".into(), fault: Fault::FailBefore, times: u32::MAX };
+        world.script.add(away);
+        let missing = toll(&world.context, Epoch(1), &next).await.missing.unwrap();
+        assert_eq!(missing.kind(), ErrorKind::Unavailable);
+        world.script.clear();
+        world.memory.put(&status_key(Epoch(1)), b"{}".to_vec().into()).await.unwrap();
+        let found = toll(&world.context, Epoch(1), &next).await;
+        assert_eq!((found.losses.len(), found.missing.unwrap().kind()), (0, ErrorKind::Corrupt));
     });
 }
 

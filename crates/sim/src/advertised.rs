@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use plimsoll_commitlog::{StatusRecord, decode_epoch, decode_status, parse_epoch_key, parse_status_key};
+use plimsoll_volume::Losses;
 
 use crate::{handle::Handle, network::World, promise::Promise};
 
@@ -44,17 +45,19 @@ impl Advertised {
 
 impl Handle {
     /// It has just taken the volume, and no request of it has failed: what the writer before had said that it had acknowledged,
-    /// and the history does not hold, has to be in the account. `acknowledged`: by that, if there is one.
-    pub(crate) fn accounts_for(&self, world: &World, acknowledged: Option<u64>) {
+    /// and the history does not hold, has to be in the account.
+    pub(crate) fn accounts_for(&self, world: &World, losses: &Losses) {
         let Some(epoch) = self.volume.status().epoch else { return };
         let judge = world.judge();
         let Some(before) = judge.advertised.before.get(&epoch).copied() else { return };
         let held = judge.history.held_of(before.epoch);
         drop(judge);
-        if before.appended > held && acknowledged.is_none_or(|acknowledged| acknowledged < before.appended) {
+        let told =
+            |loss: &plimsoll_volume::LossReport| loss.epoch == before.epoch && loss.acknowledged >= before.appended;
+        if before.appended > held && !losses.known.iter().any(told) {
             let why = format!(
                 "epoch {} had said that commits up to {} were acknowledged, the history holds {held}, the account of what \
-                 it took says {acknowledged:?}",
+                 it took says {losses:?}",
                 before.epoch, before.appended
             );
             self.object(Promise::NoSilentLoss, &why);

@@ -42,17 +42,21 @@ impl Application {
         }
         let world = &handle.world;
         let (held, failures) = (handle.volume.status().role == Role::Writer, world.failures(self.connection.group));
-        let report = handle.volume.take_over().map_err(|error| handle.stopped("takeover", &error))?;
+        let losses = handle.volume.take_over().map_err(|error| handle.stopped("takeover", &error))?;
         if !held && failures == world.failures(self.connection.group) && !handle.volume.is_fenced() {
-            handle.accounts_for(world, report.as_ref().map(|report| report.acknowledged));
+            handle.accounts_for(world, &losses);
         }
-        let Some(report) = report else { return Ok(()) };
-        self.tell(world, &format!("{report:?}"));
-        world.count(Event::LossReport);
-        let held = world.judge().history.held_of(report.epoch);
-        if report.held > held || report.acknowledged.saturating_sub(held) > report.commits {
-            let why = format!("the history holds {held} commits of the writers up to then: {report:?}");
-            handle.object(Promise::NoSilentLoss, &why);
+        if losses.is_empty() {
+            return Ok(());
+        }
+        self.tell(world, &format!("{losses:?}"));
+        for report in &losses.known {
+            world.count(Event::LossReport);
+            let held = world.judge().history.held_of(report.epoch);
+            if report.held > held || report.acknowledged.saturating_sub(held) > report.commits {
+                let why = format!("the history holds {held} commits of the writers up to then: {report:?}");
+                handle.object(Promise::NoSilentLoss, &why);
+            }
         }
         Ok(())
     }

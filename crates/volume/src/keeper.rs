@@ -52,15 +52,18 @@ pub(crate) fn report(shared: &Shared, writer: &Writer) -> StatusReport {
     }
 }
 
-/// Runs until the writer stops. `replayed`: there is something to say at once, for those who wait for it elsewhere.
-pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>, replayed: bool) {
+/// Runs until the writer stops.
+pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
     let clock = Arc::clone(&shared.config.host.clock);
     let began = clock.now();
-    let mut beat_at = if replayed { began } else { began + shared.settings().heartbeat };
+    let mut beat_at = began + shared.settings().heartbeat;
     let pulse = Arc::new(Pulse::default());
     let mut turn = Turn { not_before: began + TENURE_MIN, pause: TURN_PAUSE, asked: None };
     while !writer.stopped() {
         let now = clock.now();
+        if writer.overdue.swap(false, Ordering::AcqRel) {
+            beat_at = now;
+        }
         if now >= beat_at && !pulse.beating.swap(true, Ordering::AcqRel) {
             beat_at = now + shared.settings().heartbeat;
             let (of, by, pulse) = (Arc::clone(&shared), Arc::clone(&writer), Arc::clone(&pulse));

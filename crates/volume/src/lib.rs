@@ -23,6 +23,7 @@ mod judgement; // what becomes of a journal that was left behind, by what the st
 mod keeper; // signs of life, letting go
 mod leftover; // the journal of a process that is gone
 mod local; // the volume's folder on this host
+mod losses; // what those took with them who were pushed aside
 mod open; // from a URL to a volume
 mod origins; // what a fork started with, as part of its store
 mod past; // earlier states
@@ -57,13 +58,14 @@ pub use detach::Detached;
 pub use fork::{Forked, Place, fork, fork_if};
 pub use judgement::{Outlook, Prospect, outlook};
 pub use local::{Home, VolumeDir, homes};
+pub use losses::{LossReport, Losses};
 pub use open::{Located, Neighbours, Opening, Process, local_dir};
 pub use origins::OriginStore;
 pub use past::objects;
 pub use plimsoll_store::Connections;
 pub use receipt::Receipt;
 pub use reference::{Reference, split_reference};
-pub use release::{LossReport, Released};
+pub use release::Released;
 pub use remove::remove;
 pub use restore::{Restored, Restoring};
 pub use session::Lag;

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use plimsoll_commitlog::{Loss, look, loss};
-use plimsoll_model::{
-    Epoch, Error, ErrorKind, Result, Txid,
-    step::{Step, taken},
-};
-use serde::{Deserialize, Serialize};
+use plimsoll_commitlog::look;
+use plimsoll_model::{Error, ErrorKind, Result, Txid};
+use serde::Serialize;
 
 use crate::{
     Volume,
+    losses::Losses,
     shared::{Shared, Writer},
     writer::Occasion,
 };
@@ -28,64 +26,6 @@ pub struct Released {
     pub epoch: Option<u32>,
 }
 
-/// What a writer that was taken over from had said of commits that the history does not hold.
-///
-/// All of it is what that writer last advertised. Commits that it acknowledged after its last sign of life are
-/// not counted: only the journal on its host, if that still exists, has them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LossReport {
-    /// Its epoch.
-    pub epoch: u32,
-    /// Its host.
-    pub host: String,
-    /// Its journal.
-    pub writer: String,
-    /// Commits that it had acknowledged and the history does not hold.
-    pub commits: u64,
-    /// Their bytes, at most.
-    pub bytes: u64,
-    /// From the oldest of them to the newest, at most, in milliseconds.
-    pub window_ms: u64,
-    /// The last commit that it had acknowledged.
-    pub acknowledged: u64,
-    /// The last of its commits that the history holds.
-    pub held: u64,
-    /// Whether `held` is known exactly. Otherwise the history may hold more, and the numbers are upper bounds.
-    pub settled: bool,
-    /// When it last said so, by its own clock, in milliseconds since 1970.
-    pub alive_ms: u64,
-    /// When it wrote its newest sync that the history holds, by the same clock: what it acknowledged until then is not
-    /// lost. `None` if there is none, or it was not looked at.
-    #[serde(default)]
-    pub synced_ms: Option<u64>,
-    /// Its load line, so how much more than what it had said may be lost: bytes of changed pages. `None` if it did not say.
-    #[serde(default)]
-    pub line_bytes: Option<u64>,
-    /// The same: how old the oldest commit that is lost may be, in milliseconds.
-    #[serde(default)]
-    pub line_ms: Option<u64>,
-}
-
-impl From<&Loss> for LossReport {
-    fn from(loss: &Loss) -> Self {
-        LossReport {
-            epoch: loss.epoch.0,
-            host: loss.host.clone(),
-            writer: loss.writer.to_string(),
-            commits: loss.commits(),
-            bytes: loss.bytes(),
-            window_ms: loss.window_ms(),
-            acknowledged: loss.advertised.appended.lsn.0,
-            held: loss.held.0,
-            settled: loss.settled,
-            alive_ms: loss.alive_ms,
-            synced_ms: loss.synced_ms,
-            line_bytes: loss.line.map(|line| line.bytes),
-            line_ms: loss.line.map(|line| line.age_ms),
-        }
-    }
-}
-
 impl Volume {
     /// Makes everything of this host durable, also what a process that died left in the journal, closes the epoch
     /// and lets the volume go, so that another host may open it at once. This handle goes on as a follower; its
@@ -100,15 +40,15 @@ impl Volume {
         shared.config.host.tasks.wait(shared.release())
     }
 
-    /// Takes the volume for writing, also from a holder that looks alive, and says what that one took with it.
-    /// `None`: nobody had to be pushed aside, so nothing was lost.
+    /// Takes the volume for writing, also from a holder that looks alive, and says what that one took with it, and those
+    /// before it that nobody had accounted for.
     ///
     /// # Errors
     /// As [`Volume::begin_write`].
-    pub fn take_over(&self) -> Result<Option<LossReport>> {
+    pub fn take_over(&self) -> Result<Losses> {
         let shared = self.shared();
         shared.config.host.tasks.wait(shared.take_as(true, true, None))?;
-        Ok(shared.state().loss.clone())
+        Ok(shared.state().losses.clone())
     }
 }
 
@@ -160,46 +100,5 @@ impl Shared {
             .object(self.url().to_owned())
             .why(format!("process {} on host {} holds it (epoch {})", holder.pid, holder.host, holder.epoch))
             .hint("release it on that host; if that host is gone, run: plimsoll takeover <url>"))
-    }
-
-    /// What the writer that was pushed aside took with it. That it cannot be found out is no reason to fail.
-    pub(crate) async fn account_for(&self, taken_from: Option<Epoch>, writer: &Writer) {
-        let Some(epoch) = taken_from.filter(|_| taken(Step::Account)) else {
-            self.state().loss = None;
-            return;
-        };
-        let found = loss(&self.context(), epoch, &writer.lease).await;
-        let report = match &found {
-            // What this host's own earlier process had acknowledged is in the journal, or stranded, or both say nothing.
-            Ok(found) => found.as_ref().filter(|loss| loss.writer != writer.id).map(LossReport::from),
-            Err(error) => {
-                self.note_trouble(error);
-                None
-            }
-        };
-        if let Some(report) = &report {
-            let LossReport { epoch, host, commits, bytes, window_ms, held, .. } = report;
-            if *commits > 0 {
-                tracing::warn!(
-                    url = self.url(),
-                    epoch,
-                    host,
-                    commits,
-                    bytes,
-                    window_ms,
-                    held,
-                    "took over from a writer that last advertised acknowledged commits which the history does not hold"
-                );
-            } else {
-                tracing::info!(url = self.url(), epoch, host, held, "took over; nothing that was advertised is lost");
-            }
-        }
-        if let (Ok(Some(loss)), Some(inherited)) = (&found, writer.lease.inherited())
-            && loss.commits() > 0
-            && loss.writer != writer.id
-        {
-            self.keep_base(loss.writer, loss.epoch, inherited.txid).await;
-        }
-        self.state().loss = report;
     }
 }

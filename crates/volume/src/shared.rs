@@ -32,8 +32,8 @@ use crate::{
     config::Config,
     event::{Alarm, Event},
     local::VolumeDir,
+    losses::Losses,
     origins::OriginStore,
-    release::LossReport,
     reliance::Syncs,
     setbacks::Setbacks,
     stow::Hold,
@@ -96,7 +96,7 @@ pub(crate) struct State {
     /// What was stranded when another writer took the volume. Whoever closes it has to be told.
     pub(crate) lost: Option<Error>,
     /// What the writer that this one has pushed aside took with it.
-    pub(crate) loss: Option<LossReport>,
+    pub(crate) losses: Losses,
 }
 
 /// See the [module](self).
@@ -155,6 +155,8 @@ pub(crate) struct Writer {
     pub(crate) syncer: Alarm,
     pub(crate) flusher: Alarm,
     pub(crate) keeper: Alarm,
+    /// A sign of life is due at once.
+    pub(crate) overdue: AtomicBool,
     pub(crate) compactor: Alarm,
     pub(crate) lease: Lease,
     /// How far the newest sync goes, beside commits that leave a page to the next one.

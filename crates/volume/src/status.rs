@@ -4,7 +4,7 @@ use plimsoll_durability::Mark;
 use plimsoll_model::Level;
 use serde::Serialize;
 
-use crate::{release::LossReport, shared::Shared};
+use crate::{losses::Losses, shared::Shared};
 
 /// What this process is to the volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -87,8 +87,9 @@ pub struct Status {
     pub dir: String,
     /// Journals kept aside since another writer went on without them.
     pub stranded: Vec<String>,
-    /// What the writer that this process took over from took with it.
-    pub loss: Option<LossReport>,
+    /// What the writers took with them that this process pushed aside.
+    #[serde(flatten)]
+    pub losses: Losses,
     /// The last thing that went wrong, until the next sync or look at the store succeeds; that commits were stranded, for good.
     pub trouble: Option<String>,
 }
@@ -100,7 +101,7 @@ fn millis(duration: std::time::Duration) -> u64 {
 impl Status {
     pub(crate) fn of(shared: &Shared) -> Status {
         let now = shared.now();
-        let (tip, view, writer, role, looked, trouble, loss) = {
+        let (tip, view, writer, role, looked, trouble, losses) = {
             let state = shared.state();
             let role = match &state.writer {
                 _ if state.closed => Role::Closed,
@@ -108,8 +109,8 @@ impl Status {
                 None if state.fenced => Role::Fenced,
                 None => Role::Follower,
             };
-            let (trouble, loss) = (state.trouble.as_ref().map(ToString::to_string), state.loss.clone());
-            (state.tip, state.view.clone(), state.writer.clone(), role, state.looked, trouble, loss)
+            let (trouble, losses) = (state.trouble.as_ref().map(ToString::to_string), state.losses.clone());
+            (state.tip, state.view.clone(), state.writer.clone(), role, state.looked, trouble, losses)
         };
         let settings = &shared.settings();
         let mut load = LoadStatus {
@@ -149,7 +150,7 @@ impl Status {
             hydrated_pages: shared.fetcher.hydration().0,
             dir: shared.dir.path().display().to_string(),
             stranded: shared.dir.stranded().iter().map(|stranded| stranded.path.display().to_string()).collect(),
-            loss,
+            losses,
             trouble,
         }
     }

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use plimsoll_commitlog::{Context, aftermath, identity, unpin};
+use plimsoll_commitlog::{Context, aftermath, identity, read_pin, unpin};
 use plimsoll_host::{
     Files, Host, OpenMode,
     crash::{self, Point},
@@ -284,10 +284,20 @@ impl Shared {
         }
         let name = stranded_checkpoint(writer, epoch);
         let note = format!("commits of epoch {epoch} that were not synced when another writer took over stand on this");
-        match checkpoint(&self.context(), &name, Some(&note), Some(txid)).await {
+        let context = self.context();
+        let made = match checkpoint(&context, &name, Some(&note), Some(txid)).await {
+            // The other side was faster.
+            Err(error) if error.kind() == ErrorKind::Conflict => match read_pin(&**context.store(), &name).await {
+                Ok(Some(other)) if other.txid == txid => return,
+                Ok(Some(other)) => Err(error.why(format!("there is one of this name, of sync {}", other.txid))),
+                Ok(None) => Err(error),
+                Err(error) => Err(error),
+            },
+            made => made,
+        };
+        match made {
             Ok(_) => tracing::info!(url = self.url(), name, "what stranded commits stand on is kept"),
-            Err(error) if error.kind() == ErrorKind::Conflict => {}
-            Err(error) => tracing::warn!(%error, "what stranded commits stand on could not be kept"),
+            Err(error) => tracing::warn!(%error, %txid, "what stranded commits stand on could not be kept"),
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     event::Event,
     gauges,
     local::VolumeDir,
+    losses::Losses,
     origins::OriginStore,
     receipt,
     shared::{Shared, State, Tip},
@@ -105,7 +106,7 @@ impl Volume {
             failed: None,
             trouble: None,
             lost: None,
-            loss: None,
+            losses: Losses::default(),
             cramped: false,
         };
         let shared = Arc::new(Shared {

@@ -151,7 +151,7 @@ impl Shared {
         let id = self.dir.writer(&self.config.host)?;
         let sent = self.now();
         let lease = self.lease(id, volume, takeover, standing).await?;
-        let (epoch, taken_from) = (lease.epoch(), lease.taken_from());
+        let epoch = lease.epoch();
         let held = match self.settle_in(id, &lease, sent).await {
             Ok((journal, tail)) => self.hold(id, lease, lock, journal, &tail),
             Err(error) => {
@@ -165,8 +165,7 @@ impl Shared {
         };
         match held {
             Ok(writer) => {
-                self.account_for(taken_from, &writer).await;
-                writer.lease.accounts_for();
+                self.account_for(&writer).await;
                 Ok(Some(writer))
             }
             Err(error) if error.kind() == ErrorKind::Held => {
@@ -343,6 +342,8 @@ impl Shared {
             syncer: Alarm::default(),
             flusher: Alarm::default(),
             keeper: Alarm::default(),
+            // There is something to say at once, for those who wait for it elsewhere.
+            overdue: AtomicBool::new(!tail.is_empty()),
             compactor: Alarm::default(),
             lease,
             syncs: Syncs::default(),
@@ -381,7 +382,7 @@ impl Shared {
         let tasks = &host.tasks;
         tasks.spawn(Box::pin(flusher::run(Arc::clone(self), Arc::clone(&writer))));
         tasks.spawn(Box::pin(syncer::run(Arc::clone(self), Arc::clone(&writer))));
-        tasks.spawn(Box::pin(keeper::run(Arc::clone(self), Arc::clone(&writer), !tail.is_empty())));
+        tasks.spawn(Box::pin(keeper::run(Arc::clone(self), Arc::clone(&writer))));
         tasks.spawn(Box::pin(compactor::run(Arc::clone(self), Arc::clone(&writer))));
         Ok(writer)
     }

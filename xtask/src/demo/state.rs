@@ -94,7 +94,7 @@ pub(super) fn play(stage: &Stage) -> Result<()> {
 
     say("Another host goes on at once, and is told what is missing.");
     let report = stage.ask(&other, &["takeover", url])?;
-    let lost = &report["loss"];
+    let lost = &report["losses"][0];
     println!("{lost:#}");
     ensure!(lost["commits"].as_u64() == Some(LAST_WORDS), "{LAST_WORDS} commits were lost, the report says {lost}");
     stage.show(&other, &["sql", url, "INSERT INTO log(note) VALUES ('went on elsewhere')"])?;

@@ -12,7 +12,7 @@ use std::{
 
 use plimsoll_model::Level;
 use plimsoll_settings::{Source, key};
-use plimsoll_volume::{Located, LossReport, Reference, split_reference};
+use plimsoll_volume::{Located, Losses, Reference, split_reference};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::{
@@ -42,7 +42,7 @@ pub(crate) fn run(
         None if stdin().is_terminal() => shell::run(setup, &located, &connection),
         None => stream::run(stdin().lock(), |sql| statements::run(setup, &connection, sql)),
     });
-    tell_loss(setup, &connection);
+    tell_losses(setup, &connection);
     let closed = close(connection);
     outcome.and(closed)
 }
@@ -97,13 +97,15 @@ pub(crate) fn close(connection: Connection) -> Result<()> {
     }
 }
 
-/// Says if the volume was taken from a writer that had advertised commits which the history does not hold.
-fn tell_loss(setup: &Setup, connection: &Connection) {
-    let loss = connection.query_row("SELECT plimsoll_status() -> 'loss'", [], |row| row.get::<_, String>(0));
+/// Says if the volume was taken from writers that had advertised commits which the history does not hold, or may have.
+fn tell_losses(setup: &Setup, connection: &Connection) {
+    let status = connection.query_row("SELECT plimsoll_status()", [], |row| row.get::<_, String>(0));
     // Whatever is wrong with the connection was said where it mattered.
-    let loss = loss.ok().and_then(|text| serde_json::from_str::<Option<LossReport>>(&text).ok()).flatten();
-    if let Some(loss) = loss.filter(|loss| loss.commits > 0) {
-        eprint!("plimsoll: {}", super::takeover::words(&loss, setup.process.host.clock.wall().0));
+    let losses = status.ok().and_then(|text| serde_json::from_str::<Losses>(&text).ok());
+    let Some(mut losses) = losses else { return };
+    losses.known.retain(|loss| loss.commits > 0);
+    if !losses.is_empty() {
+        eprint!("plimsoll: {}", super::takeover::all_words(&losses, setup.process.host.clock.wall().0));
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use plimsoll_volume::LossReport;
+use plimsoll_volume::{LossReport, Losses};
 use serde_json::json;
 
 use super::{
@@ -26,8 +26,8 @@ pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
     if volume.page_size().is_none() && !volume.dir().has_journal()? {
         return Err(give_up(volume, no_volume("taking over", url)).into());
     }
-    let loss = match patiently(setup, || volume.take_over()) {
-        Ok(loss) => loss,
+    let losses = match patiently(setup, || volume.take_over()) {
+        Ok(losses) => losses,
         Err(error) => return Err(give_up(volume, error).into()),
     };
     let status = volume.status();
@@ -35,19 +35,31 @@ pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
     bar.finish_and_clear();
     let mut out = stdout();
     if setup.json {
-        let report = json!({ "url": url, "epoch": status.epoch, "txid": status.txid, "loss": loss });
+        let Losses { known, unknown } = &losses;
+        let report = json!({
+            "url": url, "epoch": status.epoch, "txid": status.txid, "losses": known, "losses_unknown": unknown
+        });
         return Ok(writeln!(out, "{report}")?);
     }
     writeln!(out, "took over at TXID {}; any host may open it now", status.txid)?;
-    match &loss {
-        None => writeln!(out, "nobody held it, so nothing was lost")?,
-        Some(loss) => write!(out, "{}", words(loss, setup.process.host.clock.wall().0))?,
-    }
+    write!(out, "{}", all_words(&losses, setup.process.host.clock.wall().0))?;
     Ok(())
 }
 
+/// What is known of those who were pushed aside.
+pub(crate) fn all_words(losses: &Losses, now_ms: u64) -> String {
+    if losses.is_empty() {
+        return "no other host held it, so nothing was lost with one\n".to_owned();
+    }
+    let known: String = losses.known.iter().map(|loss| words(loss, now_ms)).collect();
+    match &losses.unknown {
+        None => known,
+        Some(why) => format!("{known}somebody else held it, and what is lost by that is not known: {why}\n"),
+    }
+}
+
 /// A loss in words that promise no more than is known.
-pub(crate) fn words(loss: &LossReport, now_ms: u64) -> String {
+fn words(loss: &LossReport, now_ms: u64) -> String {
     let LossReport { epoch, host, commits, bytes, window_ms, acknowledged, held, settled, alive_ms, .. } = loss;
     let alive = units::ago(now_ms, *alive_ms);
     let span = |ms| units::span(Duration::from_millis(ms));
@@ -109,6 +121,11 @@ mod tests {
         assert!(text.contains("no more than 64 KiB made within 30 s in all"), "{text}");
         let none = words(&LossReport { commits: 0, held: 9, ..loss.clone() }, 6000);
         assert!(none.contains("holds everything") && none.contains("after that is lost"), "{none}");
+        assert!(all_words(&Losses::default(), 6000).contains("nothing was lost"));
+        let all =
+            all_words(&Losses { known: vec![loss.clone(), loss.clone()], unknown: Some("no answer".into()) }, 6000);
+        assert_eq!(all.matches("2 acknowledged commits").count(), 2, "{all}");
+        assert!(all.ends_with("not known: no answer\n") && !all.contains("nothing was lost"), "{all}");
         let old = words(&LossReport { synced_ms: None, line_bytes: None, line_ms: None, ..loss }, 6000);
         assert!(old.contains("since is not counted\n"), "{old}");
     }

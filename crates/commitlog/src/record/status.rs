@@ -35,7 +35,7 @@ pub struct StatusRecord {
     #[serde(default, with = "wire::maybe_lsn", skip_serializing_if = "Option::is_none")]
     pub replayed: Option<Lsn>,
     /// Whom this writer took the volume from, if that one had not let go and nobody has accounted for it yet: whoever
-    /// comes after a writer that failed before it could do so does it.
+    /// comes after a writer that failed before it could do so does it. Its own record may name another one.
     #[serde(default, with = "wire::maybe_epoch", skip_serializing_if = "Option::is_none")]
     pub took_from: Option<Epoch>,
     /// Whether the writer has let go, with everything durable.

@@ -9,6 +9,7 @@ mod keeping; // what is kept for others
 mod levels; // what a commit has survived when it is acknowledged
 mod live; // settings that change while the volume is open
 mod load_line; // how much may be at risk
+mod losses; // what writers took with them that were pushed aside
 mod meanwhile; // a disk that takes its time
 mod merging; // what becomes of syncs
 mod model; // random histories against a model

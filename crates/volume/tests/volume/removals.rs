@@ -14,7 +14,7 @@ use plimsoll_store::{
     Body, Created, Entry, Object, RetryPolicy, RetryStore, Store, Tail,
     fault::{Fault, Op, Rule},
 };
-use plimsoll_volume::{Elsewhere, Reference, Volume, checkpoint, fork, remove, remove_checkpoint, usage};
+use plimsoll_volume::{Elsewhere, Losses, Reference, Volume, checkpoint, fork, remove, remove_checkpoint, usage};
 
 use crate::{
     forks::{Places, R, busy, setup},
@@ -201,7 +201,7 @@ fn what_was_removed_is_made_anew_and_removed_again_with_ever_higher_epochs() {
         let volume = places.open(&world.machine(&format!("host {round}")), "parent");
         busy(&world, &volume, round * 100..round * 100 + 9);
         assert_eq!(marks(&places.follow(&machine, "parent"))[0], round * 100 + 8);
-        assert_eq!(volume.take_over().unwrap(), None, "nothing is lost by a removal");
+        assert_eq!(volume.take_over().unwrap(), Losses::default(), "nothing is lost by a removal");
         volume.close().unwrap();
         let epoch = world.wait(look(&own)).unwrap().epoch;
         assert!(epoch > last);
