@@ -142,3 +142,22 @@ fn a_fork_says_what_it_leaves_out() {
     assert_eq!(free.err, "");
     assert!(free.json()["held_by"].is_null());
 }
+
+#[test]
+fn a_fork_of_what_another_host_holds_says_who_and_what_it_leaves_out() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 10);
+    let there = |args: &[&str]| support::answer(&mut sandbox.on("elsewhere", args));
+    let writer = sandbox.writer_that_advertised("state", &url);
+    let made = there(&["--json", "fork", &url, &sandbox.url("one")]).json();
+    assert_eq!((&made["held_by"]["pid"], &made["held_by"]["commits"]), (&writer.id().into(), &1.into()), "{made}");
+    let told = there(&["fork", &url, &sandbox.url("two")]);
+    let words = format!("process {} on ", writer.id());
+    assert!(told.code == 0 && told.err.contains(&words) && told.err.contains(", 1 commit ("), "{}", told.err);
+    assert_eq!(count(&sandbox, &sandbox.url("two")), "{\"n\":10}\n");
+    kill(writer);
+    // Somebody who has let go has left nothing out.
+    let closed = sandbox.volume("closed", 10);
+    let made = there(&["--json", "fork", &closed, &sandbox.url("three")]).json();
+    assert!(made["held_by"].is_null(), "{made}");
+}

@@ -136,6 +136,8 @@ impl io::Write for Sink {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use plimsoll_host::{Files, Lock, os, sim_disk::SimDisk};
 
     use super::*;
@@ -150,7 +152,8 @@ mod tests {
         Changed,
     }
 
-    struct Disk(SimDisk, Fate);
+    /// With the names of the files that were opened.
+    struct Disk(SimDisk, Fate, Mutex<Vec<PathBuf>>);
 
     struct Scratch(Arc<dyn File>, Fate);
 
@@ -184,6 +187,7 @@ mod tests {
 
     impl Files for Disk {
         fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+            self.2.lock().unwrap().push(path.to_owned());
             Ok(Arc::new(Scratch(self.0.open(path, mode)?, self.1)))
         }
         fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -210,7 +214,7 @@ mod tests {
     }
 
     fn pieces(fate: Fate) -> Result<Vec<u8>> {
-        let disk = Disk(SimDisk::new(), fate);
+        let disk = Disk(SimDisk::new(), fate, Mutex::default());
         let host = Host { files: Arc::new(disk), ..os::host().unwrap() };
         let mut sink = Sink::new(&host, MEMORY_BYTES_MAX + 1, Path::new("/scratch"), "object")?;
         for part in 0..40_u8 {
@@ -224,6 +228,17 @@ mod tests {
         let bytes = pieces(Fate::Kept).unwrap();
         assert_eq!(bytes.len(), 4_000_000);
         assert!(bytes.chunks(100_000).zip(0..).all(|(chunk, part): (_, u8)| chunk.iter().all(|byte| *byte == part)));
+    }
+
+    /// A process that has to let a volume go may still merge what the next one of its host merges, too.
+    #[test]
+    fn two_objects_of_one_name_that_are_built_at_the_same_time_have_a_scratch_file_each() {
+        let disk = Arc::new(Disk(SimDisk::new(), Fate::Kept, Mutex::default()));
+        let host = Host { files: disk.clone(), ..os::host().unwrap() };
+        let begin = || Sink::new(&host, MEMORY_BYTES_MAX + 1, Path::new("/scratch"), "object").unwrap();
+        let _both = (begin(), begin());
+        let opened = disk.2.lock().unwrap();
+        assert!(opened.len() == 2 && opened[0] != opened[1], "{opened:?}");
     }
 
     /// It once became one, and what it was made of was collected.

@@ -119,6 +119,9 @@ mod tests {
         assert!(text.contains("8 to 9, made within 1.5 s") && text.contains("that was 5.0 s ago"), "{text}");
         assert!(text.contains("its newest sync is of 2.0 s ago"), "{text}");
         assert!(text.contains("no more than 64 KiB made within 30 s in all"), "{text}");
+        assert!(!text.contains("advertised at most"), "{text}");
+        let unsettled = words(&LossReport { settled: false, ..loss.clone() }, 6000);
+        assert!(unsettled.contains("advertised at most 2 acknowledged commits"), "{unsettled}");
         let none = words(&LossReport { commits: 0, held: 9, ..loss.clone() }, 6000);
         assert!(none.contains("holds everything") && none.contains("after that is lost"), "{none}");
         assert!(all_words(&Losses::default(), 6000).contains("nothing was lost"));

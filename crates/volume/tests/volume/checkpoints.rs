@@ -77,6 +77,36 @@ fn a_checkpoint_stays_restorable_while_all_around_it_is_merged_and_collected() {
 }
 
 #[test]
+fn a_checkpoint_holds_back_what_is_garbage_but_for_it_and_alone_what_no_other_one_names() {
+    let world = World::new(7);
+    let machine = world.machine("a");
+    let volume = machine.open(SHORT);
+    busy(&world, &volume, 1..10);
+    let one = volume.checkpoint("one", None).unwrap();
+    put(&volume, &[(1, 10)], 2, Level::Durable).unwrap();
+    let two = volume.checkpoint("two", None).unwrap();
+    busy(&world, &volume, 11..40);
+    volume.compact().unwrap();
+    world.run_for(10_000);
+    busy(&world, &volume, 40..42);
+    volume.compact().unwrap();
+    volume.checkpoint("newest", None).unwrap();
+    let keep = machine.config(SHORT).settings;
+    let keep = plimsoll_pages::compact::Retention { level0: keep.l0_retention, snapshots: keep.retention };
+    let used = world.wait(usage(&context(&machine), keep, &Nowhere)).unwrap();
+    let of = |name: &str| used.pins.iter().find(|pin| pin.name == name).map(|pin| (pin.holds, pin.alone)).unwrap();
+    assert_eq!(of("newest"), (0, 0), "all of it would be kept without it");
+    let bytes = |record: &PinRecord, other: Option<&PinRecord>| -> u64 {
+        let shared = |id| other.is_some_and(|other| other.objects.iter().any(|object| object.id == id));
+        record.objects.iter().filter(|object| !shared(object.id)).map(|object| object.bytes).sum()
+    };
+    assert_eq!(of("one"), (bytes(&one, None), bytes(&one, Some(&two))));
+    assert_eq!(of("two"), (bytes(&two, None), bytes(&two, Some(&one))));
+    assert!(of("two").0 > of("two").1 && of("two").1 > 0, "{:?}", of("two"));
+    assert_eq!(used.pinned, of("one").0 + of("two").1, "each object once");
+}
+
+#[test]
 fn a_state_that_was_collected_cannot_be_named_any_more() {
     let world = World::new(3);
     let machine = world.machine("a");

@@ -1,5 +1,7 @@
 //! The promises of an open volume, each as a test that fails when it is broken.
 
+mod asleep; // writers that were silent
+mod caches; // what a host has read
 mod checkpoints; // states that are kept
 mod followers; // readers on other hosts
 mod foreign; // replicas that something else writes

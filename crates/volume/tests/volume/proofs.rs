@@ -303,3 +303,17 @@ fn an_answer_that_was_damaged_on_its_way_is_asked_for_again() {
     assert!(machine.remote.script.is_used_up(), "a merge reads pages");
     assert_eq!(marks(&world.machine("c").open_read_only(&[])), [3, 3]);
 }
+
+#[test]
+fn a_buffer_that_is_not_a_page_long_is_refused_rather_than_filled_in_part() {
+    let world = World::new(20);
+    put(&world.machine("a").open(&[]), &[(1, 1)], 1, Level::Durable).unwrap();
+    let snapshot = world.machine("b").open_read_only(&[]).snapshot().unwrap();
+    for bytes in [PAGE / 2, PAGE * 2] {
+        let mut buffer = vec![7; bytes];
+        let error = snapshot.read(page(1), &mut buffer).unwrap_err();
+        assert!(error.to_string().contains(&format!("have {PAGE} bytes, the volume's {bytes}")), "{error}");
+        assert!(buffer.iter().all(|byte| *byte == 7));
+    }
+    assert_eq!(try_get(&snapshot, 1).unwrap(), 1);
+}
