@@ -10,11 +10,9 @@ use crate::{
     workspace::{cargo, root, target},
 };
 
-/// Without names, all benches. `--docs` measures what `docs/benchmarks` shows, which takes some 75 minutes, all to
-/// itself, and 10 GB of disk and memory each; names pick some of the tables.
 #[derive(clap::Args)]
 pub(crate) struct Bench {
-    /// Benches: commits, processes, reads, opening, syncing, idle, growth, recovery, pointer.
+    /// Benches: commits, processes, reads, opening, syncing, idle, growth, recovery, pointer; all without any.
     names: Vec<String>,
     /// Build without link-time optimisation: sooner ready, a little slower.
     #[arg(long)]

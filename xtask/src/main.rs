@@ -37,6 +37,9 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Measures Plimsoll beside what people would pick instead, in turns.
+    ///
+    /// Without names, all of it. `--docs` measures what docs/benchmarks shows, which takes some 75 minutes of a machine that
+    /// does nothing else, and 10 GB of disk and of memory; names pick some of the tables.
     Bench(bench::Bench),
     /// Starts a small Ceph cluster and tests volumes on its gateways.
     Ceph(ceph::Ceph),
