@@ -193,7 +193,7 @@ fn figures_of(command: &mut Command) -> Result<Figures> {
         let name = name.to_string_lossy();
         name.starts_with("PLIMSOLL_") || name.starts_with("AWS_") || name.starts_with("LITESTREAM_")
     });
-    for name in clean.filter(|name| name != "PLIMSOLL_BENCH_LITESTREAM") {
+    for name in clean {
         command.env_remove(name);
     }
     command.envs([("AWS_ACCESS_KEY_ID", "bench"), ("AWS_SECRET_ACCESS_KEY", "bench"), ("PLIMSOLL_CONFIG", "")]);

@@ -98,10 +98,10 @@ impl Place {
     }
 }
 
-/// Where Litestream's VFS is, if it is here: what `cargo xtask tools` installs, or `PLIMSOLL_BENCH_LITESTREAM`.
+/// Where Litestream's VFS is, if it is here: what `cargo xtask tools` installs, or `BENCH_LITESTREAM_VFS`.
 #[must_use]
 pub fn litestream() -> Option<PathBuf> {
-    if let Some(path) = env::var_os("PLIMSOLL_BENCH_LITESTREAM") {
+    if let Some(path) = env::var_os("BENCH_LITESTREAM_VFS") {
         return Some(PathBuf::from(path)).filter(|path| path.exists());
     }
     let lib = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/lib");

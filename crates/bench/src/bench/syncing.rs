@@ -10,12 +10,13 @@ use rusqlite::params;
 
 use crate::{
     catalogue::{Bench, Case, Scale},
+    command::import_merged,
     figures::Figures,
     job::Job,
     measure::{Footprint, Latencies},
     s3::Counts,
-    subject::{Place, Subject, open},
-    workload::{Dice, ROW_BYTES, ROWS_PER_MB, fill, text, wait_durable, wait_hydrated},
+    subject::Subject,
+    workload::{Dice, ROW_BYTES, ROWS_PER_MB, text, wait_hydrated},
 };
 
 /// List prices of a usual region, in dollars.
@@ -85,11 +86,9 @@ fn settings(job: &Job) -> Vec<(&'static str, &'static str)> {
     }
 }
 
+/// Merged, since the first merge of whoever writes next takes up all that is not: that is not of what it writes.
 fn prepare(job: &Job) -> Result<()> {
-    let local: Place = job.place.elsewhere("first");
-    let connection = open(Subject::Plimsoll, &local, &[])?;
-    fill(&connection, job.number("mb") * ROWS_PER_MB)?;
-    wait_durable(&connection)
+    import_merged(job, &job.place.elsewhere("first"), job.number("mb") * ROWS_PER_MB)
 }
 
 /// Calls `write` at a rate until the time is over, and sleeps in between.
