@@ -43,20 +43,20 @@ pub struct CacheId {
 /// Never authoritative: each method that cannot do its work does less instead, and no page is
 /// handed out whose content does not have the hash that was recorded with it.
 pub struct Cache {
-    geometry: Geometry,
-    seal: Seal,
+    pub(crate) geometry: Geometry,
+    pub(crate) seal: Seal,
     blocks_max: u64,
     /// `None`: the files could not be made, and every read is a miss.
-    files: Option<Opened>,
-    table: Table,
+    pub(crate) files: Option<Opened>,
+    pub(crate) table: Table,
     /// Counted from the map file by the first change after an open. Lock it last.
     census: OnceLock<Mutex<Census>>,
     counters: Counters,
 }
 
-struct Opened {
-    pages: Arc<dyn File>,
-    map: Arc<dyn File>,
+pub(crate) struct Opened {
+    pub(crate) pages: Arc<dyn File>,
+    pub(crate) map: Arc<dyn File>,
 }
 
 impl Cache {
@@ -188,7 +188,7 @@ impl Cache {
                 // A reader that has seen the entry before fails its check now, and then finds the entry changed.
                 files.pages.write_all_at(data, self.geometry.page_offset(page))?;
             }
-            self.table.set(&*files.map, chunk, at..at + 1, entry)
+            self.table.set(&*files.map, chunk, at, &[entry])
         })();
         if done.is_err() {
             self.clear(files, page);
@@ -201,10 +201,10 @@ impl Cache {
     }
 
     /// Removes one page. The caller holds its group's lock.
-    fn clear(&self, files: &Opened, page: PageNo) {
+    pub(crate) fn clear(&self, files: &Opened, page: PageNo) {
         let (chunk, at) = (self.geometry.chunk(page), self.geometry.in_chunk(page));
         // The order in which these fail does not matter: each alone makes the page a miss.
-        let _ = self.table.set(&*files.map, chunk, at..at + 1, Entry::ABSENT);
+        let _ = self.table.set(&*files.map, chunk, at, &[Entry::ABSENT]);
         let _ = files.map.write_all_at(&[0; ENTRY_BYTES], self.geometry.entry_offset(page));
         let block = self.table.present(&*files.map, chunk, self.geometry.block_in_chunk(page));
         if block.is_ok_and(|block| !block.contains(&true)) {
@@ -215,7 +215,7 @@ impl Cache {
     }
 
     /// Promises room for one more block, giving up groups that were not used lately.
-    fn reserve(&self, files: &Opened) -> bool {
+    pub(crate) fn reserve(&self, files: &Opened) -> bool {
         let mut spared = 0;
         loop {
             let (victim, groups) = {
@@ -242,7 +242,7 @@ impl Cache {
         let (chunk, range) = (self.geometry.chunk_of_group(group), self.geometry.group_in_chunk(group));
         let held = self.table.present(&*files.map, chunk, range.clone()).unwrap_or_default();
         let zeros = [0; CHUNK_PAGES * ENTRY_BYTES];
-        let _ = self.table.set(&*files.map, chunk, range.clone(), Entry::ABSENT);
+        let _ = self.table.set(&*files.map, chunk, range.start, &[Entry::ABSENT; CHUNK_PAGES][..range.len()]);
         let offset = self.geometry.chunk_offset(chunk) + (range.start * ENTRY_BYTES) as u64;
         let _ = files.map.write_all_at(&zeros[..range.len() * ENTRY_BYTES], offset);
         let (offset, len) = self.geometry.group_bytes(group);
@@ -251,14 +251,14 @@ impl Cache {
         held.iter().filter(|present| **present).count() as u64
     }
 
-    fn recount(&self, files: &Opened, group: GroupNo) {
+    pub(crate) fn recount(&self, files: &Opened, group: GroupNo) {
         let (chunk, range) = (self.geometry.chunk_of_group(group), self.geometry.group_in_chunk(group));
         if let Ok(present) = self.table.present(&*files.map, chunk, range) {
             self.census(files).set(group, table::tally(&present, self.geometry));
         }
     }
 
-    fn census(&self, files: &Opened) -> MutexGuard<'_, Census> {
+    pub(crate) fn census(&self, files: &Opened) -> MutexGuard<'_, Census> {
         let census = self.census.get_or_init(|| {
             Mutex::new(count(&*files.map, self.geometry).unwrap_or_else(|error| {
                 self.refused("counting the cache", &error);
@@ -269,7 +269,7 @@ impl Cache {
     }
 
     /// The first refusal is worth a warning; a full disk would otherwise write one per page.
-    fn refused(&self, doing: &str, error: &io::Error) {
+    pub(crate) fn refused(&self, doing: &str, error: &io::Error) {
         if self.counters.write_failures.add(1) == 0 {
             tracing::warn!(%error, "{doing}: pages that do not fit are read from the object store again");
         }

@@ -13,6 +13,7 @@ mod census; // how much is where, and which group goes next
 mod entry; // one page in the map, and its 16 bytes at rest
 mod geometry; // page -> chunk, group, block
 mod header; // the first bytes of the map
+mod run; // pages that follow each other
 mod stats;
 mod table; // the map in memory, loaded as it is touched
 

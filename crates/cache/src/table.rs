@@ -105,15 +105,24 @@ impl Table {
         chunk.referenced[word].fetch_and(!bit, Relaxed) & bit != 0
     }
 
-    /// Replaces entries of one chunk in memory. The caller holds the group's [`lock`](Self::lock).
-    pub(crate) fn set(&self, map: &dyn File, chunk: u32, range: Range<usize>, entry: Entry) -> io::Result<()> {
+    /// Replaces entries of one chunk in memory, from the one at `at` on. The caller holds the group's
+    /// [`lock`](Self::lock).
+    pub(crate) fn set(&self, map: &dyn File, chunk: u32, at: usize, entries: &[Entry]) -> io::Result<()> {
         self.with(map, chunk, |_| ())?;
         let mut chunks = self.shard(chunk).chunks.write().unwrap_or_else(PoisonError::into_inner);
         let slot = chunks.entry(chunk).or_default();
-        if entry.is_present() || slot.is_some() {
-            slot.get_or_insert_with(Chunk::empty).entries[range].fill(entry);
+        if slot.is_some() || entries.iter().any(Entry::is_present) {
+            slot.get_or_insert_with(Chunk::empty).entries[at..at + entries.len()].copy_from_slice(entries);
         }
         Ok(())
+    }
+
+    /// The entries of a chunk's range.
+    pub(crate) fn entries(&self, map: &dyn File, chunk: u32, range: Range<usize>) -> io::Result<Vec<Entry>> {
+        self.with(map, chunk, |chunk| match chunk {
+            Some(chunk) => chunk.entries[range].to_vec(),
+            None => vec![Entry::ABSENT; range.len()],
+        })
     }
 
     /// Which pages of a chunk's range are present.

@@ -5,31 +5,28 @@ use std::sync::{
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
-use bytes::Bytes;
-use futures::{
-    FutureExt,
-    future::{BoxFuture, Shared},
-};
+use futures::FutureExt;
 use plimsoll_cache::{Cache, Want};
-use plimsoll_host::Host;
-use plimsoll_ltx::{
-    FileId, Layout,
-    decode::{decode_frame, verify_whole},
-    page_hash,
-};
-use plimsoll_model::{
-    Error, ErrorKind, PageNo, PageSize, Result,
-    step::{Step, taken},
-};
+use plimsoll_host::{Host, run_blocking};
+use plimsoll_ltx::{FileId, Layout};
+use plimsoll_model::{Error, ErrorKind, PageNo, Result};
 use plimsoll_proof::WHOLE_BYTES_MAX;
 use plimsoll_store::Store;
 
-use crate::{Object, Slot, View, load::frame, readahead::ReadAhead};
+use crate::{
+    Slot, View,
+    marks::Marks,
+    parcel::{Parcel, Run},
+    readahead::{ReadAhead, Scan},
+    underway::{Expected, Underway},
+};
 
 mod hydrate; // everything, in the background
 
 /// Bytes between two wanted frames that are fetched rather than skipped by a second request.
 pub(crate) const GAP_BYTES_MAX: u64 = 64 << 10;
+/// A run goes on behind pages of other objects, and past what is cached, for so many pages.
+const RUN_PAGES_MAX: u32 = 1024;
 
 /// What a [`Fetcher`] works with.
 pub struct FetcherConfig {
@@ -45,45 +42,31 @@ pub struct FetcherConfig {
     pub cache_bytes_max: u64,
 }
 
-type Fetch = Shared<BoxFuture<'static, ()>>;
-
-struct Inflight {
-    object: Arc<Object>,
-    first: PageNo,
-    last: PageNo,
-    done: Fetch,
-}
-
 /// See the [module](self). Cheap to call from many readers at once; they share requests.
 pub struct Fetcher {
     config: FetcherConfig,
     cache: Mutex<Option<Arc<Cache>>>,
     ahead: Mutex<ReadAhead>,
-    inflight: Mutex<Vec<Inflight>>,
+    marks: Marks,
+    underway: Arc<Underway>,
     foreground: AtomicUsize,
     hydrated: AtomicU64,
     hydrate_total: AtomicU64,
 }
 
-/// A run of pages in one object that one request brings.
-struct Run {
-    object: Arc<Object>,
-    pages: Vec<(PageNo, Slot)>,
-}
+/// Lets hydration know that somebody is waiting, or will be.
+struct Foreground(Arc<Fetcher>);
 
-/// Lets hydration know that somebody is waiting.
-struct Foreground<'a>(&'a AtomicUsize);
-
-impl<'a> Foreground<'a> {
-    fn enter(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Foreground(count)
+impl Foreground {
+    fn enter(fetcher: &Arc<Fetcher>) -> Self {
+        fetcher.foreground.fetch_add(1, Ordering::Relaxed);
+        Foreground(Arc::clone(fetcher))
     }
 }
 
-impl Drop for Foreground<'_> {
+impl Drop for Foreground {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.foreground.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -96,12 +79,13 @@ impl Fetcher {
     /// Without a cache yet: until [`Fetcher::set_cache`], nothing that is fetched is kept.
     #[must_use]
     pub fn new(config: FetcherConfig) -> Self {
-        let ahead = ReadAhead::new(config.read_ahead_bytes);
+        let ahead = ReadAhead::new(config.read_ahead_bytes, config.cache_bytes_max);
         Fetcher {
             config,
             cache: Mutex::new(None),
             ahead: Mutex::new(ahead),
-            inflight: Mutex::new(Vec::new()),
+            marks: Marks::default(),
+            underway: Arc::default(),
             foreground: AtomicUsize::new(0),
             hydrated: AtomicU64::new(0),
             hydrate_total: AtomicU64::new(0),
@@ -133,27 +117,39 @@ impl Fetcher {
             out.fill(0);
             return Ok(());
         };
-        let _foreground = Foreground::enter(&self.foreground);
-        if let Some(pending) = self.pending(slot.object(), page) {
-            pending.await;
+        let _foreground = Foreground::enter(self);
+        if let Some((_, arrival)) = self.underway.find(slot.object(), page) {
+            self.reached(view, page);
+            // It is there, or it will not come: whoever wants the page asks again then, and gets the error.
+            let _ = arrival.await;
             if self.cached(view, page, &slot, out) {
                 return Ok(());
             }
         }
         let window = lock(&self.ahead).miss(page);
         let run = self.run(view, page, &slot, window.bytes);
-        let next = run.pages.last().and_then(|(last, _)| last.next());
-        if let Some(next) = next {
+        let size = view.page_size.ok_or_else(|| gone(&self.key(&run.object.id)))?;
+        let expected = self.underway.expect(&run.object, run.parts(size), run.is_whole());
+        if let Some(next) = run.pages.last().and_then(|(last, _)| last.next()) {
             lock(&self.ahead).fetched(page, next);
-            let mut at = next;
-            for _ in 0..window.ahead {
-                let Some(end) = self.prefetch(view, at, window.bytes) else { break };
-                at = end;
-            }
-            // What is under way already is no miss; the scan goes on behind it.
-            lock(&self.ahead).fetched(next, at);
         }
-        self.bring(view, run, Some((page, out))).await
+        if let Some(scan) = window.scan {
+            self.go_ahead(view, scan);
+        }
+        self.bring(view, run, expected, (page, out)).await
+    }
+
+    /// To be told of each page that was read without asking for it. If it was asked for ahead of a scan, the scan goes on:
+    /// more is asked for. Costs next to nothing otherwise.
+    pub fn reached(self: &Arc<Self>, view: &Arc<View>, page: PageNo) {
+        if !self.marks.contain(page) {
+            return;
+        }
+        // Somebody else may have come there meanwhile.
+        let scan = lock(&self.ahead).reached(page);
+        if let Some(scan) = scan {
+            self.go_ahead(view, scan);
+        }
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
@@ -164,41 +160,55 @@ impl Fetcher {
         self.config.layout.key(id)
     }
 
+    fn cache(&self) -> Option<Arc<Cache>> {
+        lock(&self.cache).clone()
+    }
+
     pub(crate) fn cached(&self, view: &View, page: PageNo, slot: &Slot, out: &mut [u8]) -> bool {
-        let cache = lock(&self.cache).clone();
-        cache.is_some_and(|cache| cache.get(page, &want(view, slot), out).is_some())
+        self.cache().is_some_and(|cache| cache.get(page, &want(view, slot), out).is_some())
     }
 
-    fn pending(&self, object: &Arc<Object>, page: PageNo) -> Option<Fetch> {
-        let inflight = lock(&self.inflight);
-        let covers =
-            |fetch: &&Inflight| Arc::ptr_eq(&fetch.object, object) && (fetch.first..=fetch.last).contains(&page);
-        inflight.iter().find(covers).map(|fetch| fetch.done.clone())
-    }
-
-    /// Starts bringing the window that a scan will want next; the page behind it.
-    fn prefetch(self: &Arc<Self>, view: &Arc<View>, page: PageNo, bytes: u64) -> Option<PageNo> {
-        let slot = view.slot(page).cloned()?;
-        if lock(&self.cache).is_none() || self.pending(slot.object(), page).is_some() {
-            return None;
+    /// Asks for what a scan will want next, as far ahead as it is worth.
+    fn go_ahead(self: &Arc<Self>, view: &Arc<View>, scan: Scan) {
+        loop {
+            let Some((page, bytes)) = lock(&self.ahead).wants(scan) else { break };
+            let Some(next) = self.prefetch(view, page, bytes) else { break };
+            lock(&self.ahead).asked(scan, page, next);
         }
-        let run = self.run(view, page, &slot, bytes);
-        let ((first, _), (last, _)) = (run.pages.first()?, run.pages.last()?);
-        let (object, first, last) = (Arc::clone(&run.object), *first, *last);
+        let ahead = lock(&self.ahead);
+        self.marks.set(ahead.marks());
+    }
+
+    /// Starts bringing what comes from `page` on, unless it is there or on its way; the page behind it. `None`: there is
+    /// nothing to bring, as far as a scan can be expected to come.
+    fn prefetch(self: &Arc<Self>, view: &Arc<View>, page: PageNo, bytes: u64) -> Option<PageNo> {
+        let (cache, size) = (self.cache()?, view.page_size?);
+        let mut at = page;
+        let slot = loop {
+            if !view.count.contains(at) || at.get() - page.get() > RUN_PAGES_MAX {
+                return None;
+            }
+            at = match view.slot(at) {
+                Some(slot) if !cache.contains(at, &want(view, slot)) => match self.underway.find(slot.object(), at) {
+                    Some((last, _)) => last.next()?,
+                    None => break slot.clone(),
+                },
+                _ => at.next()?,
+            };
+        };
+        let run = self.run(view, at, &slot, bytes);
+        let next = run.pages.last().and_then(|(last, _)| last.next());
+        let mut expected = self.underway.expect(&run.object, run.parts(size), run.is_whole());
         let (this, view) = (Arc::clone(self), Arc::clone(view));
-        let ended = Arc::clone(&object);
-        let done = async move {
+        let task = async move {
+            let _foreground = Foreground::enter(&this);
             // A failed prefetch is no failure: whoever wants the page asks again and gets the error.
-            if let Err(error) = this.bring(&view, run, None).await {
+            if let Err(error) = this.bring_ahead(&view, run, move || expected.arrived()).await {
                 tracing::debug!(%error, "read-ahead failed");
             }
-            lock(&this.inflight).retain(|fetch| !(Arc::ptr_eq(&fetch.object, &ended) && fetch.first == first));
-        }
-        .boxed()
-        .shared();
-        lock(&self.inflight).push(Inflight { object, first, last, done: done.clone() });
-        self.config.host.tasks.spawn(done.boxed());
-        last.next()
+        };
+        self.config.host.tasks.spawn(task.boxed());
+        next
     }
 
     /// The run of pages from `page` on that one request for about `bytes` brings.
@@ -206,7 +216,7 @@ impl Fetcher {
         let object = Arc::clone(slot.object());
         let mut pages = vec![(page, slot.clone())];
         if object.size > WHOLE_BYTES_MAX {
-            let cache = lock(&self.cache).clone();
+            let cache = self.cache();
             let mut end = slot.end();
             let mut at = page;
             while let Some(next) = at.next().filter(|next| view.count.contains(*next)) {
@@ -218,7 +228,7 @@ impl Fetcher {
                     && slot.end() - pages[0].1.offset() <= bytes;
                 if !near {
                     // Another object's page in between does not end the run, the window's size does.
-                    if next.get() - page.get() > 1024 || Arc::ptr_eq(slot.object(), &object) {
+                    if next.get() - page.get() > RUN_PAGES_MAX || Arc::ptr_eq(slot.object(), &object) {
                         break;
                     }
                     continue;
@@ -233,128 +243,77 @@ impl Fetcher {
         Run { object, pages }
     }
 
-    /// Fetches a run, verifies it, fills the cache and, if asked, one page for a reader. What is damaged may have been
-    /// damaged on its way only, so what a reader waits for is asked for once more.
-    async fn bring(&self, view: &View, run: Run, mut wanted: Option<(PageNo, &mut [u8])>) -> Result<()> {
-        let alone =
-            run.pages.iter().find(|(page, _)| wanted.as_ref().is_some_and(|(wanted, _)| wanted == page)).cloned();
-        let again = wanted.as_mut().map(|(page, out)| (*page, &mut **out));
-        match (self.bring_once(view, &run, again).await, alone) {
-            (Err(error), Some(alone)) if error.kind() == ErrorKind::Corrupt => {
-                tracing::debug!(%error, "read once more");
-                self.bring_once(view, &Run { object: run.object, pages: vec![alone] }, wanted).await
-            }
-            (brought, _) => brought,
-        }
-    }
-
-    async fn bring_once(&self, view: &View, run: &Run, wanted: Option<(PageNo, &mut [u8])>) -> Result<()> {
-        let key = self.config.layout.key(&run.object.id);
-        let named = |error: Error| error.object(format!("{}/{key}", self.config.store.url()));
-        let size = view.page_size.ok_or_else(|| gone(&key))?;
-        if run.object.size <= WHOLE_BYTES_MAX {
-            let object = self.config.store.get(&key).await?.ok_or_else(|| gone(&key))?;
-            return self.keep_whole(view, &run.object, &key, &object.bytes, wanted).map_err(named);
-        }
-        let (Some(first), Some(last)) = (run.pages.first(), run.pages.last()) else { return Ok(()) };
-        let (start, end) = (first.1.offset(), last.1.end());
-        let bytes = self.config.store.get_range(&key, start..end).await?.ok_or_else(|| gone(&key))?;
-        self.keep_frames(view, run, start, &bytes, size, wanted).map_err(named)
-    }
-
-    fn keep_frames(
+    /// Fetches a run for a reader, gives it its page, which is the first one, and has the rest kept beside it. What is
+    /// damaged may have been damaged on its way only, so the reader's page is asked for once more.
+    async fn bring(
         &self,
-        view: &View,
-        run: &Run,
-        start: u64,
-        bytes: &Bytes,
-        size: PageSize,
-        mut wanted: Option<(PageNo, &mut [u8])>,
+        view: &Arc<View>,
+        run: Run,
+        mut expected: Expected,
+        (page, out): (PageNo, &mut [u8]),
     ) -> Result<()> {
-        let cache = lock(&self.cache).clone();
-        let mut data = vec![0; size.bytes()];
-        for (page, slot) in &run.pages {
-            let out = wanted.as_mut().filter(|(wanted, _)| wanted == page).map(|(_, out)| &mut **out);
-            let part = frame(bytes, start, slot.offset(), slot.len());
-            let hash = match proved_frame(part, *page, slot, size, &mut data) {
-                Ok(hash) => hash,
-                Err(error) if out.is_some() => return Err(error),
-                Err(error) => {
-                    // Of its neighbours, one of which somebody may be waiting for, it says nothing.
-                    tracing::warn!(%error, object = %run.object.id, "what was read ahead is damaged, and not kept");
-                    continue;
+        let cache = self.cache();
+        let alone = Run { object: Arc::clone(&run.object), pages: run.pages[..1].to_vec() };
+        let opened = self.open(view, run, cache.as_deref(), (page, &mut *out)).await;
+        let parcel = match opened {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                tracing::debug!(%error, "read once more");
+                self.open(view, alone, cache.as_deref(), (page, out)).await?
+            }
+            opened => opened?,
+        };
+        expected.arrived();
+        if let Some(cache) = cache.filter(|_| parcel.parts() > 1) {
+            let rest = move || {
+                if let Err(error) = parcel.unpack(1, &cache, || expected.arrived()) {
+                    tracing::debug!(%error, "what came beside a page is not kept");
                 }
             };
-            if let Some(cache) = &cache {
-                cache.put(*page, &data, hash, view.txid);
-            }
-            if let Some(out) = out {
-                fill(out, &data)?;
-            }
+            self.config.host.tasks.spawn_blocking(Box::new(rest));
         }
         Ok(())
     }
 
-    fn keep_whole(
+    /// Fetches a run and unpacks the part of it that a reader waits for.
+    async fn open(
         &self,
-        view: &View,
-        object: &Arc<Object>,
-        key: &str,
-        bytes: &Bytes,
-        mut wanted: Option<(PageNo, &mut [u8])>,
-    ) -> Result<()> {
-        let cache = lock(&self.cache).clone();
-        let mut found = wanted.is_none();
-        let decoded = verify_whole(bytes)?;
-        let size = decoded.header.page_size;
-        let mut data = vec![0; size.bytes()];
-        for entry in &decoded.index {
-            let Some(slot) = view.slot(entry.page).filter(|slot| Arc::ptr_eq(slot.object(), object)) else { continue };
-            if slot.hash().is_some_and(|expected| expected != entry.hash) {
-                // All of it is sound, so it is another object, which has taken the name since.
-                return Err(gone(key));
-            }
-            let part = frame(bytes, 0, entry.offset, u64::from(entry.len));
-            decode_frame(part, entry.page, size, &mut data)?;
-            if let Some((want, out)) = &mut wanted
-                && *want == entry.page
-            {
-                fill(out, &data)?;
-                found = true;
-            }
-            if let Some(cache) = &cache {
-                cache.put(entry.page, &data, entry.hash, view.txid);
-            }
-        }
-        if found {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Corrupt, "reading a page of")
-            .why("the index names a page that the object does not hold"))
+        view: &Arc<View>,
+        run: Run,
+        cache: Option<&Cache>,
+        wanted: (PageNo, &mut [u8]),
+    ) -> Result<Parcel> {
+        let parcel = self.receive(view, run).await?;
+        parcel.unpack_first(cache, wanted).map_err(|error| self.named(&parcel.key, error))?;
+        Ok(parcel)
     }
-}
 
-/// Decodes the frame of a page into `data`; its hash, which is the right one.
-fn proved_frame(frame: &[u8], page: PageNo, slot: &Slot, size: PageSize, data: &mut [u8]) -> Result<u64> {
-    decode_frame(frame, page, size, data)?;
-    let hash = page_hash(data);
-    if slot.hash().is_some_and(|expected| expected != hash) && taken(Step::PageHash) {
-        return Err(Error::new(ErrorKind::Corrupt, "reading a page of")
-            .why(format!("page {page} has hash {hash:016x}, its index says {:016x}", slot.hash().unwrap_or(0)))
-            .hint("keep the object; `plimsoll verify` checks the whole volume"));
+    /// Fetches a run that nobody waits for, or nobody yet, and fills the cache. Says so for each part.
+    async fn bring_ahead(&self, view: &Arc<View>, run: Run, arrived: impl FnMut() + Send + 'static) -> Result<()> {
+        let Some(cache) = self.cache() else { return Ok(()) };
+        let parcel = self.receive(view, run).await?;
+        let key = parcel.key.clone();
+        let done = run_blocking(&self.config.host.tasks, move || parcel.unpack(0, &cache, arrived)).await;
+        done.map_err(|error| self.named(&key, error))
     }
-    Ok(hash)
-}
 
-/// Gives a reader its page.
-fn fill(out: &mut [u8], data: &[u8]) -> Result<()> {
-    if out.len() != data.len() {
-        let (theirs, ours) = (data.len(), out.len());
-        return Err(Error::new(ErrorKind::Corrupt, "reading a page of")
-            .why(format!("its pages have {theirs} bytes, the volume's {ours}")));
+    /// Asks for the bytes of a run.
+    async fn receive(&self, view: &Arc<View>, run: Run) -> Result<Parcel> {
+        let key = self.key(&run.object.id);
+        let size = view.page_size.ok_or_else(|| gone(&key))?;
+        let (Some((_, first)), Some((_, last))) = (run.pages.first(), run.pages.last()) else { return Err(gone(&key)) };
+        let (start, end) = if run.is_whole() { (0, run.object.size) } else { (first.offset(), last.end()) };
+        let bytes = if run.is_whole() {
+            self.config.store.get(&key).await?.map(|object| object.bytes)
+        } else {
+            self.config.store.get_range(&key, start..end).await?
+        };
+        let bytes = bytes.ok_or_else(|| gone(&key))?;
+        Ok(Parcel { run, view: Arc::clone(view), key, start, bytes, size })
     }
-    out.copy_from_slice(data);
-    Ok(())
+
+    fn named(&self, key: &str, error: Error) -> Error {
+        error.object(format!("{}/{key}", self.config.store.url()))
+    }
 }
 
 /// What a cached page must be to stand for a slot of a view.

@@ -12,9 +12,12 @@ pub mod compact;
 mod fetch;
 mod listing;
 mod load;
+mod marks;
 mod overlay;
+mod parcel;
 mod readahead;
 mod sink;
+mod underway;
 mod view;
 
 pub use base::Bases;

@@ -137,7 +137,11 @@ impl Snapshot {
         };
         let Some(cache) = self.shared.cache() else { return false };
         let want = plimsoll_cache::Want { hash: slot.hash(), changed: slot.object().id.max, view: self.view.txid };
-        cache.get(page, &want, buf).is_some()
+        let found = cache.get(page, &want, buf).is_some();
+        if found {
+            self.shared.fetcher.reached(&self.view, page);
+        }
+        found
     }
 
     async fn fetch(&self, page: PageNo, buf: &mut [u8]) -> Result<()> {

@@ -9,7 +9,7 @@ use std::{
 
 use plimsoll_model::{PageNo, Result};
 
-use super::{Fetcher, lock, want};
+use super::{Fetcher, want};
 use crate::View;
 
 /// So much is fetched at a time, so that a foreground read never waits long behind it.
@@ -32,7 +32,7 @@ impl Fetcher {
         pages: &[PageNo],
         go_on: impl Fn() -> bool + Send + Sync,
     ) -> Result<()> {
-        let Some(cache) = lock(&self.cache).clone() else { return Ok(()) };
+        let Some(cache) = self.cache() else { return Ok(()) };
         let all = u64::from(view.count.0);
         self.hydrate_total.store(all, Ordering::Relaxed);
         let mut brought = None;
@@ -62,7 +62,8 @@ impl Fetcher {
             }
             let run = self.run(view, page, &slot, HYDRATE_BYTES);
             brought = run.pages.last().map(|(last, _)| *last);
-            self.bring(view, run, None).await?;
+            // Whoever needs a page of it does not wait for all this, but asks for the page.
+            self.bring_ahead(view, run, || ()).await?;
         }
         self.hydrated.store(all, Ordering::Relaxed);
         Ok(())

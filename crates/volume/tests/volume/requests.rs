@@ -4,7 +4,7 @@ use plimsoll_model::{Level, PageCount};
 use plimsoll_store::fault::{Fault, Op};
 use plimsoll_volume::Volume;
 
-use crate::world::{PAGE, World, get, marks, page, put};
+use crate::world::{Machine, PAGE, World, get, marks, page, put};
 
 fn reads(asked: &[(Op, String)]) -> usize {
     asked.iter().filter(|(op, _)| matches!(op, Op::Get | Op::GetRange | Op::GetTail)).count()
@@ -172,22 +172,83 @@ fn a_scan_asks_for_more_and_more_at_once_and_for_nothing_twice() {
     assert_eq!(reads(&reader.remote.asked()), 0);
 }
 
-#[test]
-fn a_long_scan_waits_for_one_round_trip_in_four_requests() {
-    let world = World::new(31);
-    let volume = world.machine("a").open(&[]);
-    fill(&world, &volume, 16_000);
+/// A reader behind a store that takes ten milliseconds, which has opened the database and nothing else.
+fn far_away(world: &World, values: &[(&str, &str)]) -> (Machine, Volume) {
     let reader = world.machine("b");
-    let follower = reader.open_read_only(&[("hydrate", "false"), ("read_ahead_bytes", "65536")]);
-    let snapshot = follower.snapshot().unwrap();
-    snapshot.read(page(1), &mut [0; PAGE]).unwrap();
+    let follower = reader.open_read_only(values);
+    follower.snapshot().unwrap().read(page(1), &mut [0; PAGE]).unwrap();
     reader.remote.asked();
     reader.remote.set_latency(10);
+    (reader, follower)
+}
+
+/// Reads pages up to one, and takes a millisecond for each so many.
+fn scan(world: &World, volume: &Volume, pages: u32, pages_per_ms: u32) {
+    let snapshot = volume.snapshot().unwrap();
+    for number in 1..=pages {
+        snapshot.read(page(number), &mut [0; PAGE]).unwrap();
+        if number % pages_per_ms == 0 {
+            world.run_for(1);
+        }
+    }
+}
+
+#[test]
+fn a_scan_waits_for_its_first_round_trips_and_for_none_after_them_however_long_it_is() {
+    let world = World::new(31);
+    let volume = world.machine("a").open(&[]);
+    fill(&world, &volume, 24_000);
+    let waits = [4_000, 8_000, 24_000].map(|pages| {
+        let (reader, follower) = far_away(&world, &[("read_ahead_bytes", "65536")]);
+        let began = world.now();
+        // A request is read in about three milliseconds.
+        scan(&world, &follower, pages, 40);
+        let asked = reads(&reader.remote.asked());
+        ((world.now() - began).as_millis() as u32 - pages / 40, asked)
+    });
+    assert!(waits.iter().all(|(ms, _)| *ms < 60), "milliseconds of waiting, and requests: {waits:?}");
+    assert!(waits[2].0 == waits[1].0 && waits[2].1 > 60, "milliseconds of waiting, and requests: {waits:?}");
+}
+
+#[test]
+fn a_scan_that_outruns_the_store_waits_for_one_round_trip_in_eight_requests() {
+    let world = World::new(31);
+    let volume = world.machine("a").open(&[]);
+    fill(&world, &volume, 24_000);
+    let (reader, follower) = far_away(&world, &[("read_ahead_bytes", "65536")]);
     let began = world.now();
-    read_all(&follower);
+    scan(&world, &follower, 24_000, u32::MAX);
     let trips = (world.now() - began).as_millis() / 10;
     let asked = reads(&reader.remote.asked()) as u128;
-    assert!(asked > 40 && trips < asked / 4 + 8, "{trips} round trips, {asked} requests");
+    assert!(asked > 60 && trips < asked / 8 + 8, "{trips} round trips, {asked} requests");
+}
+
+#[test]
+fn a_scan_that_stops_leaves_at_most_eight_requests_behind_and_asks_for_nothing_more() {
+    let world = World::new(32);
+    let volume = world.machine("a").open(&[]);
+    fill(&world, &volume, 24_000);
+    let (reader, follower) = far_away(&world, &[("read_ahead_bytes", "65536")]);
+    scan(&world, &follower, 8_000, 40);
+    world.run_for(5_000);
+    reader.remote.asked();
+    let before = reader.remote.brought();
+    let snapshot = follower.snapshot().unwrap();
+    for number in [7_000, 23_000, 2_000, 20_000] {
+        snapshot.read(page(number), &mut [0; PAGE]).unwrap();
+        world.run_for(1_000);
+    }
+    // A follower looks for the next sync now and then, which is not there.
+    let asked = reader.remote.asked().iter().filter(|(op, _)| *op == Op::GetRange).count();
+    let brought = reader.remote.brought() - before;
+    assert!(asked <= 2 && brought <= 10 << 10, "{asked} requests and {brought} bytes after a scan");
+    // What was on its way when it stopped is there, and no more than that.
+    let local = |number: u32| {
+        snapshot.read(page(number), &mut [0; PAGE]).unwrap();
+        reads(&reader.remote.asked()) == 0
+    };
+    let far = (8_000..24_000).step_by(50).take_while(|number| local(*number)).count() * 50;
+    assert!((500..3_000).contains(&far), "{far} pages are there ahead of the scan");
 }
 
 #[test]
