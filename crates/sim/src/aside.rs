@@ -158,7 +158,7 @@ fn replayed(journal: &StrandedJournal, before: State) -> plimsoll_model::Result<
                 Error::new(ErrorKind::Corrupt, "exporting").why(format!("page {page} is as nobody wrote it"))
             })?;
             let mut outcome = outcome.borrow_mut();
-            outcome.state.pages.insert(page.get(), tag);
+            outcome.state.write(page.get(), tag);
             if page.get() == FIRST {
                 outcome.tags.push(tag);
             }

@@ -25,14 +25,20 @@ impl State {
         let mut pages = self.pages.clone();
         // What lies beyond the end is gone, also if the volume grows over it again.
         pages.retain(|page, _| *page <= count);
+        let mut state = State { count, pages };
         for (page, tag) in written {
-            if page <= count && tag != 0 {
-                pages.insert(page, tag);
-            } else {
-                pages.remove(&page);
-            }
+            state.write(page, if page <= count { tag } else { 0 });
         }
-        State { count, pages }
+        state
+    }
+
+    /// Writes a page. One of zeros, as a restore may write, is as if nobody had written it.
+    pub(crate) fn write(&mut self, page: u32, tag: Tag) {
+        if tag == 0 {
+            self.pages.remove(&page);
+        } else {
+            self.pages.insert(page, tag);
+        }
     }
 
     /// Who wrote a page; 0 for nobody.
@@ -89,5 +95,13 @@ mod tests {
         let cut = before.after([(1, 6)], 2);
         let grown = cut.after([(1, 7)], 4);
         assert_eq!((cut.tag(4), grown.tag(4), grown.tag(1), grown.count), (0, 0, 7, 4));
+    }
+
+    #[test]
+    fn a_page_that_was_written_with_zeros_is_as_one_that_nobody_wrote() {
+        let mut state = State::default().after([(1, 5), (4, 5)], 4);
+        state.write(4, 0);
+        state.write(3, 0);
+        assert_eq!(state, State::default().after([(1, 5)], 4));
     }
 }

@@ -102,6 +102,16 @@ mod tests {
     }
 
     #[test]
+    fn a_merge_that_a_round_was_over_without_once_its_time_had_come_is_forgotten() {
+        let mut setbacks = Setbacks::default();
+        setbacks.note(&merge(9), Some(&error(ErrorKind::Corrupt)), NOW);
+        let due = NOW + PAUSE_MIN;
+        assert_eq!(setbacks.due(due), [1]);
+        setbacks.forget(due);
+        assert_eq!((setbacks.due(due), setbacks.next()), (vec![], None));
+    }
+
+    #[test]
     fn what_cannot_be_done_is_tried_rarely_from_the_beginning_and_an_outage_is_not_held_against_a_merge() {
         let mut setbacks = Setbacks::default();
         setbacks.note(&merge(9), Some(&error(ErrorKind::Unsupported)), NOW);

@@ -138,6 +138,19 @@ fn of_syncs_alone_as_many_are_listed_as_are_not_merged_and_one_more() {
 }
 
 #[test]
+fn of_a_long_level_that_nothing_stands_for_each_sync_is_listed_once() {
+    for layout in LAYOUTS {
+        for merged in [vec![], vec![(1, 1, 2)]] {
+            let files = [syncs(1..=9), merged].concat();
+            let shelf = Shelf::new(layout, &files);
+            let (listing, whole) = now(list_newest(&shelf.store, layout)).unwrap();
+            let ids: Vec<_> = listing.files.iter().map(|file| (file.id.level, file.id.min.0, file.id.max.0)).collect();
+            assert_eq!((ids, whole), (files, false), "{layout:?}");
+        }
+    }
+}
+
+#[test]
 fn levels_that_are_too_long_to_be_listed_together_are_listed_each() {
     for layout in LAYOUTS {
         let seconds: Vec<(u8, u64, u64)> = (0..9).map(|at| (2, at * 10 + 1, at * 10 + 10)).collect();
