@@ -41,6 +41,8 @@ pub struct Pin {
     pub name: String,
     /// What it says.
     pub record: Arc<PinRecord>,
+    /// When it was written, by the store's clock.
+    pub modified: WallMs,
 }
 
 /// What became of an attempt to pin a state.
@@ -223,7 +225,8 @@ impl Pins {
         let mut pins: Vec<Pin> = found
             .iter()
             .filter_map(|(key, known)| {
-                Some(Pin { name: parse_pin_key(key)?.to_owned(), record: Arc::clone(&known.record) })
+                let name = parse_pin_key(key)?.to_owned();
+                Some(Pin { name, record: Arc::clone(&known.record), modified: known.modified })
             })
             .collect();
         pins.sort_unstable_by(|one, other| one.name.cmp(&other.name));

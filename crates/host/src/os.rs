@@ -7,7 +7,12 @@ use std::{
         unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     },
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{self, Wake, Waker},
+    thread::{self, Thread},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -107,7 +112,33 @@ impl Tasks for OsTasks {
         // A program that uses SQLite in a task of a runtime of its own: tokio lets nobody block there, and would panic. That
         // SQLite blocks is what the program has asked for.
         let _context = self.runtime.enter();
-        futures::executor::block_on(future);
+        park_until(future);
+    }
+}
+
+/// Wakes a thread that waits for a future.
+struct Parked {
+    thread: Thread,
+    woken: AtomicBool,
+}
+
+impl Wake for Parked {
+    fn wake(self: Arc<Self>) {
+        self.woken.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
+/// Waits for a future on whatever thread this is. The executor of `futures` refuses to do so below another one of its own.
+fn park_until(mut future: BoxFuture<'_, ()>) {
+    let parked = Arc::new(Parked { thread: thread::current(), woken: AtomicBool::new(false) });
+    let waker = Waker::from(Arc::clone(&parked));
+    let mut context = task::Context::from_waker(&waker);
+    while future.as_mut().poll(&mut context).is_pending() {
+        // Somebody else may have unparked it, or have used up that it was.
+        while !parked.woken.swap(false, Ordering::Acquire) {
+            thread::park();
+        }
     }
 }
 
@@ -296,6 +327,23 @@ mod tests {
             assert_eq!(answer, 42);
             drop(host);
         }
+    }
+
+    /// The executor of `futures` panics below itself.
+    #[test]
+    fn waiting_works_below_other_executors_in_threads_of_somebody_elses_runtime() {
+        let theirs = Builder::new_multi_thread().enable_all().build().unwrap();
+        let host = host().unwrap();
+        let (tasks, clock) = (Arc::clone(&host.tasks), Arc::clone(&host.clock));
+        let job = move || {
+            futures::executor::block_on(async {
+                tasks.wait(async {
+                    clock.sleep(Duration::from_millis(5)).await;
+                    crate::run_blocking(&tasks, || 42).await
+                })
+            })
+        };
+        assert_eq!(theirs.block_on(theirs.spawn_blocking(job)).unwrap(), 42);
     }
 
     #[test]

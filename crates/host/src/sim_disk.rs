@@ -57,6 +57,7 @@ struct State {
     /// Changes that the process still gets to make, if it is to die by itself.
     to_live: Option<u64>,
     failing_syncs: u64,
+    failing_dir_syncs: u64,
     failing_writes: u64,
     failing_reads: u64,
     /// Listings that still succeed before one fails.
@@ -119,6 +120,11 @@ impl SimDisk {
     pub fn fail_syncs(&self, count: u64, fates: u64) {
         let mut state = self.state();
         (state.failing_syncs, state.fates) = (count, fates);
+    }
+
+    /// Makes the next `count` syncs of directories fail, with no effect.
+    pub fn fail_dir_syncs(&self, count: u64) {
+        self.state().failing_dir_syncs = count;
     }
 
     /// Makes the next `count` writes fail with an I/O error and no effect.
@@ -445,6 +451,10 @@ impl Files for SimDisk {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.change()?;
+        if let Some(left) = state.failing_dir_syncs.checked_sub(1) {
+            state.failing_dir_syncs = left;
+            return Err(io::Error::other("simulated failure of a directory's sync"));
+        }
         state.counts.dir_syncs += 1;
         let State { names, dirs, .. } = &mut *state;
         names.sync(path, |dir| dirs.contains(dir));

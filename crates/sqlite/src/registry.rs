@@ -195,8 +195,10 @@ impl Registry {
         if users.count > 0 {
             return Ok(());
         }
+        let closed = shared.volume.clone().close();
+        // Only now: what could not be closed is not forgotten as if it were.
         users.shared = None;
-        shared.volume.clone().close()
+        closed
     }
 
     /// Whether `journal` is the rollback journal of a volume that is open here.

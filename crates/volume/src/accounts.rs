@@ -76,12 +76,14 @@ impl Accounts {
         self.backlog = settings.sync_backlog_bytes;
     }
 
-    /// Decides on a commit; if it has to wait, the sync that makes room is asked for.
+    /// Decides on a commit; if it has to wait, the sync that makes room is asked for. Commits that nobody was promised
+    /// anything for are no load, but the next sync has to carry them, too.
     pub(crate) fn admit(&mut self, bytes: u64, now: Mono) -> Admission {
         if !taken(Step::LoadLine) {
             return Admission::Go;
         }
-        let admission = self.line.admit(&self.ledger, bytes, now);
+        let carried = self.ledger.pending().is_none_or(|pending| pending.bytes.saturating_add(bytes) <= self.most);
+        let admission = if carried { self.line.admit(&self.ledger, bytes, now) } else { Admission::WaitForSync };
         if admission == Admission::WaitForSync
             && let Some(pending) = self.ledger.pending()
         {
@@ -162,6 +164,7 @@ impl Accounts {
 mod tests {
     use std::time::Duration;
 
+    use plimsoll_durability::OnLoadLine;
     use plimsoll_settings::{Input, Override, Sourced};
 
     use super::*;
@@ -218,6 +221,23 @@ mod tests {
         accounts.flush.on_flushed(true, position, ms(207));
         assert_eq!(accounts.next_flush(ms(207)), Err(Some(ms(211))));
     }
+
+    /// The load line lets them through, since nothing is promised for them. All of them were one object, which the store never
+    /// took, and nothing was synced any more.
+    #[test]
+    fn commits_wait_for_a_sync_before_they_are_more_than_one_can_carry_whatever_the_policy_and_whatever_was_promised() {
+        for policy in OnLoadLine::ALL {
+            let mut accounts = Accounts::new(&settings("interval"), 3000, Lsn::ZERO, WallMs(0), ms(0));
+            accounts.line = LoadLine { max_dirty_bytes: 500, policy, ..accounts.line };
+            assert_eq!(accounts.admit(3000, ms(1)), Admission::GoWaitDurable, "{policy}");
+            accounts.committed(Lsn(1), 2000, true, ms(1), WallMs(0));
+            assert_eq!(accounts.admit(400, ms(2)), Admission::Go, "{policy}");
+            assert_eq!(accounts.admit(1001, ms(2)), Admission::WaitForSync, "{policy}");
+            accounts.durable(Lsn(1), WallMs(0));
+            assert_eq!(accounts.admit(3000, ms(3)), Admission::GoWaitDurable, "{policy}");
+        }
+    }
+
     /// It once stayed unsynced for as long as no other commit came.
     #[test]
     fn a_commit_that_was_to_be_synced_at_once_is_flushed_when_the_policy_changes_before_somebody_waits_for_it() {

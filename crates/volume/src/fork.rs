@@ -164,7 +164,7 @@ pub async fn fork_if(
 async fn state_of(from: &Context, at: Option<&Reference>) -> Result<Option<(Vec<Listed>, Listed, Head)>> {
     let state = match at {
         None => made_of(from, None).await?,
-        Some(reference) => objects(from.store(), from.layout(), reference)
+        Some(reference) => objects(from.store(), from.host(), reference)
             .await
             .map_err(|error| error.object(from.store().url().to_owned()))?,
     };

@@ -1,14 +1,18 @@
 //! Earlier states of a volume: finding and reading them.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use chrono::{DateTime, SecondsFormat};
 use futures::future::try_join;
 use plimsoll_commitlog::{PinnedObject, read_pin};
-use plimsoll_host::WallMs;
+use plimsoll_host::{Host, WallMs};
 use plimsoll_ltx::{HEADER_BYTES, Header, Layout, plan::Target};
 use plimsoll_model::{Error, ErrorKind, Result, Txid};
 use plimsoll_pages::{Listed, Listing, Reading, View, list, load};
+use plimsoll_proof::Prover;
 use plimsoll_store::Store;
 
 use crate::{
@@ -42,10 +46,9 @@ impl Shared {
     /// were put on, which may have been merged since.
     /// May be asked for while the newest state is being read for the first time.
     pub(crate) async fn past(self: &Arc<Self>, reference: &Reference) -> Result<View> {
-        let (store, layout) = (&self.config.store, self.config.layout());
         for attempt in 1.. {
             let named = |error: Error| error.object(self.url().to_owned());
-            let found = async { objects(store, layout, reference).await.map_err(named) };
+            let found = async { objects_by(&self.prover, reference).await.map_err(named) };
             let (files, recorded) = try_join(found, self.origins.is_recorded()).await?;
             let ours = self.state().ours || recorded;
             match load(&self.prover, &self.bases, files, Reading { keep: None, ..self.reading(ours) }).await {
@@ -81,14 +84,21 @@ pub(crate) async fn earlier(
 /// The objects that make up an earlier state, oldest first.
 ///
 /// # Errors
-/// `NotFound`: the state cannot be reproduced. Otherwise as the store says.
-pub async fn objects(store: &Arc<dyn Store>, layout: Layout, reference: &Reference) -> Result<Vec<Listed>> {
+/// `NotFound`: the state cannot be reproduced. `Corrupt`: an object is damaged by which a time is told. Otherwise as the
+/// store says.
+pub async fn objects(store: &Arc<dyn Store>, host: &Host, reference: &Reference) -> Result<Vec<Listed>> {
+    objects_by(&Prover::new(Arc::clone(store), host.clone(), None), reference).await
+}
+
+/// The same, where something is known of the objects already.
+async fn objects_by(prover: &Prover, reference: &Reference) -> Result<Vec<Listed>> {
+    let (store, layout) = (prover.store(), prover.layout());
     match reference {
         Reference::Txid(txid) => earlier(store, layout, &list(store, layout).await?, *txid).await,
         Reference::Time(time) => {
             for _ in 0..LISTINGS_MAX {
                 let listing = list(store, layout).await?;
-                if let Some(txid) = newest_until(store, layout, &listing, *time).await? {
+                if let Some(txid) = newest_until(prover, &listing, *time).await? {
                     return earlier(store, layout, &listing, txid).await;
                 }
             }
@@ -111,30 +121,38 @@ fn listed(object: &PinnedObject) -> Listed {
 
 /// The newest state that can be reproduced and is not younger than `time`; `None` if an object is gone meanwhile.
 /// Times are those in the headers: they do not change when objects are merged, copied or listed by another store.
-async fn newest_until(store: &Arc<dyn Store>, layout: Layout, listing: &Listing, time: WallMs) -> Result<Option<Txid>> {
+async fn newest_until(prover: &Prover, listing: &Listing, time: WallMs) -> Result<Option<Txid>> {
     let mut ends: Vec<Listed> = listing.files.clone();
     // A file's header has the time of its last sync. Of files that end alike the smallest will do.
     ends.sort_unstable_by_key(|file| (file.id.max, file.size));
     ends.dedup_by_key(|file| file.id.max);
-    // From the newest end on, in strides that grow: where the clocks of two writers disagree, the later one's counts,
-    // at least for what is not long ago.
-    let (mut low, mut high) = (0, ends.len());
-    let mut stride = Some(1);
-    let mut oldest = None;
-    while low < high {
-        let at = stride.map_or_else(|| low.midpoint(high), |stride| high.saturating_sub(stride));
-        let key = layout.key(&ends[at].id);
-        let Some(bytes) = store.get_range(&key, 0..HEADER_BYTES as u64).await? else { return Ok(None) };
-        let header = Header::decode(&bytes).map_err(|error| error.object(format!("{}/{key}", store.url())))?;
-        if header.timestamp <= time {
-            low = at + 1;
-            stride = None;
-        } else {
-            oldest = Some((header.timestamp, ends[at].id.max));
-            high = at;
-            stride = stride.map(|stride| 2 * stride);
+    let mut times = Times { prover, ends: &ends, read: BTreeMap::new(), proved: BTreeSet::new() };
+    let (low, oldest) = loop {
+        // From the newest end on, in strides that grow: where the clocks of two writers disagree, the later one's counts,
+        // at least for what is not long ago.
+        let (mut low, mut high) = (0, ends.len());
+        let mut stride = Some(1);
+        let mut oldest = None;
+        while low < high {
+            let at = stride.map_or_else(|| low.midpoint(high), |stride| high.saturating_sub(stride));
+            let Some(of) = times.read(at).await? else { return Ok(None) };
+            if of <= time {
+                low = at + 1;
+                stride = None;
+            } else {
+                oldest = Some((of, ends[at].id.max));
+                high = at;
+                stride = stride.map(|stride| 2 * stride);
+            }
         }
-    }
+        // A time that was read wrong ends up on one side or the other of where it has led.
+        let sides = [low.checked_sub(1), Some(low).filter(|at| *at < ends.len())];
+        match times.prove(sides.into_iter().flatten()).await? {
+            Some(true) => break (low, oldest),
+            Some(false) => {}
+            None => return Ok(None),
+        }
+    };
     let reproducible = |file: &&Listed| listing.restore(Target::Txid(file.id.max)).is_ok();
     match ends[..low].iter().rev().find(reproducible) {
         Some(found) => Ok(Some(found.id.max)),
@@ -146,6 +164,41 @@ async fn newest_until(store: &Arc<dyn Store>, layout: Layout, listing: &Listing,
                 None => "nothing was ever synced".to_owned(),
             })
             .hint("older states are merged after a while; a checkpoint keeps one")),
+    }
+}
+
+/// When ends of states were made, as far as that was asked.
+struct Times<'a> {
+    prover: &'a Prover,
+    ends: &'a [Listed],
+    read: BTreeMap<usize, WallMs>,
+    /// Those that were not only read: the whole object is right.
+    proved: BTreeSet<usize>,
+}
+
+impl Times<'_> {
+    /// What a header says; `None` if the object is gone. A small request, once for each.
+    async fn read(&mut self, at: usize) -> Result<Option<WallMs>> {
+        if let Some(known) = self.read.get(&at) {
+            return Ok(Some(*known));
+        }
+        let (store, key) = (self.prover.store(), self.prover.layout().key(&self.ends[at].id));
+        let Some(bytes) = store.get_range(&key, 0..HEADER_BYTES as u64).await? else { return Ok(None) };
+        let header = Header::decode(&bytes).map_err(|error| error.object(format!("{}/{key}", store.url())))?;
+        self.read.insert(at, header.timestamp);
+        Ok(Some(header.timestamp))
+    }
+
+    /// Whether these were read right; `None` if one is gone. From now on they are.
+    async fn prove(&mut self, ends: impl Iterator<Item = usize>) -> Result<Option<bool>> {
+        let mut right = true;
+        for at in ends.filter(|at| self.proved.insert(*at)).collect::<Vec<_>>() {
+            let Listed { id, size, .. } = self.ends[at];
+            let Some(proved) = self.prover.prove(&id, Some(size), true).await? else { return Ok(None) };
+            let of = proved.header.timestamp;
+            right &= self.read.insert(at, of) == Some(of);
+        }
+        Ok(Some(right))
     }
 }
 
@@ -166,7 +219,7 @@ mod tests {
 
     const MINUTE: u64 = 60_000;
 
-    fn put(store: &Arc<dyn Store>, txid: u64, minute: u64) {
+    fn put(store: &MemoryStore, txid: u64, minute: u64) -> Vec<u8> {
         let header = Header {
             page_size: PageSize::new(512).unwrap(),
             commit: PageCount(1),
@@ -181,26 +234,54 @@ mod tests {
         encoder.page(PageNo::FIRST, &[1; 512]).unwrap();
         encoder.finish().unwrap();
         let key = Layout::Other.key(&FileId::sync(Txid(txid)));
-        store.create(&key, bytes.into()).now_or_never().unwrap().unwrap();
+        store.create(&key, bytes.clone().into()).now_or_never().unwrap().unwrap();
+        bytes
+    }
+
+    /// The newest state of so many minutes.
+    fn until(store: &MemoryStore, minute: u64) -> Result<u64> {
+        let host = os::host().unwrap();
+        let prover = Prover::new(Arc::new(store.clone()), host.clone(), None);
+        host.tasks.wait(async move {
+            let listing = list(prover.store(), prover.layout()).await?;
+            newest_until(&prover, &listing, WallMs(minute * MINUTE)).await.map(|txid| txid.unwrap().0)
+        })
+    }
+
+    /// They lead to other states, which are as right as any.
+    #[test]
+    fn a_time_that_is_damaged_in_an_object_is_told_of_and_leads_to_no_other_state() {
+        for (txid, at) in (1..=8_u64).flat_map(|txid| [36, 37].map(|at| (txid, at))) {
+            let store = MemoryStore::private(os::host().unwrap().clock);
+            for other in 1..=8 {
+                let mut bytes = put(&store, other, 100 + other);
+                if other == txid {
+                    bytes[at] = !bytes[at] & 1;
+                    let key = Layout::Other.key(&FileId::sync(Txid(txid)));
+                    store.put(&key, bytes.into()).now_or_never().unwrap().unwrap();
+                }
+            }
+            for minute in 101..=109 {
+                match until(&store, minute) {
+                    Ok(found) => assert_eq!(found, (minute - 100).min(8), "byte {at} of {txid}, minute {minute}"),
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt, "byte {at} of {txid}: {error}"),
+                }
+            }
+        }
     }
 
     #[test]
     fn a_time_is_by_the_clock_of_the_writer_that_came_last() {
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::private(os::host().unwrap().clock));
+        let store = MemoryStore::private(os::host().unwrap().clock);
         // The first writer's clock was ahead.
         let minutes = (100..110).chain([102, 105, 108, 111]);
         for (txid, minute) in (1..).zip(minutes) {
             put(&store, txid, minute);
         }
-        let listing = list(&store, Layout::Other).now_or_never().unwrap().unwrap();
-        let until = |minute| {
-            let time = WallMs(minute * MINUTE);
-            newest_until(&store, Layout::Other, &listing, time).now_or_never().unwrap().map(|txid| txid.unwrap().0)
-        };
         for (minute, txid) in [(200, 14), (111, 14), (110, 13), (106, 12), (101, 2), (100, 1)] {
-            assert_eq!(until(minute).unwrap(), txid, "minute {minute}");
+            assert_eq!(until(&store, minute).unwrap(), txid, "minute {minute}");
         }
-        let refused = until(99).unwrap_err();
+        let refused = until(&store, 99).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::NotFound);
         assert!(refused.to_string().contains("TXID 1, of 1970-01-01T01:40:00.000Z"), "{refused}");
     }

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use plimsoll_commitlog::{Context, aftermath, identity, read_pin, unpin};
+use plimsoll_commitlog::{Context, aftermath, identity, look, read_pin, unpin};
 use plimsoll_host::{
     Files, Host, OpenMode,
     crash::{self, Point},
@@ -257,21 +257,26 @@ fn is_stranded_checkpoint(name: &str) -> bool {
 }
 
 impl Shared {
-    /// Removes what was kept for stranded commits of hosts that have not come back for long. One list, and two requests
-    /// for each.
+    /// Removes what was kept for stranded commits of hosts that have not come back for long. One list, and if there is any of
+    /// that, a look who holds the volume and two requests for each that is old.
     ///
     /// # Errors
     /// Those of the store.
     pub(crate) async fn forget_stranded(&self, writer: &Writer) -> Result<()> {
-        let (context, now) = (self.context(), self.config.host.clock.wall());
+        let context = self.context();
+        let mut pins = writer.pins.all(&context).await?;
+        pins.retain(|pin| is_stranded_checkpoint(&pin.name) && pin.record.fork.is_none());
+        if pins.is_empty() {
+            return Ok(());
+        }
+        // By the store's clock only: the last sign of life, which is this writer's, is about as new as anything.
+        let standing = look(&context).await?;
+        let now = standing.status.map_or(standing.epoch_made, |seen| seen.modified);
         let old = self.settings().stranded_retention.as_millis();
-        for pin in writer.pins.all(&context).await? {
-            let age = u128::from(now.0.saturating_sub(pin.record.created_ms));
-            if is_stranded_checkpoint(&pin.name) && pin.record.fork.is_none() && age >= old {
-                unpin(&context, &pin.name).await?;
-                let name = pin.name;
-                tracing::warn!(url = self.url(), name, "what stranded commits stand on is kept no longer");
-            }
+        for pin in pins.iter().filter(|pin| u128::from(now.0.saturating_sub(pin.modified.0)) >= old) {
+            unpin(&context, &pin.name).await?;
+            let name = &pin.name;
+            tracing::warn!(url = self.url(), name, "what stranded commits stand on is kept no longer");
         }
         Ok(())
     }
@@ -351,8 +356,12 @@ impl VolumeDir {
         let path = &stranded.path;
         files.rename(&self.journal(), path).doing("keeping the stranded journal as", path.display())?;
         crash::here(Point::StrandMoved);
-        files.sync_dir(&dir).doing("syncing", dir.display())?;
-        files.sync_dir(self.path()).doing("syncing", self.path().display())?;
+        // It is there now, and has to be told of. Only power loss may put it back where it was, and then it is kept aside again.
+        for dir in [&*dir, self.path()] {
+            if let Err(error) = files.sync_dir(dir).doing("syncing", dir.display()) {
+                tracing::warn!(%error, "that a journal is kept aside may be undone by a loss of power");
+            }
+        }
         Ok(stranded)
     }
 

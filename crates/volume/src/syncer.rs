@@ -279,6 +279,10 @@ async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>
     crash::here(Point::WatermarkMoved);
     let Some(uuid) = after else { return };
     shared.open_cache(page_size, uuid);
+    if let Some(cache) = shared.cache() {
+        // The first sync of a volume is what its cache begins with.
+        writer.merger.cache.get_or_init(|| Arc::clone(cache));
+    }
     let hash = |page| {
         let at = attempt.index.binary_search_by_key(page, |entry: &IndexEntry| entry.page).ok()?;
         Some(attempt.index[at].hash)

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, RwLock,
+        Arc, Mutex, OnceLock, RwLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -352,7 +352,7 @@ impl Shared {
             merger: Merger {
                 prover: self.prover.clone(),
                 host: host.clone(),
-                cache: self.cache().cloned(),
+                cache: self.cache().cloned().map_or_else(OnceLock::new, OnceLock::from),
                 frames: self.config.frames(),
                 scratch: self.dir.scratch(),
                 known: Mutex::default(),

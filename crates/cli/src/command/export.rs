@@ -95,7 +95,7 @@ pub(crate) fn restore(setup: &Setup, located: &Located, wanted: Option<&Referenc
     let mut attempt = 1;
     loop {
         let plan = match wanted {
-            Some(reference) => setup.wait(objects(&located.store, layout(located), reference)),
+            Some(reference) => setup.wait(objects(&located.store, &setup.process.host, reference)),
             None => setup.wait(list(&located.store, layout(located))).and_then(|listing| listing.newest()),
         };
         let plan = plan.map_err(|error| error.object(located.store.url()))?;

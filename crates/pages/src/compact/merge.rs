@@ -4,7 +4,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use bytes::Bytes;
@@ -48,8 +48,8 @@ pub struct Merger {
     pub prover: Prover,
     /// Clock, files and tasks.
     pub host: Host,
-    /// Pages by content hash.
-    pub cache: Option<Arc<Cache>>,
+    /// Pages by content hash, once there is one: a new volume has none before its first sync.
+    pub cache: OnceLock<Arc<Cache>>,
     /// How pages are framed.
     pub frames: Frames,
     /// Directory for large merges under construction.
@@ -255,7 +255,7 @@ impl Merger {
             let max = indexes[pick.source].object.id.max;
             let hash = Some(pick.placed.hash);
             // Only by content: what the cache holds may be newer than the state that is being merged.
-            let cached = self.cache.as_ref().is_some_and(|cache| {
+            let cached = self.cache.get().is_some_and(|cache| {
                 cache.get(pick.placed.page, &Want { hash, changed: max, view: max }, &mut data).is_some()
             });
             if !cached {
@@ -390,7 +390,7 @@ mod tests {
         let merger = Merger {
             prover: Prover::new(store, host.clone(), None),
             host,
-            cache: None,
+            cache: OnceLock::new(),
             frames: Frames::Block,
             scratch: PathBuf::new(),
             known: Mutex::default(),

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -110,7 +110,7 @@ impl Engine {
         let merger = Merger {
             prover: prover.clone(),
             host,
-            cache: cache.clone(),
+            cache: cache.clone().map_or_else(OnceLock::new, OnceLock::from),
             frames: Frames::Block,
             scratch: PathBuf::from("/scratch"),
             known: Mutex::default(),

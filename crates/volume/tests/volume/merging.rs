@@ -87,6 +87,22 @@ fn what_many_syncs_have_changed_is_in_the_cache_once_the_volume_is_let_go() {
     assert_eq!(machine.remote.brought() - brought, 0, "bytes that were fetched of what was written here");
 }
 
+/// There is no cache before the first sync, and whoever had taken the volume then merged without one for good.
+#[test]
+fn what_the_first_writer_of_a_volume_has_synced_is_not_fetched_to_merge_it() {
+    let world = World::new(14);
+    let machine = world.machine("a");
+    let volume = machine.open(&[("compaction_levels_ms", "3600000,7200000")]);
+    for mark in 1..10 {
+        let pages: Vec<_> = (1..=40).map(|page| (page, mark * 100 + u64::from(page))).collect();
+        put(&volume, &pages, 40, Level::Durable).unwrap();
+    }
+    world.run_for(5000);
+    let brought = machine.remote.brought();
+    assert!(!volume.compact().unwrap().merged.is_empty());
+    assert_eq!(machine.remote.brought() - brought, 0, "bytes that were fetched of what was written here");
+}
+
 /// What such a writer began to merge it did not finish: nothing was ever merged, and opening took as many requests as there
 /// had been commands.
 #[test]

@@ -1,6 +1,8 @@
 //! Journals that are kept aside: what they hold, what it stands on, and how long they stay.
 
-use plimsoll_commitlog::Context;
+use std::collections::HashMap;
+
+use plimsoll_commitlog::{Context, PinRecord, Pinned, pin, unpin};
 use plimsoll_model::{Level, PageNo, Result, Txid};
 use plimsoll_volume::{Reference, StrandedJournal, Volume};
 
@@ -154,13 +156,58 @@ fn what_stranded_commits_of_a_host_that_never_comes_back_stand_on_is_given_up_in
     assert_eq!(new.take_over().unwrap().known[0].commits, 1);
     new.checkpoint("stranded-ship", None).unwrap();
     let names = |volume: &Volume| volume.pins().unwrap().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-    for (wait, kept) in [(50_000, 2), (10_000, 1)] {
+    for (wait, kept) in [(50_000, 2), (30_000, 1)] {
         world.run_for(wait);
         put(&new, &[(1, wait)], 2, Level::Durable).unwrap();
         new.compact().unwrap();
         assert_eq!(names(&new).len(), kept, "{:?}", names(&new));
     }
     assert_eq!(names(&new), ["stranded-ship"], "what somebody named himself stays");
+}
+
+/// It was the clock of whoever had made it that was compared with the collector's.
+#[test]
+fn how_long_what_stranded_commits_stand_on_is_kept_is_told_by_no_hosts_clock() {
+    for made_ms in [0, u64::MAX / 4] {
+        let world = World::new(8);
+        let (mut first, second) = (world.machine("first"), world.machine("second"));
+        let old = first.open(&[LAZY[0], LAZY[1], ("heartbeat_ms", "1000")]);
+        put(&old, &[(1, 1), (2, 2)], 2, Level::Durable).unwrap();
+        put(&old, &[(2, 20)], 2, Level::Journaled).unwrap();
+        world.run_for(2000);
+        first.kill();
+        let new = second.open(&[PUSHY[0], ("stranded_retention_ms", "60000")]);
+        new.take_over().unwrap();
+        let (name, made) = new.pins().unwrap().remove(0);
+        let record = PinRecord { created_ms: made_ms, ..made.unwrap() };
+        let context = Context::new(second.host(), std::sync::Arc::new(world.shelf().clone()), PAGE_RETENTION);
+        world.wait(unpin(&context, &name)).unwrap();
+        assert_eq!(world.wait(pin(&context, &name, &record, &HashMap::new())).unwrap(), Pinned::Kept);
+        for (wait, kept) in [(40_000, 1), (40_000, 0)] {
+            world.run_for(wait);
+            put(&new, &[(1, wait)], 2, Level::Durable).unwrap();
+            new.compact().unwrap();
+            assert_eq!(new.pins().unwrap().len(), kept, "after another {wait} ms, made at {made_ms}");
+        }
+    }
+}
+
+/// It was there, and yet it was said that it could not be kept; and nobody kept what it stands on.
+#[test]
+fn a_journal_that_is_kept_aside_is_told_of_also_if_the_disk_fails_when_that_is_made_to_last() {
+    let world = World::new(9);
+    let (first, second) = (world.machine("first"), world.machine("second"));
+    let old = first.open(&LAZY);
+    put(&old, &[(1, 1), (2, 2)], 2, Level::Durable).unwrap();
+    put(&old, &[(2, 20)], 2, Level::Journaled).unwrap();
+    let new = second.open(&PUSHY);
+    put(&new, &[(1, 9)], 2, Level::Durable).unwrap();
+    first.disk.fail_dir_syncs(1000);
+    assert!(old.sync().is_err());
+    world.run_for(100);
+    let (kept, told) = (old.dir().stranded(), old.status().trouble.unwrap());
+    assert!(kept.len() == 1 && told.contains(&*kept[0].path.to_string_lossy()), "{told}");
+    assert_eq!(new.pins().unwrap().len(), 1, "what it stands on");
 }
 
 #[test]
