@@ -67,3 +67,41 @@ pub(crate) unsafe fn run(main: &mut MainFile, argument: *mut c_void) {
     let errand = unsafe { &mut *argument.cast::<Errand<'_>>() };
     errand(main);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::mpsc::{self, RecvTimeoutError},
+        thread,
+        time::Duration,
+    };
+
+    use rusqlite::{Connection, OpenFlags};
+
+    use super::*;
+    use crate::{instance::instance, register};
+
+    #[test]
+    fn while_a_function_has_the_file_no_connection_that_shares_the_cache_is_in_it() {
+        register().unwrap();
+        let url = format!("memory:///errand-{}", std::process::id());
+        let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_SHARED_CACHE;
+        let open = || Connection::open_with_flags_and_vfs(&url, flags, c"plimsoll").unwrap();
+        let (one, two) = (open(), open());
+        one.execute_batch("CREATE TABLE t(v)").unwrap();
+        let (done, is_done) = mpsc::channel();
+        thread::scope(|scope| {
+            let body = |_: &mut MainFile| {
+                scope.spawn(move || {
+                    two.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+                    done.send(()).unwrap();
+                });
+                is_done.recv_timeout(Duration::from_millis(500))
+            };
+            // SAFETY: the connection is open, and nobody else uses it.
+            let meanwhile = unsafe { with_file(instance(0).unwrap(), one.handle().cast(), "main", body) };
+            assert_eq!(meanwhile.unwrap(), Err(RecvTimeoutError::Timeout));
+        });
+        is_done.recv().unwrap();
+    }
+}

@@ -140,31 +140,6 @@ fn shared_cache_connections_work() {
     assert_sound(&url, &two);
 }
 
-/// A function is called while SQLite is not in the file, and another connection that shares the cache may be. Each refusal
-/// replaces the text that the function asks for.
-#[test]
-fn a_function_and_a_connection_that_shares_the_cache_never_use_the_file_at_once() {
-    const ROUNDS: usize = 20_000;
-    let (url, holder) = fresh();
-    let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_SHARED_CACHE;
-    let (refused, asking) = (open_with(&url, flags).unwrap(), open_with(&url, flags).unwrap());
-    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            for _ in 0..ROUNDS {
-                assert_eq!(error_code(refused.execute_batch("BEGIN IMMEDIATE")).0, ErrorCode::DatabaseBusy);
-            }
-        });
-        scope.spawn(move || {
-            let mut last = asking.prepare("SELECT plimsoll_error()").unwrap();
-            for _ in 0..ROUNDS {
-                let text: Option<String> = last.query_row([], |row| row.get(0)).unwrap();
-                assert!(text.is_none_or(|text| text.contains("writing")), "another error than the only one");
-            }
-        });
-    });
-}
-
 /// They have everything cached, and page 1 is stored only now and then.
 #[test]
 fn connections_see_each_others_commits_one_by_one() {

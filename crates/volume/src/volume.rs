@@ -35,8 +35,8 @@ pub struct Volume {
     shared: Arc<Shared>,
 }
 
-/// How long to wait for one turn of another process after the other. Each takes a moment.
-const TURNS: Duration = Duration::from_secs(5);
+/// How many turns of other processes to wait for, one after the other. Each takes a moment.
+const TURNS_MAX: u32 = 20;
 
 /// See [`Volume::downgrade`].
 pub(crate) struct WeakVolume(Weak<Shared>);
@@ -207,21 +207,23 @@ impl Volume {
     /// a second from when the volume was handed over to it, so that it loses nothing by that.
     ///
     /// # Errors
-    /// As [`Volume::begin_write`]; `Held` also if that comes about again and again for five seconds.
+    /// As [`Volume::begin_write`]; `Held` also if that comes about twenty times, one after the other.
     pub fn begin_write_in_turn(&self, base: &Snapshot) -> Result<WriteTxn> {
         let Host { clock, tasks, .. } = &self.shared.config.host;
-        let until = clock.now() + TURNS;
+        let mut turns = 0;
         loop {
-            match self.begin_write(base) {
-                Err(error) if error.kind() == ErrorKind::Held && clock.now() < until => {
-                    let rest = self.shared.others_have();
-                    if rest.is_zero() {
-                        return Err(error);
-                    }
-                    tasks.wait(clock.sleep(rest));
-                }
-                begun => return begun,
+            let handed_over = || self.shared.state().yielded;
+            let (turn, before) = (handed_over(), self.shared.others_have());
+            let begun = self.begin_write(base);
+            let Err(error) = &begun else { return begun };
+            let rest = self.shared.others_have();
+            // Nobody's turn any more may mean that it has just ended: the process that asks can have stood still meanwhile.
+            let was_refused_for_one = !rest.is_zero() || !before.is_zero() || turn != handed_over();
+            if error.kind() != ErrorKind::Held || !was_refused_for_one || turns == TURNS_MAX {
+                return begun;
             }
+            turns += 1;
+            tasks.wait(clock.sleep(rest));
         }
     }
 

@@ -1,9 +1,17 @@
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use futures::future::BoxFuture;
+use plimsoll_host::{Clock, Host, Mono, WallMs};
 use plimsoll_journal::Journal;
 use plimsoll_model::{ErrorKind, Level, PageCount};
 use plimsoll_store::fault::{Fault, Op};
-use plimsoll_volume::Role;
+use plimsoll_volume::{Config, Role, Volume};
 
 use crate::world::{World, content, marks, page, put};
 
@@ -236,6 +244,57 @@ fn whoever_has_no_patience_is_not_refused_for_a_process_that_asked_and_went() {
             world.run_for(1);
         }
         volume.close().unwrap();
+    }
+}
+
+/// Time passes between any two looks at it, as for a process that the system hardly ever lets run.
+struct Halting {
+    clock: Arc<dyn Clock>,
+    halts: Arc<AtomicBool>,
+    lost_ms: AtomicU64,
+}
+
+impl Halting {
+    fn lost(&self) -> Duration {
+        Duration::from_millis(self.lost_ms.load(Ordering::Relaxed))
+    }
+}
+
+impl Clock for Halting {
+    fn now(&self) -> Mono {
+        self.lost_ms.fetch_add(if self.halts.load(Ordering::Relaxed) { 60 } else { 0 }, Ordering::Relaxed);
+        self.clock.now() + self.lost()
+    }
+    fn wall(&self) -> WallMs {
+        self.clock.wall()
+    }
+    fn sleep_until(&self, deadline: Mono) -> BoxFuture<'static, ()> {
+        self.clock.sleep_until(Mono(deadline.0.saturating_sub(self.lost())))
+    }
+}
+
+/// SQLite's tests were told that the database is locked, on a machine with ten processes waiting for each core.
+#[test]
+fn whoever_has_no_patience_is_not_refused_for_a_turn_that_ends_while_he_is_told_of_it() {
+    for halted_at in 0..40 {
+        let world = World::new(17);
+        let machine = world.machine("a");
+        let halts = Arc::new(AtomicBool::new(false));
+        let clock = machine.host().clock;
+        let clock = Arc::new(Halting { clock, halts: Arc::clone(&halts), lost_ms: AtomicU64::new(0) });
+        let config = machine.config(&[LAZY]);
+        let volume = Volume::open(Config { host: Host { clock, ..machine.host() }, ..config }).unwrap();
+        put(&volume, &[(1, 1)], 1, Level::Buffered).unwrap();
+        let other = machine.beside().open(&[]);
+        assert_eq!(put(&other, &[(1, 2)], 1, Level::Buffered).err().unwrap().kind(), ErrorKind::Held);
+        drop(other);
+        while volume.status().role != Role::Follower {
+            world.run_for(10);
+        }
+        world.run_for(halted_at * 7);
+        halts.store(true, Ordering::Relaxed);
+        volume.begin_write_in_turn(&volume.snapshot().unwrap()).map(drop).unwrap();
+        halts.store(false, Ordering::Relaxed);
     }
 }
 
