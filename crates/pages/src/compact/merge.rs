@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::BinaryHeap,
     path::PathBuf,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
@@ -25,6 +25,7 @@ use plimsoll_model::{
 use plimsoll_proof::{Prover, WHOLE_BYTES_MAX};
 use plimsoll_store::{Body, Created};
 
+use super::Known;
 use crate::{
     Listed, Object, Placed,
     load::{Index, Reading, frame, index, of},
@@ -37,10 +38,6 @@ const BATCH_BYTES: u64 = 8 << 20;
 const GAP_BYTES_MAX: u64 = 64 << 10;
 /// Requests under way for one merge.
 const PARALLEL: usize = 8;
-/// Pages that the indexes in memory have at most, 32 bytes each. Those of the oldest objects are read again rather than kept.
-const KNOWN_PAGES_MAX: usize = 512 << 10;
-/// What an index costs whatever it holds, in pages.
-const INDEX_PAGES: usize = 8;
 
 /// Merges objects of one volume. Reads pages from the cache where that has them.
 pub struct Merger {
@@ -55,7 +52,7 @@ pub struct Merger {
     /// Directory for large merges under construction.
     pub scratch: PathBuf,
     /// Indexes that need not be read, since this process made the objects.
-    pub known: Mutex<BTreeMap<FileId, Arc<Index>>>,
+    pub known: Mutex<Known>,
 }
 
 /// How far a merge has come: bytes of pages, as they are stored, that it has gathered, of those that it will hold.
@@ -97,19 +94,12 @@ impl Merger {
     /// Remembers the index of an object, so that merging it costs no request for that. In bounded memory, also if
     /// nothing is ever merged.
     pub fn learn(&self, index: Arc<Index>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(index.object.id, index);
-        let mut pages: usize = known.values().map(|index| index.entries.len() + INDEX_PAGES).sum();
-        while pages > KNOWN_PAGES_MAX
-            && let Some((_, oldest)) = known.pop_first()
-        {
-            pages -= oldest.entries.len() + INDEX_PAGES;
-        }
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(index);
     }
 
     /// Forgets the indexes of objects that are gone.
     pub fn forget(&self, gone: &[FileId]) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| !gone.contains(id));
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(gone);
     }
 
     /// Writes the merge of `inputs` (oldest first) as `id`, and its sidecar if it is large.
@@ -371,47 +361,4 @@ fn runs(frames: Wanted) -> Vec<Wanted> {
 
 fn gone(key: &str) -> Error {
     Error::new(ErrorKind::NotFound, "merging").object(key.to_owned()).why("the object was collected meanwhile")
-}
-
-#[cfg(test)]
-mod tests {
-    use plimsoll_host::WallMs;
-    use plimsoll_ltx::IndexEntry;
-    use plimsoll_model::{PageCount, Txid};
-    use plimsoll_store::MemoryStore;
-
-    use super::*;
-
-    /// They were kept until their objects were collected, and with merging turned off that is never.
-    #[test]
-    fn indexes_of_objects_that_are_not_merged_take_bounded_memory_and_the_newest_stay() {
-        let host = plimsoll_host::os::host().unwrap();
-        let store = Arc::new(MemoryStore::private(Arc::clone(&host.clock)));
-        let merger = Merger {
-            prover: Prover::new(store, host.clone(), None),
-            host,
-            cache: OnceLock::new(),
-            frames: Frames::Block,
-            scratch: PathBuf::new(),
-            known: Mutex::default(),
-        };
-        let entry = IndexEntry { page: PageNo::FIRST, offset: 0, len: 1, hash: 1 };
-        for txid in 1..=200 {
-            let object = Arc::new(Object { id: FileId::sync(Txid(txid)), size: 1 });
-            merger.learn(Arc::new(Index {
-                object,
-                count: PageCount(1),
-                page_size: PageSize::DEFAULT,
-                lsn: None,
-                checksum: 0,
-                link: None,
-                timestamp: WallMs(0),
-                entries: Arc::new(vec![entry; 10_000]),
-            }));
-        }
-        let known = merger.known.lock().unwrap();
-        let kept: Vec<u64> = known.keys().map(|id| id.max.0).collect();
-        assert_eq!(kept, (200 - kept.len() as u64 + 1..=200).collect::<Vec<_>>());
-        assert!((40..=52).contains(&kept.len()), "{}", kept.len());
-    }
 }
