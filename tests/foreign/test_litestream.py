@@ -133,6 +133,24 @@ class Reading(unittest.TestCase):
                 connection.close()
                 self.judge(volume)
 
+    def test_litestream_reads_what_was_merged_behind_a_large_first_sync(self):
+        for kind in KINDS:
+            with self.subTest(store=kind):
+                volume, rng = Volume(kind), random.Random(6)
+                connection = connect(volume.uri())
+                connection.execute("BEGIN; CREATE TABLE large(v); INSERT INTO large VALUES (randomblob(900000)); COMMIT")
+                sync(connection)
+                connection.close()
+                for _ in range(3):
+                    command(volume, "compact")
+                    self.judge(volume)
+                    connection = connect(volume.uri())
+                    change(connection, rng)
+                    connection.close()
+                    self.judge(volume)
+                merges = [key for key in volume.objects() if "/1/" in key or key.startswith("0001/")]
+                self.assertTrue(merges and all(f"/{1:016x}-" not in key for key in merges), merges)
+
     def test_litestream_reads_a_fork_that_was_detached(self):
         for kind in KINDS:
             with self.subTest(store=kind):

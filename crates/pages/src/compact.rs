@@ -8,7 +8,9 @@ mod crowd;
 mod known;
 mod merge;
 
-pub use choice::{CROWD, Retention, fitting, garbage, is_crowded, merge_inputs, snapshot_inputs, superseded};
+pub use choice::{
+    CROWD, Retention, first_snapshot, fitting, garbage, is_crowded, merge_inputs, snapshot_inputs, superseded,
+};
 pub use crowd::{Crowd, crowd, price};
 pub use known::Known;
 pub use merge::{Merged, Merger, Progress, Watcher};

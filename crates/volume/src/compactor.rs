@@ -19,7 +19,10 @@ use plimsoll_model::{
 };
 use plimsoll_pages::{
     Listed, Listing,
-    compact::{CROWD, Crowd, Watcher, fitting, garbage, is_crowded, merge_inputs, price, snapshot_inputs, superseded},
+    compact::{
+        CROWD, Crowd, Watcher, first_snapshot, fitting, garbage, is_crowded, merge_inputs, price, snapshot_inputs,
+        superseded,
+    },
     list, list_level, list_level_after, list_newest,
 };
 
@@ -212,6 +215,14 @@ async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Resu
     }
     let head = only_ours(shared, writer, &mut listing)?;
     let mut failed = None;
+    if (levels.contains(&1) || early == Some(Crowd::Dear))
+        && !brief
+        && let Some((id, inputs)) = first_snapshot(&listing)
+    {
+        writer.set_brisk(false);
+        let made = merge(shared, writer, (id, &inputs), &mut listing, &mut done, wanted.unwrap_or(&|_| {})).await;
+        put_off(made, &mut failed)?;
+    }
     for level in 1..SNAPSHOT_LEVEL {
         let timely = levels.contains(&level);
         if timely || early.is_some() && level == 1 || above && is_crowded(&listing, level) {

@@ -8,6 +8,8 @@ use plimsoll_model::{
     step::{Step, taken},
 };
 
+use plimsoll_proof::WHOLE_BYTES_MAX;
+
 use crate::{Listed, Listing};
 
 /// Merges of one level that wait for the next one no longer than until there are so many: who opens the volume reads the
@@ -85,13 +87,29 @@ pub fn fitting((id, mut inputs): (FileId, Vec<Listed>), bytes_max: u64) -> (File
     (FileId { max, ..id }, inputs)
 }
 
-/// Where a level that has nothing yet begins: at the first transaction, or, in a fork and what became of one, behind
-/// what stands in the levels above for everything before the first object below. A fork names only what its state is
-/// made of, so a level may be missing that its parent has.
+/// Where a level that has nothing yet begins: at the first transaction, or behind what stands in the levels above for the
+/// first object below, such as an import and its snapshot, or, in a fork and what became of one, for everything before
+/// that. A fork names only what its state is made of, so a level may be missing that its parent has.
 fn begins_behind(listing: &Listing, to: u8) -> Txid {
-    let first = listing.level(to - 1).next().map_or(Txid::ZERO, |file| file.id.min.prev());
+    let Some(lowest) = listing.level(to - 1).next() else { return Txid::ZERO };
+    let is_repeated =
+        |file: &Listed| file.id.level > to && (file.id.min, file.id.max) == (lowest.id.min, lowest.id.max);
+    if listing.files.iter().any(is_repeated) {
+        return lowest.id.max;
+    }
+    let first = lowest.id.min.prev();
     let stands = listing.files.iter().any(|file| file.id.level > to && file.id.max >= first);
     if stands { first } else { Txid::ZERO }
+}
+
+/// The snapshot with which merging begins where a volume begins with a large object, as after an import: levels begin
+/// behind it, and so none of them has all of that once more.
+#[must_use]
+pub fn first_snapshot(listing: &Listing) -> Option<(FileId, Vec<Listed>)> {
+    let first = listing.files.first()?;
+    let alone = listing.files.iter().all(|file| file.id.level == 0);
+    let is_large = first.id.min == Txid(1) && first.size > WHOLE_BYTES_MAX;
+    (alone && is_large).then(|| (FileId { level: SNAPSHOT, ..first.id }, vec![*first]))
 }
 
 /// The objects that a new snapshot is made of, and its name. `None`: the newest snapshot is the newest state.
@@ -276,6 +294,25 @@ mod tests {
         let gap = listing(vec![file(9, 1, 6, 0), file(0, 8, 8, 0)]);
         assert!(merge_inputs(&gap, 1).is_none());
         assert!(merge_inputs(&listing(vec![file(9, 1, 7, 0)]), 1).is_none());
+    }
+
+    #[test]
+    fn a_volume_that_begins_with_a_large_object_has_a_snapshot_of_that_and_levels_that_begin_behind_it() {
+        let sized = |size: u64| listing(vec![Listed { size, ..file(0, 1, 1, 0) }, file(0, 2, 2, 0), file(0, 3, 3, 0)]);
+        assert_eq!(first_snapshot(&sized(WHOLE_BYTES_MAX)), None);
+        assert_eq!(first_snapshot(&listing(vec![])), None);
+        let mut large = sized(WHOLE_BYTES_MAX + 1);
+        let (id, inputs) = first_snapshot(&large).unwrap();
+        assert_eq!((ranges(&[id]), inputs.len()), (vec![(9, 1, 1)], 1));
+        large.files.push(file(9, 1, 1, 0));
+        assert_eq!(first_snapshot(&large), None);
+        let (id, inputs) = merge_inputs(&large, 1).unwrap();
+        assert_eq!((ranges(&[id]), inputs.len()), (vec![(1, 2, 3)], 2));
+        let only = listing(vec![file(0, 1, 1, 0), file(9, 1, 1, 0)]);
+        assert_eq!(merge_inputs(&only, 1), None);
+        // A snapshot of more than that begins no level in the middle of what can still be had.
+        let later = listing(vec![file(0, 1, 1, 0), file(0, 2, 2, 0), file(0, 3, 3, 0), file(9, 1, 2, 0)]);
+        assert_eq!(ranges(&[merge_inputs(&later, 1).unwrap().0]), [(1, 1, 3)]);
     }
 
     #[test]

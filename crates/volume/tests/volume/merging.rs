@@ -146,6 +146,35 @@ fn a_large_object_and_what_waits_behind_it_are_merged_before_their_time_by_a_wri
     assert_eq!(world.keys("ltx/1/").len(), 1);
 }
 
+/// It was written once more for each level.
+#[test]
+fn an_import_is_written_once_more_as_a_snapshot_and_into_no_level() {
+    let world = World::new(7);
+    let machine = world.machine("a");
+    let volume = machine.open(&[("compaction_levels_ms", "30000,60000,120000")]);
+    put_noise(&world, &volume, 1..2001, 2000);
+    let done = volume.compact().unwrap();
+    let made: Vec<(u8, u64, u64)> = done.merged.iter().map(|id| (id.level, id.min.0, id.max.0)).collect();
+    assert_eq!(made, [(9, 1, 1)]);
+    for mark in 1..=20 {
+        put(&volume, &[(1, mark), (2000, mark + 1)], 2000, Level::Durable).unwrap();
+        world.run_for(10_000);
+    }
+    let sizes = |level: &str| world.wait(world.shelf().list(level, None)).unwrap().iter().map(|found| found.size).sum();
+    for level in ["ltx/1/", "ltx/2/", "ltx/3/"] {
+        let bytes: u64 = sizes(level);
+        assert!((1..100_000).contains(&bytes), "{bytes} in {level} after an import of {}", 2000 * PAGE);
+    }
+    let elsewhere = world.machine("b").open_read_only(&[]);
+    let (there, here) = (elsewhere.snapshot().unwrap(), volume.snapshot().unwrap());
+    let (mut one, mut two) = (vec![0; PAGE], vec![0; PAGE]);
+    for number in 1..=2000 {
+        there.read(page(number), &mut one).unwrap();
+        here.read(page(number), &mut two).unwrap();
+        assert_eq!(one, two, "page {number}");
+    }
+}
+
 /// Pages that nothing can compress.
 fn put_noise(world: &World, volume: &Volume, pages: std::ops::Range<u32>, count: u32) {
     let base = volume.snapshot().unwrap();
