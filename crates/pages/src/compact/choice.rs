@@ -139,10 +139,11 @@ pub fn garbage(listing: &Listing, keep: Retention, needed: impl Fn(&FileId) -> b
     // The state after a sync is the newest until the next one is made, however long that takes, and can be had from level
     // 0 alone once both are merged. So the age of the merge counts too: a follower may have seen that state a moment ago.
     let older_merges = |file: &Listed| {
-        listing
-            .level(1)
-            .filter(|merge| merge.id.min <= file.id.max && file.id.max <= merge.id.max)
-            .all(|merge| older(merge, keep.level0))
+        let merges = listing.level(1).filter(|merge| merge.id.min <= file.id.max && file.id.max <= merge.id.max);
+        // Of what a volume began with there is a snapshot instead.
+        let same =
+            listing.snapshots().filter(|snapshot| (snapshot.id.min, snapshot.id.max) == (file.id.min, file.id.max));
+        merges.chain(same).all(|merge| older(merge, keep.level0))
     };
 
     // The window begins in the middle of something: what it begins with is the newest snapshot that is older, or, where
@@ -351,6 +352,12 @@ mod tests {
         };
         assert!(garbage(&files(5399), KEEP, |_| false).is_empty());
         assert_eq!(ranges(&garbage(&files(5400), KEEP, |_| false)), [(0, 1, 1), (0, 2, 2)]);
+        let import = |now| {
+            let begun = [file(0, 1, 1, 0), file(9, 1, 1, 5100), file(0, 2, 2, 0), file(0, 3, 3, 0), file(0, 4, 4, now)];
+            listing(begun.into_iter().chain([file(1, 2, 3, 4000)]).collect())
+        };
+        assert_eq!(ranges(&garbage(&import(5399), KEEP, |_| false)), [(0, 2, 2), (0, 3, 3)], "not the import");
+        assert_eq!(ranges(&garbage(&import(5400), KEEP, |_| false)), [(0, 1, 1), (0, 2, 2), (0, 3, 3)]);
     }
 
     #[test]
