@@ -93,7 +93,7 @@ impl Profile {
             applications: usize::try_from(dice.between(1, 2)).unwrap_or(1),
             workers: usize::try_from(dice.between(0, 2)).unwrap_or(0),
             page_size: PageSize::new(page_size).expect("BUG: not a page size"),
-            pages_max: if large { 90 } else { *dice.pick(&[4, 12, 40]) },
+            pages_max: if large { 160 } else { *dice.pick(&[4, 12, 40]) },
             layout: if dice.once_in(2) { Layout::S3 } else { Layout::Other },
             wrapped: !dice.once_in(3),
             rough,
