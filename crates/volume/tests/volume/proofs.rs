@@ -217,7 +217,7 @@ fn a_merge_that_somebody_else_has_made_meanwhile_is_read_before_it_is_believed()
             bytes[at] ^= 1;
         }
         // It is not there when this one lists, and it is when this one creates it.
-        machine.remote.script.once(Op::Create, "ltx/1/", Fault::Delay(Duration::from_secs(5)));
+        machine.remote.script.once(Op::Create, "ltx/9/", Fault::Delay(Duration::from_secs(5)));
         let (host, shelf) = (machine.host(), world.shelf().clone());
         host.tasks.clone().spawn(Box::pin(async move {
             host.clock.sleep(Duration::from_secs(1)).await;
