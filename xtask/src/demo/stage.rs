@@ -129,12 +129,15 @@ impl Stage {
         Ok(acknowledged)
     }
 
+    /// Counts the rows of the log, and shows how many there are.
     pub(super) fn rows(&self, host: &Path, url: &str) -> Result<u64> {
         let mut command = self.plimsoll(host);
         println!("$ plimsoll sql {url} 'SELECT count(*) FROM log'");
         let said = output(command.args(["--json", "sql", url, "SELECT count(*) AS n FROM log"]))?;
         let row: Value = serde_json::from_str(&said).context("reading the number of rows")?;
-        row["n"].as_u64().ok_or_else(|| anyhow!("no number of rows in {said}"))
+        let rows = row["n"].as_u64().ok_or_else(|| anyhow!("no number of rows in {said}"))?;
+        println!("{rows} rows");
+        Ok(rows)
     }
 
     /// Runs the command, shows what was typed, and returns what it prints as JSON.

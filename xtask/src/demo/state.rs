@@ -36,13 +36,11 @@ pub(super) fn play(stage: &Stage) -> Result<()> {
     say("Then it makes a mistake.");
     stage.show(&agent, &["sql", url, "DROP TABLE log; CREATE TABLE log(n INTEGER PRIMARY KEY, note TEXT)"])?;
     let now = stage.rows(&agent, url)?;
-    println!("{now} rows");
     ensure!(now == 0, "the mistake left {now} rows");
 
     say("The state before can be looked at by its name, by the number of a sync, or by a time.");
     let past = format!("{url}@before-cleanup");
     let seen = stage.rows(&agent, &past)?;
-    println!("{seen} rows");
     ensure!(seen == 3, "{seen} rows of 3 are in the earlier state");
     stage.fails(&agent, 1, &["sql", &past, "DELETE FROM log"])?;
 
