@@ -414,8 +414,9 @@ impl Volume {
         &self.shared.dir
     }
 
-    /// Makes everything acknowledged durable, closes the epoch and lets go of local locks. Waits at
-    /// most `close_timeout_ms` for the store.
+    /// Makes everything acknowledged durable, closes the epoch and lets go of local locks. Waits at most `close_timeout_ms`
+    /// for that, then five seconds each for a small merge that is under way and for the end of the epoch; and, before all of
+    /// it, for a taking of the volume that another thread has begun.
     ///
     /// # Errors
     /// Says what is not durable and where it is kept: in the journal, or aside since another writer took the volume.

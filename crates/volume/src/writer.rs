@@ -48,7 +48,8 @@ pub const LETS_GO: &str = "it lets go once its commits are synced; set a busy ti
 pub(crate) const HANDOVER: Duration = Duration::from_secs(2);
 /// After handing the volume over, a process leaves the others of this host at least so long to take it.
 const AFTER_YOU: Duration = Duration::from_millis(250);
-/// How long the status is tried to be closed. Without it the next host waits for `holder_ttl`.
+/// How long the status is tried to be closed, without which the next host waits for `holder_ttl`; and before that, how long
+/// a small merge has to come to its end.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Why the volume is let go.
