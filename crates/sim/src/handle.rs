@@ -387,8 +387,10 @@ impl Handle {
                 &format!("{pending} acknowledged commits are pending, the load says {counted}"),
             );
         }
-        // What was replayed counts as acknowledged, also if its acknowledgement was held back before the crash.
-        if status.load.commits <= own && status.load.bytes > status.load.max_dirty_bytes {
+        // What was replayed counts as acknowledged, also if its acknowledgement was held back before the crash. So this is
+        // said of loads of which nothing is replayed.
+        let undurable = status.appended.lsn.saturating_sub(status.durable.lsn);
+        if undurable <= own && status.load.bytes > status.load.max_dirty_bytes {
             self.object(Promise::BoundedLoss, &format!("the load is {:?}", status.load));
         }
     }
