@@ -62,7 +62,9 @@ impl Shared {
     pub(crate) fn pin_past(self: &Arc<Self>, view: Arc<View>) -> Snapshot {
         let tip = Tip { lsn: view.lsn, count: view.count, page_size: view.page_size, version: PAST | view.txid.0 };
         if let Some(page_size) = view.page_size {
-            self.open_cache(page_size, self.state().uuid);
+            // Opening a cache takes its time, for which nobody else is kept from the state.
+            let uuid = self.state().uuid;
+            self.open_cache(page_size, uuid);
         }
         self.keep_in_use(&view);
         Snapshot::of_past(self, view, tip)

@@ -1,22 +1,24 @@
 //! Real threads on a real disk, where order is up to the machine.
 
 use std::{
+    io,
+    path::Path,
     sync::{
-        Arc,
+        Arc, Condvar, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     thread,
     time::Duration,
 };
 
-use plimsoll_host::{Host, os};
-use plimsoll_model::{ErrorKind, Level};
+use plimsoll_host::{File, Files, Host, Lock, OpenMode, os};
+use plimsoll_model::{ErrorKind, Level, Txid};
 use plimsoll_store::{MemoryStore, fault::Op};
-use plimsoll_volume::{Config, Receipt, Volume};
+use plimsoll_volume::{Config, Receipt, Reference, Volume};
 
 use crate::{
     remote::Remote,
-    world::{World, get, marks, put},
+    world::{World, content, get, marks, put},
 };
 
 fn open(host: &Host, remote: &Remote, dir: &std::path::Path, values: &[(&str, &str)]) -> Volume {
@@ -124,4 +126,95 @@ fn readers_see_whole_commits_in_order_while_the_volume_is_let_go_and_taken_again
         done.store(1, Ordering::Release);
     });
     volume.close().unwrap();
+}
+
+/// Whoever has got a cache folder waits until another thread has got one, too.
+struct Meeting {
+    files: Arc<dyn Files>,
+    got: Mutex<usize>,
+    both: Condvar,
+}
+
+impl Files for Meeting {
+    fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
+        let lock = self.files.try_lock(path)?;
+        if lock.is_some() && path.parent().is_some_and(|dir| dir.to_string_lossy().contains("cache-")) {
+            let mut got = self.got.lock().unwrap();
+            *got += 1;
+            self.both.notify_all();
+            let (_got, late) = self.both.wait_timeout_while(got, Duration::from_secs(120), |got| *got < 2).unwrap();
+            assert!(!late.timed_out(), "only one thread opens a cache");
+        }
+        Ok(lock)
+    }
+
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        self.files.open(path, mode)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.files.create_dir_all(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        self.files.list(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.files.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.files.remove(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.files.remove_dir_all(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.files.sync_dir(path)
+    }
+}
+
+#[test]
+fn of_two_threads_that_open_the_cache_at_the_same_moment_one_lets_its_folder_go_and_nothing_is_kept_there() {
+    let (host, remote, dir) = real();
+    let writer = open(&host, &remote, &dir.path().join("writer"), &[]);
+    put(&writer, &[(1, 11), (2, 12)], 2, Level::Durable).unwrap();
+    let meeting = Arc::new(Meeting { files: Arc::clone(&host.files), got: Mutex::default(), both: Condvar::new() });
+    let reader = Volume::open_unread(Config {
+        host: Host { files: meeting, ..host.clone() },
+        store: Arc::new(remote.clone()),
+        dir: dir.path().join("reader"),
+        read_only: true,
+        ..World::new(0).machine("a").config(&[])
+    });
+    let first = Reference::Txid(Txid(1));
+    let snapshots = thread::scope(|scope| {
+        let threads = [(); 2].map(|()| scope.spawn(|| reader.at(&first).unwrap()));
+        threads.map(|thread| thread.join().unwrap())
+    });
+    for snapshot in &snapshots {
+        assert_eq!((get(snapshot, 1), get(snapshot, 2)), (11, 12));
+    }
+    let (mut used, mut free) = (0, 0);
+    for name in ["cache-0", "cache-1"] {
+        let folder = dir.path().join("reader").join(name);
+        let pages = host.files.read(&folder.join("pages")).unwrap();
+        let kept = pages.windows(8).any(|bytes| bytes == &content(11)[..8]);
+        match host.files.try_lock(&folder.join("lock")).unwrap() {
+            None => {
+                used += 1;
+                assert!(kept, "what was read is not in {name}");
+            }
+            Some(_lock) => {
+                free += 1;
+                assert!(!kept, "{name} is anybody's, and what was read is there");
+            }
+        }
+    }
+    assert_eq!((used, free), (1, 1));
+    reader.close().unwrap();
+    writer.close().unwrap();
 }
