@@ -259,6 +259,11 @@ impl Volume {
             None => shared.config.host.tasks.wait(shared.take()).inspect_err(|error| shared.note_trouble(error))?,
         };
         let mut state = shared.state();
+        if state.closed {
+            // While it was being taken. Whoever closes it lets it go.
+            drop(state);
+            return Err(shared.closed_error());
+        }
         if state.is_leaving() {
             drop(state);
             return self.begin_write(base);
@@ -415,8 +420,9 @@ impl Volume {
     }
 
     /// Makes everything acknowledged durable, closes the epoch and lets go of local locks. Waits at most `close_timeout_ms`
-    /// for that, then five seconds each for a small merge that is under way and for the end of the epoch; and, before all of
-    /// it, for a taking of the volume that another thread has begun.
+    /// for that, then five seconds each for a small merge that is under way and for the end of the epoch. A taking of the
+    /// volume that another thread has begun counts towards `close_timeout_ms`; if it takes longer, the volume is let go
+    /// when it has ended.
     ///
     /// # Errors
     /// Says what is not durable and where it is kept: in the journal, or aside since another writer took the volume.

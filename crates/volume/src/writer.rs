@@ -265,6 +265,9 @@ impl Shared {
         lease: &Lease,
         sent: Mono,
     ) -> Result<(Journal, Vec<ReplayedCommit>)> {
+        if self.state().closed {
+            return Err(self.closed_error());
+        }
         let uuid = self.adopt_identity(lease)?;
         // Whoever had the volume before may have detached it.
         let ((), detached) = try_join(self.catch_up_to(lease, sent), self.origins.was_detached()).await?;
@@ -591,7 +594,30 @@ impl Shared {
     /// Ends everything. See [`crate::Volume::close`].
     pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
         self.state().closed = true;
-        let _turning = self.turning.lock().await;
+        let (began, patience) = (self.now(), self.settings().close_timeout);
+        let turning = Box::pin(self.turning.lock());
+        if let Either::Left((_turning, _)) = select(turning, self.config.host.clock.sleep(patience)).await {
+            return self.end(patience.saturating_sub(self.now().since(began))).await;
+        }
+        let of = Arc::clone(self);
+        self.config.host.tasks.spawn(Box::pin(async move {
+            let _turning = of.turning.lock().await;
+            if let Err(error) = of.end(patience).await {
+                tracing::warn!(%error, "a close that nobody waits for any more");
+            }
+        }));
+        Err(Error::new(ErrorKind::Unavailable, "closing")
+            .object(self.url().to_owned())
+            .why("another thread of this process is taking it or letting it go, which did not end within close_timeout_ms")
+            .hint(
+                "it is closed as soon as that has ended, if this process lives to see that; what was acknowledged is \
+                 durable or in the journal of this host",
+            ))
+    }
+
+    /// Gives back whatever is held, with everything durable if that takes no longer than `patience`. The caller holds
+    /// `turning`.
+    async fn end(self: &Arc<Self>, patience: Duration) -> Result<()> {
         self.config.metrics.look();
         let writer = self.state().writer.clone();
         let Some(writer) = writer else {
@@ -602,7 +628,7 @@ impl Shared {
         let (of, shared) = (Arc::clone(&writer), Arc::clone(self));
         let flushed =
             run_blocking(&self.config.host.tasks, move || of.flush(&shared, Some(FlushReason::Shutdown))).await;
-        let settled = self.settle(&writer, self.settings().close_timeout).await;
+        let settled = self.settle(&writer, patience).await;
         if let Some(info) = writer.fence() {
             return dispossess(self, &writer, info).await;
         }

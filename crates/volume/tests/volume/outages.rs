@@ -1,9 +1,13 @@
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use plimsoll_model::{ErrorKind, Level};
 use plimsoll_store::fault::{Fault, Op};
+use plimsoll_volume::Volume;
 
-use crate::world::{World, marks, put};
+use crate::world::{Machine, World, marks, put};
 
 #[test]
 fn a_sync_whose_answer_was_lost_is_found_to_be_ours_and_the_history_goes_on() {
@@ -105,6 +109,62 @@ fn a_close_that_cannot_sync_says_so_and_the_next_open_syncs_it() {
     assert_eq!(marks(&volume), [3]);
     world.run_for(3000);
     assert_eq!(volume.status().durable.lsn, 3);
+}
+
+/// It once waited for as long as the store kept the taking waiting.
+#[test]
+fn a_close_beside_a_taking_that_stands_still_ends_in_time_and_what_was_taken_is_given_back() {
+    let (mut refused, mut went_on) = (0, 0);
+    for after_ms in (0..).step_by(130) {
+        let world = World::new(7);
+        let mut machine = world.machine("a");
+        let volume = machine.open(&[]);
+        put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+        machine.remote.set_down(true);
+        put(&volume, &[(1, 2)], 1, Level::Journaled).unwrap();
+        machine.kill();
+        machine.remote.set_down(false);
+        machine.remote.set_latency(100);
+        let volume = Volume::open_unread(machine.config(&[("close_timeout_ms", "3000")]));
+        let closed = Arc::new(Mutex::new(None));
+        let (of, host, outcome) = (volume.clone(), machine.host(), Arc::clone(&closed));
+        // Another thread: as long as it closes, the one that takes the volume gets nowhere.
+        machine.host().tasks.spawn(Box::pin(async move {
+            host.clock.sleep(Duration::from_millis(after_ms)).await;
+            let began = host.clock.now();
+            let error = of.close().err();
+            *outcome.lock().unwrap() = Some((error, host.clock.now().since(began)));
+        }));
+        let error = put(&volume, &[(1, 3)], 1, Level::Buffered).err().unwrap();
+        if error.kind() == ErrorKind::Conflict {
+            // It was taken, with what was in the journal, before it was closed.
+            break;
+        }
+        assert_eq!(error.kind(), ErrorKind::Closed, "{after_ms}: {error}");
+        let (error, took) = closed.lock().unwrap().take().expect("it closes while the volume is taken");
+        // Nothing was begun yet if it closed while it was only read.
+        let Some(error) = error else { continue };
+        refused += 1;
+        assert_eq!((error.kind(), took), (ErrorKind::Unavailable, Duration::from_millis(3000)), "{after_ms}: {error}");
+        world.run_for(5000);
+        if volume.dir().has_journal().unwrap() {
+            // Not taken yet when it was closed. The journal is for whoever opens it next on this host.
+            volume_of_this_host_goes_on(&machine);
+        } else {
+            went_on += 1;
+        }
+        // Nobody has to wait until the holder counts as dead.
+        let other = world.machine("b").open(&[]);
+        assert_eq!(marks(&other), [2], "{after_ms}");
+        put(&other, &[(1, 4)], 1, Level::Durable).unwrap();
+    }
+    assert!(refused > 5 && went_on > 0, "{refused}, {went_on}");
+}
+
+fn volume_of_this_host_goes_on(machine: &Machine) {
+    let volume = machine.beside().open(&[]);
+    assert_eq!(marks(&volume), [2]);
+    volume.close().unwrap();
 }
 
 #[test]
