@@ -163,11 +163,13 @@ impl Shared {
         }
         let (mut newest, mut on_top) = (view, Vec::new());
         let store = &self.config.store;
-        while let Some(index) = next(&self.prover, &newest, self.reading(ours)).await? {
+        loop {
+            let next = next(&self.prover, &newest, self.reading(ours)).await?;
             let answered = self.now();
             if !near(answered) {
                 return self.load(answered, Load::All).await;
             }
+            let Some(index) = next else { break };
             if !continues(&newest, &index) {
                 // It was put on something else: what was read until now is not its history.
                 return self.load(answered, Load::All).await;

@@ -132,9 +132,13 @@ impl Shared {
             let state = self.state();
             (state.writer.clone(), state.tip.lsn)
         };
-        let pending = writer.filter(|writer| writer.accounts().progress.marks().mark(Level::Durable).lsn < lsn);
-        // Read after the watermark: what is durable is in the view.
-        let txid = self.state().view.txid;
+        let durable = writer.as_ref().map(|writer| writer.accounts().progress.marks().mark(Level::Durable).lsn);
+        // Read after the watermark: what is durable is in the view, unless this writer was told so by its successor.
+        let (txid, read) = {
+            let state = self.state();
+            (state.view.txid, state.view.lsn)
+        };
+        let pending = writer.filter(|_| durable.is_some_and(|durable| durable < lsn) || read < lsn);
         let epoch = pending.map(|writer| writer.epoch).unwrap_or_default();
         Ok(Token { volume, epoch, txid, lsn })
     }

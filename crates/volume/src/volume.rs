@@ -354,10 +354,13 @@ impl Volume {
                 .why("it was opened read-only, and a checkpoint is written")
                 .hint("open it without mode=ro"));
         }
-        self.sync()?;
+        let lsn = self.sync()?;
         let synced = {
             let state = shared.state();
-            state.writer.is_some().then_some(state.view.txid).filter(|txid| !txid.is_zero())
+            // Whoever was taken over meanwhile may have learned that its commits are durable, and not have read the sync that
+            // they are part of.
+            let holds = state.writer.is_some() && state.view.lsn >= lsn && !state.view.txid.is_zero();
+            holds.then_some(state.view.txid)
         };
         shared.config.host.tasks.wait(checkpoint(&shared.context(), name, note, synced))
     }

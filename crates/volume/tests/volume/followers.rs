@@ -1,12 +1,18 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use futures::future::BoxFuture;
 use plimsoll_host::{Host, Tasks};
 use plimsoll_model::{ErrorKind, Level, PageCount};
-use plimsoll_store::Store;
+use plimsoll_store::{
+    Store,
+    fault::{Fault, Op},
+};
 use plimsoll_volume::{Config, Volume};
 
 use crate::world::{PAGE, World, content, get, marks, page, put, try_get};
@@ -270,4 +276,30 @@ fn a_follower_whose_task_came_to_no_end_looks_again() {
     forgets.store(false, Ordering::Relaxed);
     world.run_for(60_000);
     assert_eq!(marks(&follower), [2]);
+}
+
+/// It once took the state that it had read until then for the newest.
+#[test]
+fn a_reader_that_is_told_late_that_there_is_nothing_newer_lists_what_there_is() {
+    let world = World::new(40);
+    let home = world.machine("a");
+    let writer = home.open(&BUSY);
+    put(&writer, &[(1, 1)], 1, Level::Durable).unwrap();
+    let machine = world.machine("b");
+    let reader = machine.open_read_only(&[BUSY[2]]);
+    assert_eq!(reader.status().txid, 1);
+    for mark in [2, 3] {
+        put(&writer, &[(1, mark)], 1, Level::Durable).unwrap();
+    }
+    let (host, later) = (home.host(), writer.clone());
+    home.host().tasks.spawn(Box::pin(async move {
+        host.clock.sleep(Duration::from_secs(30)).await;
+        host.tasks.spawn_blocking(Box::new(move || drop(put(&later, &[(1, 4)], 1, Level::Durable).unwrap())));
+    }));
+    // It sleeps before its request for the next sync has arrived.
+    machine.remote.script.once(Op::GetTail, "ltx/0", Fault::Delay(Duration::from_secs(60)));
+    reader.refresh().unwrap();
+    assert!(machine.remote.script.is_used_up());
+    assert!(!world.keys("ltx/0/").iter().any(|key| key.ends_with("2.ltx")), "{:?}", world.keys("ltx/0/"));
+    assert_eq!(reader.status().txid, 4);
 }

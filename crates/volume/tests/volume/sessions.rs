@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use plimsoll_model::{ErrorKind, Level};
-use plimsoll_store::fault::Op;
+use plimsoll_store::fault::{Fault, Op};
+use plimsoll_volume::{Receipt, Reference, Volume};
 
-use crate::world::{World, marks, put};
+use crate::world::{World, get, marks, put};
 
 const LAZY: [(&str, &str); 2] = [("sync_interval_ms", "5000"), ("max_loss_window_ms", "600000")];
 const MINUTE: Duration = Duration::from_secs(60);
@@ -206,4 +207,42 @@ fn a_read_only_open_never_tries_to_write() {
     let wrote: Vec<_> =
         reader.remote.asked().into_iter().filter(|(op, _)| matches!(op, Op::Create | Op::Put | Op::Delete)).collect();
     assert_eq!(wrote, []);
+}
+
+/// The answer to a sync is lost. When its writer finds out that it took effect, which is late, another one has the volume: the
+/// commit is durable, and this host has not read what it is part of.
+fn taken_over_during_a_sync(seed: u64) -> (Volume, Receipt, Volume) {
+    let world = World::new(seed);
+    let machine = world.machine("a");
+    let volume =
+        machine.open(&[("heartbeat_ms", "1000000"), ("holder_ttl_ms", "2000000"), ("l0_retention_ms", "2000")]);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    let reader = world.machine("c").open_read_only(&[("follow_interval_ms", "600000")]);
+    assert_eq!(marks(&reader), [1]);
+    machine.remote.script.once(Op::Create, "ltx/0", Fault::AppliedButNoAnswer);
+    machine.remote.script.once(Op::Create, "ltx/0", Fault::Delay(MINUTE / 3));
+    let receipt = put(&volume, &[(1, 2)], 1, Level::Buffered).unwrap();
+    world.run_for(5000);
+    assert!(machine.remote.script.is_used_up(), "it asks again");
+    let other = world.machine("b").open(&[("takeover", "true")]);
+    put(&other, &[(2, 3)], 2, Level::Durable).unwrap();
+    (volume, receipt, reader)
+}
+
+/// It once named the state that this host had read before.
+#[test]
+fn a_checkpoint_of_whoever_is_taken_over_meanwhile_has_everything_that_was_acknowledged_before() {
+    let (volume, receipt, reader) = taken_over_during_a_sync(9);
+    volume.checkpoint("all", None).unwrap();
+    receipt.wait(Level::Durable).unwrap();
+    assert_eq!(get(&reader.at(&Reference::Checkpoint("all".to_owned())).unwrap(), 1), 2);
+}
+
+/// It once stood for the state that this host had read before.
+#[test]
+fn a_token_of_whoever_is_taken_over_meanwhile_stands_for_everything_that_is_durable() {
+    let (volume, receipt, reader) = taken_over_during_a_sync(10);
+    receipt.wait(Level::Durable).unwrap();
+    reader.wait_token(&volume.token().unwrap(), MINUTE * 60).unwrap();
+    assert_eq!(marks(&reader)[0], 2);
 }
