@@ -43,6 +43,8 @@ pub enum Aim {
     Busy,
     /// Objects so large that they are read in parts.
     Parts,
+    /// Transactions that do not fit into memory.
+    Large,
     /// A host that lets the volume go and takes it again all the time.
     Turns,
     /// What is left on a host that another one has gone past.
@@ -83,6 +85,7 @@ impl Aim {
         Aim::Torn,
         Aim::Busy,
         Aim::Parts,
+        Aim::Large,
         Aim::Turns,
         Aim::Aside,
         Aim::Family,
@@ -112,6 +115,7 @@ impl Aim {
             Aim::Torn => "torn",
             Aim::Busy => "busy",
             Aim::Parts => "parts",
+            Aim::Large => "large",
             Aim::Turns => "turns",
             Aim::Aside => "aside",
             Aim::Family => "family",
@@ -233,6 +237,15 @@ impl Aim {
                 settings.compaction_levels = vec![3 * SECOND, 12 * SECOND, 36 * SECOND];
                 settings.cache_bytes_max = 4 * 65_536;
                 settings.hydrate = false;
+            }
+            Aim::Large => {
+                profile.page_size = PageSize::new(65_536).expect("BUG: not a page size");
+                (profile.pages_max, profile.whole) = (80, 6);
+                (profile.hosts, profile.takeover) = (2, 1);
+                profile.pause_max = SECOND;
+                profile.length = 12 * SECOND;
+                profile.blows = POWER;
+                settings.compaction_levels = vec![3 * SECOND, 12 * SECOND, 36 * SECOND];
             }
             Aim::Turns => {
                 (profile.workers, profile.applications) = (3, 1);

@@ -49,4 +49,4 @@ mod worker; // what applications do
 pub use aim::Aim;
 pub use coverage::{Coverage, Event};
 pub use promise::{Broken, Promise};
-pub use run::{Report, run};
+pub use run::{Progress, Report, run, run_watched};

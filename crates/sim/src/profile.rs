@@ -30,6 +30,8 @@ pub(crate) struct Profile {
     pub(crate) workers: usize,
     pub(crate) page_size: PageSize,
     pub(crate) pages_max: u32,
+    /// One commit in so many writes all pages that there may be; 0: none has to.
+    pub(crate) whole: u64,
     pub(crate) layout: Layout,
     /// Whether hosts retry and break as they do in earnest, or see every single failure.
     pub(crate) wrapped: bool,
@@ -94,6 +96,7 @@ impl Profile {
             workers: usize::try_from(dice.between(0, 2)).unwrap_or(0),
             page_size: PageSize::new(page_size).expect("BUG: not a page size"),
             pages_max: if large { 160 } else { *dice.pick(&[4, 12, 40]) },
+            whole: 0,
             layout: if dice.once_in(2) { Layout::S3 } else { Layout::Other },
             wrapped: !dice.once_in(3),
             rough,

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -51,6 +51,32 @@ pub struct Report {
     pub steps: u64,
 }
 
+/// How far a run is, for whoever waits for it on another thread.
+#[derive(Debug, Default)]
+pub struct Progress {
+    steps: AtomicU64,
+    millis: AtomicU64,
+}
+
+impl Progress {
+    /// Tasks that were run.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
+    /// Virtual time.
+    #[must_use]
+    pub fn length(&self) -> Duration {
+        Duration::from_millis(self.millis.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, steps: u64, length: Duration) {
+        self.steps.store(steps, Ordering::Relaxed);
+        self.millis.store(u64::try_from(length.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
 /// See the [module](self).
 pub(crate) struct Run {
     pub(crate) world: World,
@@ -61,15 +87,22 @@ pub(crate) struct Run {
     /// When the last host that sleeps wakes up.
     pub(crate) awake_at: Duration,
     groups: u64,
+    progress: Arc<Progress>,
 }
 
 /// Runs one seed with an aim. `log` takes what the engine logs into the trace; it changes nothing else.
 #[must_use]
 pub fn run(seed: u64, aim: Aim, log: bool) -> Report {
+    run_watched(seed, aim, log, &Arc::default())
+}
+
+/// As [`run`], and says meanwhile how far it is.
+#[must_use]
+pub fn run_watched(seed: u64, aim: Aim, log: bool, progress: &Arc<Progress>) -> Report {
     let time = Time::default();
     let trace = Trace::new(time.clone());
     if !log {
-        return run_with(seed, aim, time, trace);
+        return run_with(seed, aim, time, trace, Arc::clone(progress));
     }
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
@@ -77,10 +110,10 @@ pub fn run(seed: u64, aim: Aim, log: bool) -> Report {
         .without_time()
         .with_writer(Log(trace.clone()))
         .finish();
-    tracing::subscriber::with_default(subscriber, || run_with(seed, aim, time, trace))
+    tracing::subscriber::with_default(subscriber, || run_with(seed, aim, time, trace, Arc::clone(progress)))
 }
 
-fn run_with(seed: u64, aim: Aim, time: Time, trace: Trace) -> Report {
+fn run_with(seed: u64, aim: Aim, time: Time, trace: Trace, progress: Arc<Progress>) -> Report {
     let profile = Arc::new(Profile::draw(&Dice::new(seed, 0), &Dice::new(seed, 4), aim));
     let judge = Judge::new(profile.hosts + 1, profile.settings.l0_retention.min(profile.settings.retention));
     let world = World::new(time.clone(), Dice::new(seed, 1), trace, judge, profile.layout, profile.weather.clone());
@@ -93,6 +126,7 @@ fn run_with(seed: u64, aim: Aim, time: Time, trace: Trace) -> Report {
         profile,
         awake_at: Duration::ZERO,
         groups: 0,
+        progress,
     };
     run.world.trace.line("run", format_args!("seed {seed}: {:?}", run.profile));
     let broken = run.play().err();
@@ -178,6 +212,7 @@ impl Run {
                 Step::Ran => {}
                 Step::Panicked(words) => return Err(Promise::SoundAnswers.broken(format!("a panic: {words}"))),
             }
+            self.progress.set(self.executor.steps, self.world.time.now());
             self.verdict()?;
             self.bury();
             if self.executor.steps > STEPS_MAX {
@@ -255,6 +290,7 @@ impl Run {
             (weather.late, weather.late_create, weather.flipped) = (0, 0, 0);
             weather.latency = Duration::from_millis(20);
         }
+        self.world.pardon();
         self.executor.jitter = false;
         self.executor.thaw();
         for at in 0..self.machines.len() {

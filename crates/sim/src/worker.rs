@@ -361,6 +361,9 @@ impl Application {
     fn draw(&self, before: u32) -> (Vec<u32>, u32) {
         let dice = &self.dice;
         let max = u64::from(self.profile.pages_max);
+        if self.profile.whole > 0 && dice.once_in(self.profile.whole) {
+            return ((1..=self.profile.pages_max).collect(), self.profile.pages_max);
+        }
         let number = |below: u64| u32::try_from(dice.between(1, below.max(1))).unwrap_or(1);
         let count = match dice.below(20) {
             0 if before > 1 => number(before.into()),
