@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Sandbox, files, kill};
+use support::{Sandbox, files, kill, record_from};
 
 #[test]
 fn a_new_volume_is_durable_and_empty() {
@@ -100,4 +100,41 @@ fn status_of_nothing_is_not_found() {
     let sandbox = Sandbox::new();
     let words = sandbox.run(&["status", &sandbox.url("no/such/bucket")]).fails(7);
     assert!(words.contains("no volume at this URL") && words.contains("plimsoll create"), "{words}");
+}
+
+/// The clocks of two hosts were compared, and an opening was refused that had been said to succeed.
+#[test]
+fn a_holder_is_alive_or_silent_by_the_clock_of_the_store_whatever_its_own_says() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 10);
+    kill(sandbox.writer_that_advertised("state", &url));
+    let newest = files(&sandbox.path("db/status")).pop().unwrap().0;
+    let set_clock = |at: u64| record_from(&newest, &newest, |said| said["alive_ms"] = at.into());
+    let role =
+        |settings: &[&str]| sandbox.run(&[settings, &["--json", "status", &url]].concat()).json()["role"].clone();
+    set_clock(1);
+    let patient = ["--set", "holder_ttl_ms=3600000"];
+    assert_eq!(role(&patient), "held");
+    let insert = ["sql", &url, "INSERT INTO t(v) VALUES('other')"];
+    support::answer(&mut sandbox.on("elsewhere", &[&patient[..], &insert].concat())).fails(3);
+    set_clock(99_999_999_999_999);
+    let hasty = ["--set", "heartbeat_ms=1", "--set", "holder_ttl_ms=2"];
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    assert_eq!(role(&hasty), "silent");
+    support::answer(&mut sandbox.on("elsewhere", &[&hasty[..], &insert].concat())).ok();
+}
+
+#[test]
+fn a_removal_that_came_to_nothing_is_nobody_who_holds_the_volume() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 10);
+    let newest = files(&sandbox.path("db/epoch")).pop().unwrap().0;
+    record_from(&newest, &sandbox.path("db/epoch/00000003.json"), |removal| {
+        removal["epoch"] = 3.into();
+        removal["removal"] = true.into();
+    });
+    let status = sandbox.run(&["--json", "status", &url]).json();
+    assert_eq!((&status["role"], &status["holder"]), (&"free".into(), &serde_json::Value::Null), "{status}");
+    let text = sandbox.run(&["status", &url]).ok();
+    assert!(text.lines().any(|line| line == "writer     nobody"), "{text}");
 }

@@ -59,6 +59,8 @@ pub(crate) struct Attempt {
 /// What a sync carries.
 struct Cut {
     lsn: Lsn,
+    /// Everything that was acknowledged by then is in it.
+    timestamp: WallMs,
     txid: Txid,
     link: u64,
     count: PageCount,
@@ -159,6 +161,8 @@ async fn begin(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Result<Option<Atte
 
 /// Everything that was committed until now. `None` also if that will be another moment from now.
 fn cut(shared: &Shared, writer: &Writer) -> Option<Cut> {
+    // Before the newest commit is looked for: what was acknowledged by then is in the sync, as loss reports say.
+    let timestamp = shared.config.host.clock.wall();
     let (tip, view) = writer.syncs.cut(|| {
         let state = shared.state();
         (state.tip.lsn, (state.tip, Arc::clone(&state.view)))
@@ -180,6 +184,7 @@ fn cut(shared: &Shared, writer: &Writer) -> Option<Cut> {
     let head = writer.lease.head();
     Some(Cut {
         lsn: tip.lsn,
+        timestamp,
         txid: head.map_or(Txid(1), |head| head.txid.next()),
         link: head.map_or(0, |head| head.checksum),
         count: tip.count,
@@ -193,7 +198,7 @@ fn encode(shared: &Shared, writer: &Writer, cut: Cut) -> Result<Attempt> {
     let host = &shared.config.host;
     let lsn = if taken(Step::CutAtOneCommit) { cut.lsn } else { shared.state().tip.lsn };
     let stamp = Stamp { writer: writer.id, epoch: writer.epoch, lsn };
-    let timestamp = host.clock.wall();
+    let timestamp = cut.timestamp;
     let header = Header {
         page_size: cut.page_size,
         commit: cut.count,

@@ -1,7 +1,15 @@
 //! What writers took with them that were pushed aside, when more than one of them was.
 
+use std::{sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use plimsoll_host::{Clock, Tasks};
+use plimsoll_ltx::Header;
 use plimsoll_model::{Level, Txid};
-use plimsoll_store::fault::{Fault, Op, Rule};
+use plimsoll_store::{
+    Store as _,
+    fault::{Fault, Op, Rule},
+};
 use plimsoll_volume::{Losses, Volume};
 
 use crate::world::{Machine, World, put};
@@ -110,4 +118,56 @@ fn what_is_kept_for_the_commits_of_a_lost_host_is_what_they_stand_on_also_if_oth
     assert_eq!(told(&third.take_over().unwrap()), [("first", 3), ("second", 0)]);
     assert_eq!(base(&third), [Txid(1)]);
     drop((first, volume));
+}
+
+/// A pool of threads that is busy: what is to be done there waits.
+struct Busy {
+    tasks: Arc<dyn Tasks>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Tasks for Busy {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.tasks.spawn(task);
+    }
+
+    fn spawn_blocking(&self, job: Box<dyn FnOnce() + Send>) {
+        let (tasks, free) = (Arc::clone(&self.tasks), self.clock.sleep(Duration::from_millis(50)));
+        self.tasks.spawn(Box::pin(async move {
+            free.await;
+            tasks.spawn_blocking(job);
+        }));
+    }
+
+    fn block_on(&self, future: BoxFuture<'_, ()>) {
+        self.tasks.block_on(future);
+    }
+}
+
+/// The time was taken when the sync was encoded, and commits made since it was cut were not in it.
+#[test]
+fn what_was_acknowledged_before_the_time_of_a_sync_is_in_it() {
+    let world = World::new(7);
+    let machine = world.machine("first");
+    let mut config = machine.config(&[("sync_interval_ms", "100")]);
+    config.host.tasks = Arc::new(Busy { tasks: config.host.tasks, clock: Arc::clone(&config.host.clock) });
+    let volume = Volume::open(config).unwrap();
+    // More pages than are encoded at once.
+    let pages: Vec<_> = (1..=20).map(|page| (page, 1)).collect();
+    let clock = machine.host().clock;
+    let mut acknowledged = Vec::new();
+    for _ in 0..100 {
+        let commit = put(&volume, &pages, 20, Level::Buffered).unwrap();
+        acknowledged.push((commit.lsn(), clock.wall()));
+        world.run_for(7);
+    }
+    let syncs = world.keys("ltx/0/");
+    assert!(syncs.len() > 3, "{syncs:?}");
+    for key in syncs {
+        let object = world.wait(world.shelf().get(&key)).unwrap().unwrap();
+        let header = Header::decode(&object.bytes).unwrap();
+        let held = header.stamp.unwrap().lsn;
+        let missing = acknowledged.iter().find(|(lsn, at)| *lsn > held && *at < header.timestamp);
+        assert_eq!(missing, None, "{key} is of {} and goes up to {held}", header.timestamp);
+    }
 }

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use futures::future::{Either, select};
-use plimsoll_commitlog::{Levels, Mark, Standing, Watermarks, look, losses, tail};
+use plimsoll_commitlog::{Levels, Mark, Standing, Watermarks, held_for, look, losses, tail};
+use plimsoll_host::WallMs;
 use plimsoll_model::Result;
 use plimsoll_volume::{Located, LossReport};
 use serde::Serialize;
@@ -63,6 +64,7 @@ pub(crate) struct Holder {
     pub(crate) pid: u32,
     pub(crate) writer: String,
     pub(crate) since_ms: u64,
+    /// By the store's clock.
     pub(crate) alive_ms: u64,
     pub(crate) this_host: bool,
     /// On this host: whether there is such a process now.
@@ -141,7 +143,7 @@ impl Report {
         }
         let status = standing.status.as_ref().map(|seen| &seen.record);
         Ok(Report {
-            role: role(&standing, located, now_ms),
+            role: role(&standing, located, WallMs(now_ms)),
             epoch: standing.epoch.0,
             fork_of: standing.volume.as_ref().and_then(|volume| volume.parent.clone()),
             holder: holder(setup, &standing),
@@ -162,29 +164,32 @@ impl Report {
     }
 }
 
-fn role(standing: &Standing, located: &Located, now_ms: u64) -> Role {
-    let ttl = located.settings.settings.holder_ttl.as_millis();
-    match &standing.status {
-        None if standing.epoch.is_zero() => Role::Free,
-        Some(seen) if seen.record.closed => Role::Free,
-        // Without a status yet, the epoch's own record is the last sign of life.
-        seen => {
-            let made = standing.holder.as_ref().map_or(0, |holder| holder.since_ms);
-            let alive = seen.as_ref().map_or(made, |seen| seen.record.alive_ms);
-            if u128::from(now_ms.saturating_sub(alive)) > ttl { Role::Silent } else { Role::Held }
-        }
+/// As whoever opens the volume judges it: by the store's clock, not by that of the holder.
+fn role(standing: &Standing, located: &Located, now: WallMs) -> Role {
+    let closed = standing.status.as_ref().is_some_and(|seen| seen.record.closed);
+    let removal = standing.holder.as_ref().is_some_and(|holder| holder.removal);
+    match held_for(standing, located.settings.settings.holder_ttl, now) {
+        Some(_) => Role::Held,
+        // Whoever removes a volume does not hold it.
+        None if standing.epoch.is_zero() || closed || removal => Role::Free,
+        None => Role::Silent,
     }
 }
 
+/// When the newest writer gave its last sign of life, by the store's clock.
+fn last_sign(standing: &Standing) -> u64 {
+    standing.status.as_ref().map_or(standing.epoch_made, |seen| seen.modified).0
+}
+
 fn holder(setup: &Setup, standing: &Standing) -> Option<Holder> {
-    let holder = standing.holder.as_ref()?;
+    let holder = standing.holder.as_ref().filter(|holder| !holder.removal)?;
     let this_host = holder.host == setup.process.host_name;
     Some(Holder {
         host: holder.host.clone(),
         pid: holder.pid,
         writer: holder.writer.to_string(),
         since_ms: holder.since_ms,
-        alive_ms: standing.status.as_ref().map_or(holder.since_ms, |seen| seen.record.alive_ms),
+        alive_ms: last_sign(standing),
         this_host,
         running: is_running(holder.pid).filter(|_| this_host),
     })
@@ -208,7 +213,7 @@ fn load(standing: &Standing, journal: Option<&JournalTail>, located: &Located, n
             load.commits = said.load.commits;
             load.bytes = said.load.bytes;
             load.age_ms = said.load.age_ms;
-            load.at_ms = said.alive_ms;
+            load.at_ms = last_sign(standing);
         }
         (_, None) => {}
     }

@@ -104,7 +104,13 @@ fn database(report: &Report) -> String {
 }
 
 fn writer(report: &Report) -> String {
-    let Some(holder) = &report.holder else { return "none yet".to_owned() };
+    let Some(holder) = &report.holder else {
+        return match report.role {
+            Role::Free if report.epoch == 0 => "none yet".to_owned(),
+            Role::Free => "nobody".to_owned(),
+            Role::Held | Role::Silent => format!("somebody: the record of epoch {} is damaged", report.epoch),
+        };
+    };
     let here = match (holder.this_host, holder.running) {
         (true, Some(false)) if report.role != Role::Free => {
             " (this host, where it is not running any more: the next to open here goes on at once)"

@@ -19,7 +19,7 @@ pub(crate) fn check(layout: Layout, listing: &Listing, checked: &[Checked], base
     stamps(layout, &syncs, found);
 }
 
-/// No transaction is missing between the objects of a level, nor in two of them.
+/// No transaction is missing between the objects of a level, nor in two syncs.
 fn runs(layout: Layout, ids: &[FileId], level: u8, found: &mut Findings) {
     let files: Vec<&FileId> = ids.iter().filter(|id| id.level == level).collect();
     for pair in files.windows(2) {
@@ -27,7 +27,12 @@ fn runs(layout: Layout, ids: &[FileId], level: u8, found: &mut Findings) {
         let key = layout.key(after);
         if after.min <= before.max {
             let what = format!("it overlaps {}", layout.key(before));
-            found.problem(&key, what, "something else than Plimsoll merges there, or used to");
+            if level == 0 {
+                found.problem(&key, what, "something else than Plimsoll syncs there, or used to");
+            } else {
+                // As where the merge of a writer lands after the next one has chosen what to merge.
+                found.note(&key, what, "two writers merged there; both hold the same history");
+            }
         } else if after.min.prev() > before.max {
             let what =
                 format!("TXIDs {} to {} are missing before it", before.max.0.saturating_add(1), after.min.prev());
@@ -176,7 +181,8 @@ mod tests {
     }
 
     #[test]
-    fn ranges_that_overlap_are_a_problem() {
-        assert!(found(&[], &[merged(1, 1, 3), merged(1, 3, 5)])[0].starts_with("problem it overlaps"));
+    fn merges_of_two_writers_that_overlap_are_no_problem_and_syncs_that_do_are_one() {
+        assert!(found(&[], &[merged(1, 1, 3), merged(1, 3, 5)])[0].starts_with("note it overlaps"));
+        assert!(found(&[], &[merged(0, 1, 3), merged(0, 3, 5)])[0].starts_with("problem it overlaps"));
     }
 }
