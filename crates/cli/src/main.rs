@@ -11,7 +11,9 @@ mod interrupt; // being told to end
 mod journal_tail; // what this host holds and the store does not
 mod logging; // tracing to stderr
 mod object_reader; // an object as a stream
+mod opened; // a volume that is let go at the end
 mod progress; // bars on a terminal
+mod scratch; // files for a while
 mod setup; // what all commands share
 mod table; // rows and columns
 mod units; // numbers for people

@@ -12,14 +12,14 @@ use plimsoll_metrics::Metrics;
 use plimsoll_model::{Error, ErrorKind, ResultExt};
 use plimsoll_settings::{Override, Source};
 use plimsoll_store::VolumeUrl;
-use plimsoll_volume::{
-    Connections, Located, Opening, Process, Stranded, StrandedJournal, Volume, VolumeDir, split_reference,
-};
+use plimsoll_volume::{Connections, Located, Opening, Process, Stranded, StrandedJournal, VolumeDir, split_reference};
 
 use crate::{
     args::{Color, Global},
     exit::Result,
-    logging, units,
+    logging,
+    opened::Opened,
+    units,
 };
 
 /// Where values of `--set` come from, in messages.
@@ -170,18 +170,20 @@ impl Setup {
     ///
     /// # Errors
     /// As [`Process::open`].
-    pub(crate) fn open(&self, typed: &str, adjust: &[(&str, &str)]) -> Result<Volume> {
+    pub(crate) fn open(&self, typed: &str, adjust: &[(&str, &str)]) -> Result<Opened> {
         let overrides = self.adjusted(&self.locate(typed)?, adjust);
-        Ok(self.process.open(Opening { url: self.url(typed)?, overrides, read_only: false })?)
+        let opening = Opening { url: self.url(typed)?, overrides, read_only: false };
+        Ok(Opened::by(|| self.process.open(opening))?)
     }
 
     /// As [`Setup::open`], for one deed that reads what it needs by itself.
     ///
     /// # Errors
     /// As [`Process::open_unread`].
-    pub(crate) fn open_unread(&self, typed: &str, adjust: &[(&str, &str)]) -> Result<Volume> {
+    pub(crate) fn open_unread(&self, typed: &str, adjust: &[(&str, &str)]) -> Result<Opened> {
         let overrides = self.adjusted(&self.locate(typed)?, adjust);
-        Ok(self.process.open_unread(Opening { url: self.url(typed)?, overrides, read_only: false })?)
+        let opening = Opening { url: self.url(typed)?, overrides, read_only: false };
+        Ok(Opened::by(|| self.process.open_unread(opening))?)
     }
 
     /// The overrides of the command line, after those of `adjust` that replace nothing but a default.

@@ -34,7 +34,7 @@ fn a_database_in_wal_mode_is_imported_with_what_is_only_in_its_log() {
     assert_eq!(fs::read(&copy).unwrap()[18..20], [1, 1], "a volume has no write-ahead log");
     drop(in_use);
     assert_eq!(rows(&copy), rows(&file));
-    let leftovers = fs::read_dir(sandbox.path("state/import")).unwrap().count();
+    let leftovers = fs::read_dir(sandbox.path("state/scratch")).unwrap().count();
     assert_eq!(leftovers, 0, "the copy is removed");
 }
 

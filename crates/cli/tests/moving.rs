@@ -160,3 +160,22 @@ fn commits_of_a_volume_that_is_not_at_its_url_any_more_are_spoken_of_by_every_co
     assert!(sandbox.run(&["stranded", "ls", &url]).ok().contains("removed volume"));
     assert!(sandbox.run(&["stranded", "ls", &sandbox.url("never")]).fails(7).contains("there is no volume"));
 }
+
+/// It was said that there is no volume, and what was lost was never asked for.
+#[test]
+fn a_volume_that_was_never_synced_is_taken_over_with_a_loss_report() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    kill(sandbox.writer_that_advertised("state", &url));
+    // As if the store had taken its signs of life and none of its syncs.
+    std::fs::remove_dir_all(sandbox.path("db/ltx")).unwrap();
+    assert!(sandbox.run(&["status", &url]).ok().contains("nothing was synced yet"));
+    let there = |args: &[&str]| answer(&mut sandbox.on("elsewhere", args));
+    there(&["release", &url]).fails(3);
+    let report = there(&["--json", "takeover", &url]).json();
+    assert_eq!(report["losses"][0]["commits"], 1, "{report}");
+    there(&["release", &url]).ok();
+    there(&["detach", &url]).ok();
+    there(&["compact", &url]).ok();
+    there(&["takeover", &sandbox.url("nowhere")]).fails(7);
+}

@@ -34,7 +34,7 @@ pub use ffi::Sqlite3;
 pub use header::renew;
 pub use register::extension_init;
 #[cfg(feature = "linked")]
-pub use register::{register, register_with, take_last_error};
+pub use register::{open_volumes, register, register_with, take_last_error};
 
 /// The examples of the project's README, as tests.
 #[cfg(doctest)]

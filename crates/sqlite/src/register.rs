@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int, c_void};
 #[cfg(feature = "linked")]
 use plimsoll_model::{Error, Result};
 #[cfg(feature = "linked")]
-use plimsoll_volume::Process;
+use plimsoll_volume::{Process, Volume};
 
 #[cfg(feature = "linked")]
 use crate::registry::registry;
@@ -45,6 +45,14 @@ pub fn register_with(process: Process) -> Result<()> {
 #[must_use]
 pub fn take_last_error() -> Option<Error> {
     registry().take_failure()
+}
+
+/// Every volume that connections of this process have open, for a program that ends while they are in use. One that is
+/// being opened or closed is waited for.
+#[cfg(feature = "linked")]
+#[must_use]
+pub fn open_volumes() -> Vec<Volume> {
+    registry().open_volumes()
 }
 
 /// Registers the VFS `plimsoll` and the SQL functions with the SQLite that loads an extension. Returns

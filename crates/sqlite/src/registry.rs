@@ -201,6 +201,13 @@ impl Registry {
         closed
     }
 
+    /// Every volume that is open, once it is: one that is being opened or closed is waited for.
+    #[cfg(feature = "linked")]
+    pub(crate) fn open_volumes(&self) -> Vec<Volume> {
+        let users: Vec<_> = lock(&self.volumes).values().map(Arc::clone).collect();
+        users.iter().filter_map(|users| Some(lock(users).shared.as_ref()?.volume.clone())).collect()
+    }
+
     /// Whether `journal` is the rollback journal of a volume that is open here.
     pub(crate) fn is_journal_of_a_volume(&self, journal: &str) -> bool {
         journal.strip_suffix("-journal").is_some_and(|name| lock(&self.names).contains_key(name))

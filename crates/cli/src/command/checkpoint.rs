@@ -49,6 +49,7 @@ fn create(setup: &Setup, typed: &str, name: Option<String>, note: Option<&str>) 
 /// has the volume does not let go of it.
 fn through_this_host(setup: &Setup, typed: &str, name: &str, note: Option<&str>) -> Result<Option<PinRecord>> {
     let volume = setup.open(typed, PATIENCE)?;
+    volume.say("plimsoll checkpoint ls tells whether there is a checkpoint");
     match patiently(setup, || volume.sync()).and_then(|_| volume.checkpoint(name, note)) {
         Ok(record) => {
             volume.close()?;

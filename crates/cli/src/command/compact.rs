@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     exit::Result,
-    interrupt, progress,
+    progress,
     setup::{Setup, layout, no_volume},
     table::{number, render, table},
     units,
@@ -30,9 +30,9 @@ pub(crate) fn run(setup: &Setup, typed: &str, dry_run: bool) -> Result<()> {
     }
     let bar = progress::waiting(setup, "compacting");
     let volume = setup.open(typed, PATIENCE)?;
-    let held = interrupt::volume(&volume, "what was merged stays; run it again to go on")?;
+    volume.say("what was merged stays; run it again to go on");
     let url = volume.status().url;
-    if volume.page_size().is_none() && !volume.dir().has_journal()? {
+    if !volume.exists() && !volume.dir().has_journal()? {
         return Err(give_up(volume, no_volume("compacting", url)).into());
     }
     // What is only in the journal belongs into the merges, too.
@@ -42,7 +42,6 @@ pub(crate) fn run(setup: &Setup, typed: &str, dry_run: bool) -> Result<()> {
     };
     let (asked, kept) = (volume.settings().l0_retention, volume.l0_retention());
     volume.close()?;
-    drop(held);
     bar.finish_and_clear();
     if asked < kept {
         let (asked, kept) = (asked.as_millis(), kept.as_millis());

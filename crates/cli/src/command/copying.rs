@@ -4,7 +4,7 @@ use plimsoll_model::{Error, ErrorKind, Level, PageCount, Result};
 use plimsoll_volume::{Receipt, Volume, WriteTxn};
 
 use super::patience::patiently;
-use crate::setup::Setup;
+use crate::{opened::Opened, setup::Setup};
 
 /// Settings that suit one commit of any size that is waited for: it takes as long as it takes.
 pub(crate) const PATIENCE: &[(&str, &str)] =
@@ -50,7 +50,7 @@ pub(crate) fn occupied(doing: &'static str, url: &str) -> Error {
 ///
 /// # Errors
 /// When it did not become durable, or was not committed at all.
-pub(crate) fn finish(volume: Volume, txn: WriteTxn, count: PageCount) -> Result<u64> {
+pub(crate) fn finish(volume: Opened, txn: WriteTxn, count: PageCount) -> Result<u64> {
     let outcome = txn.commit(count, Level::Durable).and_then(|receipt: Receipt| receipt.wait(Level::Durable));
     let txid = volume.status().txid;
     let closed = volume.close();
@@ -58,7 +58,7 @@ pub(crate) fn finish(volume: Volume, txn: WriteTxn, count: PageCount) -> Result<
 }
 
 /// Closes the volume after a failure, which says more than whatever closing answers.
-pub(crate) fn give_up(volume: Volume, error: Error) -> Error {
+pub(crate) fn give_up(volume: Opened, error: Error) -> Error {
     let _ = volume.close();
     error
 }

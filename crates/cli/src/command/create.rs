@@ -17,6 +17,7 @@ pub(crate) fn run(setup: &Setup, typed: &str, page_size: u32) -> Result<()> {
             .why(format!("{page_size} is no page size; expected a power of two from 512 to 65536"))
     })?;
     let volume = setup.open(typed, PATIENCE)?;
+    volume.say("plimsoll status tells whether it was made");
     let url = volume.status().url;
     if volume.page_size().is_some() {
         return Err(give_up(volume, occupied("creating the volume", &url)).into());

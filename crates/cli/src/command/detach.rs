@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     exit::Result,
-    interrupt, progress,
+    progress,
     setup::{Setup, no_volume},
     units,
 };
@@ -18,9 +18,9 @@ use crate::{
 pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
     let bar = progress::bytes(setup, 0, "copying");
     let volume = setup.open(typed, PATIENCE)?;
-    let held = interrupt::volume(&volume, "it may still read from the other volume; run it again to go on")?;
+    volume.say("it may still read from the other volume; run it again to go on");
     let url = volume.status().url;
-    if volume.page_size().is_none() && !volume.dir().has_journal()? {
+    if !volume.exists() && !volume.dir().has_journal()? {
         return Err(give_up(volume, no_volume("detaching", url)).into());
     }
     let watch = |progress: plimsoll_pages::compact::Progress| {
@@ -38,7 +38,6 @@ pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
         Err(error) => return Err(give_up(volume, error).into()),
     };
     volume.close()?;
-    drop(held);
     bar.finish_and_clear();
     let mut out = stdout();
     if setup.json {

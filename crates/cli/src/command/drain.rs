@@ -21,6 +21,8 @@ use serde_json::json;
 use super::{copying::PATIENCE, release::release};
 use crate::{
     exit::{Failure, Result},
+    interrupt,
+    opened::Opened,
     progress,
     setup::Setup,
     units,
@@ -42,7 +44,7 @@ pub(crate) fn run(setup: &Setup, state_dir: Option<&str>, prefixes: &[String], j
         .map(|(home, dir)| (dir, home))
         .collect();
     let bar = progress::count(setup, wanted.len() as u64, "draining");
-    let outcomes = all(setup, &overrides, &wanted, jobs, &bar);
+    let outcomes = all(setup, &overrides, &wanted, jobs, &bar)?;
     bar.finish_and_clear();
     sum_up(setup, outcomes)
 }
@@ -65,29 +67,38 @@ fn is_below(url: &str, prefixes: &[String]) -> bool {
 }
 
 /// Drains volumes, a few at a time, and says of each at once what became of it.
+///
+/// # Errors
+/// When signals cannot be waited for.
 fn all(
     setup: &Setup,
     overrides: &[Override],
     wanted: &[(VolumeDir, Option<Home>)],
     jobs: usize,
     bar: &ProgressBar,
-) -> Vec<Outcome> {
+) -> Result<Vec<Outcome>> {
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(Vec::with_capacity(wanted.len()));
+    let left = |drained: usize| format!("drained {drained} of {}; run it again for what is left", wanted.len());
+    let end = interrupt::note(left(0))?;
     thread::scope(|scope| {
         for _ in 0..jobs.clamp(1, wanted.len().max(1)) {
             scope.spawn(|| {
                 while let Some((dir, home)) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let outcome = one(setup, overrides, dir, home.as_ref());
                     let name = home.as_ref().map_or_else(|| dir.path().display().to_string(), |home| home.url.clone());
+                    // That a volume was let go under it is no outcome.
+                    interrupt::give_way();
                     bar.suspend(|| tell(setup, &name, &outcome));
                     bar.inc(1);
-                    outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((name, outcome));
+                    let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+                    outcomes.push((name, outcome));
+                    end.say(left(outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count()));
                 }
             });
         }
     });
-    outcomes.into_inner().unwrap_or_else(PoisonError::into_inner)
+    Ok(outcomes.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn one(setup: &Setup, overrides: &[Override], dir: &VolumeDir, home: Option<&Home>) -> EngineResult<Released> {
@@ -102,7 +113,8 @@ fn one(setup: &Setup, overrides: &[Override], dir: &VolumeDir, home: Option<&Hom
     let recorded = home.settings.iter().map(|(name, value)| Override::new(name, value, "the volume's folder"));
     let overrides = own.chain(recorded).chain(overrides.iter().cloned()).collect();
     let kept_before = dir.stranded();
-    let volume = setup.process.open(Opening { url, overrides, read_only: false })?;
+    let volume = Opened::by(|| setup.process.open(Opening { url, overrides, read_only: false }))?;
+    volume.say("it is let go, and what was not synced is in this host's journal");
     if volume.dir().path() != dir.path() {
         let why = format!("its URL belongs to {}", volume.dir().path().display());
         return Err(super::copying::give_up(

@@ -65,6 +65,7 @@ pub(crate) fn run(setup: &Setup, typed: &str, new: &str, detached: bool) -> Resu
 /// it does not, the fork is made all the same, and what it leaves out is said.
 fn sync_first(setup: &Setup, typed: &str) -> Result<()> {
     let volume = setup.open(typed, PATIENCE)?;
+    volume.say("there is no fork yet; run it again");
     match patiently(setup, || volume.sync()) {
         Ok(_) => Ok(volume.close()?),
         Err(error) if error.kind() == ErrorKind::Held => {

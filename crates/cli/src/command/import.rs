@@ -13,13 +13,12 @@ use plimsoll_sqlite::renew;
 use plimsoll_volume::WriteTxn;
 use rusqlite::{Connection, OpenFlags, backup::Backup};
 use serde_json::json;
-use tempfile::NamedTempFile;
 
 use super::{
     copying::{PATIENCE, begin, finish, give_up, occupied},
     placement,
 };
-use crate::{exit::Result, interrupt, progress, setup::Setup, units};
+use crate::{exit::Result, progress, scratch::Scratch, setup::Setup, units};
 
 const IMPORTING: &str = "importing";
 /// Pages per step of SQLite's backup.
@@ -29,7 +28,7 @@ pub(crate) fn run(setup: &Setup, file: &Path, typed: &str, replace: bool) -> Res
     let source = Source::open(setup, file)?;
     let volume = setup.open(typed, PATIENCE)?;
     let url = volume.status().url;
-    let held = interrupt::volume(&volume, left(&url))?;
+    volume.say(left(&url));
     if volume.page_size().is_some() && !replace {
         return Err(give_up(volume, occupied(IMPORTING, &url)).into());
     }
@@ -53,12 +52,11 @@ pub(crate) fn run(setup: &Setup, file: &Path, typed: &str, replace: bool) -> Res
             txid
         }
         Ok(txn) => {
-            held.say("everything that was imported is in the volume, if it was committed; plimsoll status tells");
+            volume.say("everything that was imported is in the volume, if it was committed; plimsoll status tells");
             finish(volume, txn, source.count)?
         }
         Err(error) => return Err(give_up(volume, error).into()),
     };
-    drop(held);
     bar.finish_and_clear();
     let bytes = source.count.bytes(source.size);
     if setup.json {
@@ -90,7 +88,7 @@ struct Source {
     /// Keeps writers out while the file is read.
     _lock: Option<Connection>,
     /// Holds the copy of a database in WAL mode.
-    _copy: Option<NamedTempFile>,
+    _copy: Option<Scratch>,
 }
 
 impl Source {
@@ -129,14 +127,11 @@ impl Source {
             return Source::of_file(path, name, PageCount(count), Some(connection), None);
         }
         // What counts is spread over two files, which only SQLite puts together.
-        let state_dir = setup.process.settings(&setup.overrides)?.settings.state_dir;
-        let scratch = state_dir.join("import");
-        setup.process.host.files.create_dir_all(&scratch).doing("creating", scratch.display())?;
-        let copy = NamedTempFile::new_in(&scratch).doing("creating a copy in", scratch.display())?;
-        back_up(setup, &connection, copy.path()).map_err(|error| of_sqlite(&name, &error))?;
+        let scratch = Scratch::new(setup)?;
+        let copy = scratch.file("copy");
+        back_up(setup, &connection, &copy).map_err(|error| of_sqlite(&name, &error))?;
         drop(connection);
-        let path = copy.path().to_owned();
-        Source::of_file(&path, name, PageCount(count), None, Some(copy))
+        Source::of_file(&copy, name, PageCount(count), None, Some(scratch))
     }
 
     fn of_file(
@@ -144,7 +139,7 @@ impl Source {
         name: String,
         count: PageCount,
         lock: Option<Connection>,
-        copy: Option<NamedTempFile>,
+        copy: Option<Scratch>,
     ) -> Result<Source> {
         let file = File::open(path).doing(IMPORTING, &name)?;
         let mut header = [0; 100];
@@ -215,7 +210,11 @@ fn without_wal(first_page: &mut [u8]) {
 }
 
 fn back_up(setup: &Setup, from: &Connection, to: &Path) -> rusqlite::Result<()> {
-    let mut to = Connection::open_with_flags_and_vfs(to, OpenFlags::SQLITE_OPEN_READ_WRITE, c"unix")?;
+    let mut to = Connection::open_with_flags_and_vfs(
+        to,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        c"unix",
+    )?;
     // A copy that is thrown away needs neither journal nor sync.
     to.execute_batch("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF")?;
     let page_bytes: u32 = from.query_row("PRAGMA page_size", [], |row| row.get(0))?;

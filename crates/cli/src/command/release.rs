@@ -3,7 +3,7 @@
 use std::io::{Write, stdout};
 
 use plimsoll_model::{Error, ErrorKind};
-use plimsoll_volume::{Released, Stranded, Volume, VolumeDir};
+use plimsoll_volume::{Released, Stranded, VolumeDir};
 use serde_json::json;
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     exit::Result,
+    opened::Opened,
     progress,
     setup::{Setup, no_volume_but},
     units,
@@ -22,6 +23,7 @@ pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
     let bar = progress::waiting(setup, "releasing");
     let kept_before = located.dir.stranded();
     let volume = setup.open(typed, PATIENCE)?;
+    volume.say("what was not synced is in this host's journal; run it again to go on");
     let released = release(setup, volume, &located.dir, &kept_before)?;
     bar.finish_and_clear();
     tell(setup, located.store.url(), &released)
@@ -30,16 +32,16 @@ pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
 /// Lets a volume go and closes it. What was stranded on the way is an error: it is not durable.
 ///
 /// # Errors
-/// As [`Volume::release`]; `NotFound` if there is no volume; `Fenced` if commits of this host were set aside, since
+/// As [`plimsoll_volume::Volume::release`]; `NotFound` if there is no volume; `Fenced` if commits of this host were set aside, since
 /// another writer went on without them or the volume is gone.
 pub(crate) fn release(
     setup: &Setup,
-    volume: Volume,
+    volume: Opened,
     dir: &VolumeDir,
     kept_before: &[Stranded],
 ) -> plimsoll_model::Result<Released> {
     let url = volume.status().url;
-    if volume.page_size().is_none() && !volume.dir().has_journal()? {
+    if !volume.exists() && !volume.dir().has_journal()? {
         // Opening may have set aside what was here.
         let missing = match dir.stranded().into_iter().find(|kept| !kept_before.contains(kept)) {
             Some(kept) => Error::new(ErrorKind::Fenced, "releasing")

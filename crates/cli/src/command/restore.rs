@@ -10,7 +10,7 @@ use super::{
     copying::{PATIENCE, give_up},
     patience::patiently,
 };
-use crate::{exit::Result, interrupt, progress, setup::Setup, units};
+use crate::{exit::Result, progress, setup::Setup, units};
 
 /// Which state is asked for.
 #[derive(Debug, Default)]
@@ -42,15 +42,13 @@ pub(crate) fn run(setup: &Setup, typed: &str, wanted: Wanted) -> Result<()> {
     };
     let bar = progress::waiting(setup, "restoring");
     let volume = setup.open_unread(&typed, PATIENCE)?;
-    let held =
-        interrupt::volume(&volume, "either all of the state was brought back or nothing; plimsoll status tells")?;
+    volume.say("either all of the state was brought back or nothing; plimsoll status tells");
     let restored = match patiently(setup, || volume.restore_to(&reference, keep, renew)) {
         Ok(restored) => restored,
         Err(error) => return Err(give_up(volume, error).into()),
     };
     let done = restored.done;
     let closed = volume.close();
-    drop(held);
     // The restore stands without it, so a failure is said and no more.
     let kept = restored.kept().unwrap_or_else(|error| {
         eprintln!("plimsoll: the state before is kept only as long as any other of its age: {error}");

@@ -17,6 +17,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::{
     exit::{Exit, Failure, Result},
+    interrupt,
     setup::{Setup, no_volume_but},
 };
 
@@ -35,6 +36,7 @@ pub(crate) fn run(
         Reference::parse(past, setup.process.host.clock.wall())?;
     }
     let located = setup.locate(&typed)?;
+    let held = interrupt::connections()?;
     let connection = connect(setup, &located, read_only || past.is_some(), &[])?;
     let ready = set_durability(&connection, durability).and_then(|()| look_at(&connection, past.as_deref()));
     let outcome = ready.and_then(|()| match statement {
@@ -44,6 +46,9 @@ pub(crate) fn run(
     });
     tell_losses(setup, &connection);
     let closed = close(connection);
+    // What was interrupted has failed for that.
+    interrupt::give_way();
+    drop(held);
     outcome.and(closed)
 }
 

@@ -39,6 +39,7 @@ pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
     let kept_before = located.dir.stranded();
     let bar = progress::waiting(setup, "syncing");
     let volume = setup.open(typed, PATIENCE)?;
+    volume.say("what was not synced is in this host's journal; run it again to go on");
     // Opening has asked a process of this host that has the journal to let go.
     if let Err(error) = patiently(setup, || volume.sync()) {
         return Err(give_up(volume, error).into());

@@ -22,8 +22,9 @@ use crate::{
 pub(crate) fn run(setup: &Setup, typed: &str) -> Result<()> {
     let bar = progress::waiting(setup, "taking over");
     let volume = setup.open(typed, PATIENCE)?;
+    volume.say("plimsoll status tells whether it was taken over, and what was lost by that");
     let url = volume.status().url;
-    if volume.page_size().is_none() && !volume.dir().has_journal()? {
+    if !volume.exists() && !volume.dir().has_journal()? {
         return Err(give_up(volume, no_volume("taking over", url)).into());
     }
     let losses = match patiently(setup, || volume.take_over()) {
