@@ -37,13 +37,25 @@ fn a_checkpoint_takes_along_what_is_only_in_the_journal() {
 }
 
 #[test]
-fn sql_makes_and_lists_checkpoints() {
+fn sql_makes_lists_and_removes_checkpoints() {
     let sandbox = Sandbox::new();
     let url = sandbox.volume("db", 10);
     let sql = "INSERT INTO t(v) VALUES('x'); SELECT plimsoll_checkpoint('mine', 'why') > 1 AS made";
     assert_eq!(sandbox.run(&["--json", "sql", &url, sql]).ok(), "{\"made\":1}\n");
     let sql = "SELECT value->>'name' AS name, value->>'note' AS note FROM json_each(plimsoll_checkpoints())";
     assert_eq!(sandbox.run(&["--json", "sql", &url, sql]).ok(), "{\"name\":\"mine\",\"note\":\"why\"}\n");
+    let remove = "SELECT plimsoll_remove_checkpoint('mine') AS removed";
+    let words = sandbox.run(&["sql", "--read-only", &url, remove]).fails(2);
+    assert!(words.contains("opened read-only"), "{words}");
+    assert_eq!(sandbox.run(&["--json", "sql", &url, remove]).ok(), "{\"removed\":\"mine\"}\n");
+    assert_eq!(sandbox.run(&["--json", "checkpoint", "ls", &url]).ok(), "");
+    let words = sandbox.run(&["sql", &url, remove]).fails(7);
+    assert!(words.contains("it has none named mine"), "{words}");
+    // What a fork reads is not removed under it.
+    sandbox.run(&["fork", &url, &sandbox.url("child")]).ok();
+    let listed = sandbox.run(&["--json", "checkpoint", "ls", &url]).json();
+    let fork = format!("SELECT plimsoll_remove_checkpoint('{}')", listed["name"].as_str().unwrap());
+    assert!(sandbox.run(&["sql", &url, &fork]).fails(3).contains("/child"));
 }
 
 #[test]

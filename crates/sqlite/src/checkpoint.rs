@@ -31,3 +31,12 @@ pub(crate) fn all(shared: &Shared) -> Result<Answer> {
     }
     Ok(Answer::Text(serde_json::Value::Array(all).to_string()))
 }
+
+/// Removes a checkpoint. Its name.
+///
+/// # Errors
+/// As [`plimsoll_volume::Volume::remove_checkpoint`].
+pub(crate) fn remove(shared: &Shared, name: &str) -> Result<Answer> {
+    shared.volume.remove_checkpoint(name)?;
+    Ok(Answer::Text(name.to_owned()))
+}

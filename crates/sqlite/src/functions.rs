@@ -35,6 +35,7 @@ enum Command {
     Lag,
     Checkpoint,
     Checkpoints,
+    RemoveCheckpoint,
 }
 
 struct Function {
@@ -44,7 +45,7 @@ struct Function {
     arguments: &'static [c_int],
 }
 
-static FUNCTIONS: [Function; 12] = [
+static FUNCTIONS: [Function; 13] = [
     Function { name: c"plimsoll_version", command: Command::Version, arguments: &[0] },
     Function { name: c"plimsoll_status", command: Command::Status, arguments: &[0, 1] },
     Function { name: c"plimsoll_error", command: Command::Error, arguments: &[0, 1] },
@@ -57,6 +58,7 @@ static FUNCTIONS: [Function; 12] = [
     Function { name: c"plimsoll_restore", command: Command::Restore, arguments: &[1, 2] },
     Function { name: c"plimsoll_checkpoint", command: Command::Checkpoint, arguments: &[1, 2, 3] },
     Function { name: c"plimsoll_checkpoints", command: Command::Checkpoints, arguments: &[0, 1] },
+    Function { name: c"plimsoll_remove_checkpoint", command: Command::RemoveCheckpoint, arguments: &[1, 2] },
 ];
 
 /// Adds the functions to a connection. Returns SQLite's first refusal, if any.
@@ -115,7 +117,7 @@ unsafe fn run(instance: &Instance, db: *mut Sqlite3, command: Command, arguments
         | Command::Token
         | Command::Lag
         | Command::Checkpoints => 0,
-        Command::Wait | Command::Durability | Command::Restore => 1,
+        Command::Wait | Command::Durability | Command::Restore | Command::RemoveCheckpoint => 1,
         Command::WaitToken | Command::Checkpoint => 2,
     };
     let schema = arguments.get(schema_at).and_then(Option::as_deref).unwrap_or("main");
@@ -133,6 +135,10 @@ unsafe fn run(instance: &Instance, db: *mut Sqlite3, command: Command, arguments
             .first()
             .and_then(Option::as_deref)
             .ok_or_else(|| Error::new(ErrorKind::Invalid, "reading a durability level").why("NULL is none of them"))
+    };
+    let checkpoint_name = |doing| {
+        let name = arguments.first().and_then(Option::as_deref);
+        name.ok_or_else(|| Error::new(ErrorKind::Invalid, doing).why("NULL is no name for it"))
     };
     match command {
         Command::Version => Ok(Answer::Text(env!("CARGO_PKG_VERSION").to_owned())),
@@ -159,14 +165,15 @@ unsafe fn run(instance: &Instance, db: *mut Sqlite3, command: Command, arguments
         }
         Command::Lag => pragma::lag(&*shared()?).map(Answer::Text),
         Command::Checkpoint => {
-            let name = arguments
-                .first()
-                .and_then(Option::as_deref)
-                .ok_or_else(|| Error::new(ErrorKind::Invalid, "making a checkpoint").why("NULL is no name for it"))?;
+            let name = checkpoint_name("making a checkpoint")?;
             let note = arguments.get(1).and_then(Option::as_deref);
             checkpoint::create(&*shared()?, name, note).inspect_err(remember)
         }
         Command::Checkpoints => checkpoint::all(&*shared()?),
+        Command::RemoveCheckpoint => {
+            let name = checkpoint_name("removing a checkpoint")?;
+            checkpoint::remove(&*shared()?, name).inspect_err(remember)
+        }
         Command::Durability => {
             let word = word()?;
             // SAFETY: as the caller promises.

@@ -5,18 +5,74 @@ use std::collections::HashMap;
 use futures::future::{try_join, try_join_all};
 use plimsoll_commitlog::{
     Context, Kind, Origin, PinRecord, Pinned, PinnedObject, VolumeRecord, create_volume, decode_volume, delete_volume,
-    detached_key, detaching_key, head_of, identity, pin, read_pin, unpin, volume_key,
+    detached_key, detaching_key, head_of, identity, pin, pins, read_pin, unpin, volume_key,
 };
 use plimsoll_host::WallMs;
 use plimsoll_ltx::FileId;
 use plimsoll_model::{Error, ErrorKind, Result, Txid};
 use plimsoll_pages::{Listed, list, list_newest};
 
-use crate::{Elsewhere, origins::is_of, past::earlier};
+use crate::{Elsewhere, Volume, origins::is_of, past::earlier, shared::Shared};
 
 /// Listings in a row that may be outrun by merging and collecting.
 const LISTINGS_MAX: usize = 5;
 const PINNING: &str = "making a checkpoint of";
+const REMOVING: &str = "removing a checkpoint of";
+
+impl Volume {
+    /// Names the newest state, and keeps it until the name is removed. Everything that was acknowledged before the
+    /// call is part of it, if this host has the volume: it is synced first. Otherwise it is the newest state in the
+    /// store. Works while others write. A sync and five round trips, whatever the size of the volume.
+    ///
+    /// # Errors
+    /// `Invalid`: no name for a checkpoint, or a volume that was opened read-only. As [`Volume::sync`] and
+    /// [`checkpoint`].
+    pub fn checkpoint(&self, name: &str, note: Option<&str>) -> Result<PinRecord> {
+        let shared = self.shared();
+        writable(shared, PINNING)?;
+        let lsn = self.sync()?;
+        let synced = {
+            let state = shared.state();
+            // Whoever was taken over meanwhile may have learned that its commits are durable, and not have read the sync that
+            // they are part of.
+            let holds = state.writer.is_some() && state.view.lsn >= lsn && !state.view.txid.is_zero();
+            holds.then_some(state.view.txid)
+        };
+        shared.config.host.tasks.wait(checkpoint(&shared.context(), name, note, synced))
+    }
+
+    /// Every checkpoint and fork of the volume. A list, and a request for each.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub fn pins(&self) -> Result<Vec<(String, Result<PinRecord>)>> {
+        let shared = self.shared();
+        shared.config.host.tasks.wait(async { pins(&shared.context()).await })
+    }
+
+    /// Removes a checkpoint. What only it needed is garbage from now on. Works while others write.
+    ///
+    /// # Errors
+    /// `Invalid`: the volume was opened read-only. As [`remove_checkpoint`], which is not forced.
+    pub fn remove_checkpoint(&self, name: &str) -> Result<()> {
+        let shared = self.shared();
+        writable(shared, REMOVING)?;
+        let elsewhere = &*shared.config.elsewhere;
+        shared.config.host.tasks.wait(remove_checkpoint(&shared.context(), name, false, elsewhere))
+    }
+}
+
+/// # Errors
+/// `Invalid` if it was opened read-only.
+fn writable(shared: &Shared, doing: &'static str) -> Result<()> {
+    if !shared.config.read_only {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Invalid, doing)
+        .object(shared.url().to_owned())
+        .why("it was opened read-only, and a checkpoint is something that is written")
+        .hint("open it without mode=ro"))
+}
 
 /// Names a state, and keeps it until the name is removed: the newest in the store, or that after sync `at`.
 ///
@@ -102,7 +158,6 @@ pub fn checkpoint_name(context: &Context) -> String {
 /// `NotFound`: there is none of this name. `Held`: a fork reads from here, unless `force` says that it may lose
 /// what it has not copied. Otherwise as the store says.
 pub async fn remove_checkpoint(context: &Context, name: &str, force: bool, elsewhere: &dyn Elsewhere) -> Result<()> {
-    const REMOVING: &str = "removing a checkpoint of";
     let absent = || {
         Error::new(ErrorKind::NotFound, REMOVING)
             .object(context.store().url())

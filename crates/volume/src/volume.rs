@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use plimsoll_commitlog::PinRecord;
 use plimsoll_host::Host;
 use plimsoll_model::{Error, ErrorKind, Level, Lsn, PageSize, Result};
 use plimsoll_pages::{Bases, Fetcher, FetcherConfig, View};
@@ -16,7 +15,6 @@ use plimsoll_store::Store;
 
 use crate::{
     Config, Status,
-    checkpoint::checkpoint,
     compactor::{self, Compacted},
     event::Event,
     gauges,
@@ -337,40 +335,6 @@ impl Volume {
             let writer = shared.take().await?;
             compactor::everything(shared, &writer).await
         })
-    }
-
-    /// Names the newest state, and keeps it until the name is removed. Everything that was acknowledged before the
-    /// call is part of it, if this host has the volume: it is synced first. Otherwise it is the newest state in the
-    /// store. Works while others write. A sync and five round trips, whatever the size of the volume.
-    ///
-    /// # Errors
-    /// `Invalid`: no name for a checkpoint, or a volume that was opened read-only. As [`Volume::sync`] and
-    /// [`checkpoint`](crate::checkpoint()).
-    pub fn checkpoint(&self, name: &str, note: Option<&str>) -> Result<PinRecord> {
-        let shared = &self.shared;
-        if shared.config.read_only {
-            return Err(Error::new(ErrorKind::Invalid, "making a checkpoint of")
-                .object(shared.url().to_owned())
-                .why("it was opened read-only, and a checkpoint is written")
-                .hint("open it without mode=ro"));
-        }
-        let lsn = self.sync()?;
-        let synced = {
-            let state = shared.state();
-            // Whoever was taken over meanwhile may have learned that its commits are durable, and not have read the sync that
-            // they are part of.
-            let holds = state.writer.is_some() && state.view.lsn >= lsn && !state.view.txid.is_zero();
-            holds.then_some(state.view.txid)
-        };
-        shared.config.host.tasks.wait(checkpoint(&shared.context(), name, note, synced))
-    }
-
-    /// Every checkpoint and fork of the volume. A list, and a request for each.
-    ///
-    /// # Errors
-    /// As the store says.
-    pub fn pins(&self) -> Result<Vec<(String, Result<PinRecord>)>> {
-        self.shared.config.host.tasks.wait(async { plimsoll_commitlog::pins(&self.shared.context()).await })
     }
 
     /// Reads whatever is newer, now.
