@@ -21,12 +21,14 @@ mod index; // where each page is
 pub mod key; // names of objects
 pub mod plan; // which files make up a state
 pub mod sidecar; // page indexes with hashes, our own format
+mod table; // which pages a file has, and where
 mod varint;
 
 pub use encode::{Encoder, Finished, Frames};
 pub use header::{HEADER_BYTES, Header};
 pub use index::{IndexEntry, Location};
 pub use key::{FileId, Layout, SIDECAR_FOLDER, SNAPSHOT_LEVEL};
+pub use table::{Entries, GROUP_PAGES, PageTable};
 
 /// The hash of a page's content that [`IndexEntry`] and [`sidecar`] carry: XXH3, 64 bits, seed 0.
 #[must_use]

@@ -14,24 +14,23 @@
 //! from its file, and one whose file checksum is not that of the file is for another file. It is only ever made of
 //! a file of which everything was checked, or that was just written.
 
+use bytes::Bytes;
 use plimsoll_host::WallMs;
-use plimsoll_model::{Epoch, Error, ErrorKind, Lsn, PageCount, PageNo, PageSize, Result, Stamp, Txid, WriterId};
+use plimsoll_model::{Epoch, Error, ErrorKind, Lsn, PageCount, PageSize, Result, Stamp, Txid, WriterId};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    Finished, HEADER_BYTES, Header, IndexEntry,
+    Finished, Header, PageTable,
     checksum::FLAG,
-    frame,
-    index::{self, END_OF_PAGES, TAIL_BYTES},
-    varint,
+    index::{END_OF_PAGES, TAIL_BYTES},
 };
 
 const MAGIC: [u8; 4] = *b"PLIX";
 const VERSION: u32 = 2;
 const HEAD_BYTES: usize = 88;
 const HASH_BYTES: usize = 8;
-/// Two varints of one byte and a hash.
-const ENTRY_BYTES_MIN: usize = 2 + HASH_BYTES;
+/// The zero behind the entries of a file's own index.
+const INDEX_END_BYTES: u64 = 1;
 
 /// What is known about a file without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,14 +42,14 @@ pub struct Sidecar {
     /// Its file checksum.
     pub file_checksum: u64,
     /// Where each page is, with its hash, in page order.
-    pub entries: Vec<IndexEntry>,
+    pub entries: PageTable,
 }
 
 impl Sidecar {
     /// The sidecar of a file that was just written under `header`.
     #[must_use]
     pub fn of(header: &Header, file: Finished) -> Self {
-        Sidecar { header: *header, file_bytes: file.size, file_checksum: file.checksum, entries: file.index }
+        Sidecar { header: *header, file_bytes: file.size, file_checksum: file.checksum, entries: file.index.into() }
     }
 
     /// The bytes: some 11 per page.
@@ -60,7 +59,7 @@ impl Sidecar {
     /// [`Finished`] and [`Decoded`](crate::decode::Decoded) hold always is.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HEAD_BYTES + self.entries.len() * (ENTRY_BYTES_MIN + 2) + HASH_BYTES);
+        let mut out = Vec::with_capacity(HEAD_BYTES);
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&VERSION.to_be_bytes());
         let Header { page_size, commit, min, max, timestamp, stamp, link } = self.header;
@@ -78,25 +77,19 @@ impl Sidecar {
         out.extend_from_slice(&self.file_checksum.to_be_bytes());
         let count = u32::try_from(self.entries.len()).expect("BUG: page numbers are distinct and 32 bits long");
         out.extend_from_slice(&count.to_be_bytes());
-        let (mut before, mut offset) = (0, HEADER_BYTES as u64);
-        for entry in &self.entries {
-            assert!(entry.page.get() > before && entry.offset == offset, "BUG: the entries are not those of a file");
-            varint::put(&mut out, u64::from(entry.page.get() - before));
-            varint::put(&mut out, u64::from(entry.len));
-            out.extend_from_slice(&entry.hash.to_be_bytes());
-            before = entry.page.get();
-            offset += u64::from(entry.len);
-        }
+        self.entries.pack(&mut out);
         out.extend_from_slice(&xxh3_64(&out).to_be_bytes());
         out
     }
 
-    /// Reads one, checking its hash, its structure, and that its entries fill the file it names.
+    /// Reads one, checking its hash, its structure, and that its entries fill the file it names. Keeps the bytes: its
+    /// entries are not laid out.
     ///
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt) if anything is wrong;
     /// [`Unsupported`](ErrorKind::Unsupported) for a version that this build does not know.
-    pub fn decode(bytes: &[u8]) -> Result<Self> {
+    pub fn decode(bytes: impl Into<Bytes>) -> Result<Self> {
+        let bytes: Bytes = bytes.into();
         // Enough for magic and version; the rest of the head is asked for once the version is known.
         let Some((body, hash)) = bytes.split_last_chunk::<HASH_BYTES>().filter(|(body, _)| body.len() >= 8) else {
             return Err(damaged("it ends too early"));
@@ -119,7 +112,11 @@ impl Sidecar {
         }
         let page_size = PageSize::new(u32_at(8)).ok_or_else(|| damaged("its page size is none"))?;
         let (commit, file_bytes) = (PageCount(u32_at(12)), u64_at(68));
-        let entries = decode_entries(&body[HEAD_BYTES..], u32_at(84), commit, page_size, file_bytes)?;
+        let packed = bytes.slice(HEAD_BYTES..body.len());
+        let (entries, ends) = PageTable::unpack(packed, u32_at(84), commit, page_size.bytes()).map_err(damaged)?;
+        if ends + END_OF_PAGES.len() as u64 + INDEX_END_BYTES + TAIL_BYTES != file_bytes {
+            return Err(damaged("its pages do not fill its file"));
+        }
         let (min, max, file_checksum) = (Txid(u64_at(16)), Txid(u64_at(24)), u64_at(76));
         if min.is_zero() || min > max || !max.is_sound() || file_checksum & FLAG == 0 {
             return Err(damaged("it names no LTX file"));
@@ -136,43 +133,6 @@ impl Sidecar {
         let header = Header { page_size, commit, min, max, timestamp: WallMs(u64_at(32)), stamp, link };
         Ok(Sidecar { header, file_bytes, file_checksum, entries })
     }
-}
-
-fn decode_entries(
-    mut rest: &[u8],
-    count: u32,
-    commit: PageCount,
-    page_size: PageSize,
-    file_bytes: u64,
-) -> Result<Vec<IndexEntry>> {
-    if count as usize > rest.len() / ENTRY_BYTES_MIN {
-        return Err(damaged("it is too short for its number of pages"));
-    }
-    let len_range = frame::FRAME_BYTES_MIN..=frame::frame_bytes_max(page_size.bytes());
-    let mut entries = Vec::with_capacity(count as usize);
-    let (mut page, mut offset, mut index_bytes) = (0u32, HEADER_BYTES as u64, 1);
-    for _ in 0..count {
-        let entry = take_entry(&mut rest, page, offset)
-            .filter(|entry| commit.contains(entry.page) && len_range.contains(&(entry.len as usize)))
-            .ok_or_else(|| damaged(format!("the entry after page {page} is none")))?;
-        page = entry.page.get();
-        offset += u64::from(entry.len);
-        index_bytes += index::entry_len(&entry.location());
-        entries.push(entry);
-    }
-    if !rest.is_empty() || offset + END_OF_PAGES.len() as u64 + index_bytes + TAIL_BYTES != file_bytes {
-        return Err(damaged("its pages do not fill its file"));
-    }
-    Ok(entries)
-}
-
-fn take_entry(rest: &mut &[u8], before: u32, offset: u64) -> Option<IndexEntry> {
-    let distance = u32::try_from(varint::take(rest)?).ok().filter(|distance| *distance > 0)?;
-    let page = PageNo::new(before.checked_add(distance)?)?;
-    let len = u32::try_from(varint::take(rest)?).ok()?;
-    let (hash, after) = rest.split_first_chunk()?;
-    *rest = after;
-    Some(IndexEntry { page, offset, len, hash: u64::from_be_bytes(*hash) })
 }
 
 const READING: &str = "reading page-index sidecar";

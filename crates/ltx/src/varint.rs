@@ -17,7 +17,23 @@ pub(crate) fn len(value: u64) -> u64 {
 }
 
 /// Takes a number off the front. `None` if it is cut short, too long or not in its shortest form.
+#[inline]
 pub(crate) fn take(bytes: &mut &[u8]) -> Option<u64> {
+    // Nearly all of them.
+    match **bytes {
+        [one, ref rest @ ..] if one < 0x80 => {
+            *bytes = rest;
+            Some(u64::from(one))
+        }
+        [one, two @ 1..0x80, ref rest @ ..] => {
+            *bytes = rest;
+            Some(u64::from(one & 0x7f) | u64::from(two) << 7)
+        }
+        _ => take_long(bytes),
+    }
+}
+
+fn take_long(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for place in 0..BYTES_MAX {
         let (&byte, rest) = bytes.split_first()?;

@@ -119,7 +119,7 @@ mod tests {
             checksum: 1,
             link: None,
             timestamp: WallMs(0),
-            entries: Arc::new(entries.collect()),
+            entries: Arc::new(entries.collect::<Vec<_>>().into()),
         };
         let bases = Bases::default();
         let newest = bases.on(None, &index, "memory:///").unwrap().state();

@@ -15,6 +15,7 @@ mod load;
 mod marks;
 mod overlay;
 mod parcel;
+mod part;
 mod readahead;
 mod sink;
 mod underway;

@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt, future::join, stream, try_join};
 use plimsoll_cache::Cache;
 use plimsoll_host::WallMs;
 use plimsoll_ltx::{
-    FileId, HEADER_BYTES, Header, IndexEntry, Location,
+    FileId, HEADER_BYTES, Header, IndexEntry, Location, PageTable,
     decode::{TailRead, decode_frame, read_tail},
     page_hash,
 };
@@ -61,13 +61,13 @@ pub struct Index {
     /// When it was made, by its writer's clock.
     pub timestamp: WallMs,
     /// Its pages, ascending; with hash 0 where that is not known.
-    pub entries: Arc<Vec<IndexEntry>>,
+    pub entries: Arc<PageTable>,
 }
 
 impl Index {
     /// Its pages, ascending.
     pub fn pages(&self) -> impl ExactSizeIterator<Item = Placed> {
-        self.entries.iter().map(placed)
+        self.entries.iter().map(|entry| placed(&entry))
     }
 }
 
@@ -121,7 +121,7 @@ async fn unproved(prover: &Prover, key: &str, file: Listed) -> Result<Index> {
         ));
     }
     let entry = |at: &Location| IndexEntry { page: at.page, offset: at.offset, len: at.len, hash: 0 };
-    Ok(of(file.id, tail.size, &header, checksum, Arc::new(locations.iter().map(entry).collect())))
+    Ok(of(file.id, tail.size, &header, checksum, Arc::new(locations.iter().map(entry).collect::<Vec<_>>().into())))
 }
 
 /// Reads the index of the sync after that of a view, if there is one. One request, unless it is large. Its pages go to
@@ -151,7 +151,7 @@ pub(crate) fn described(prover: &Prover, id: FileId, proved: &Proved, keep: Opti
 }
 
 /// The index that a header and places make.
-pub(crate) fn of(id: FileId, size: u64, header: &Header, checksum: u64, entries: Arc<Vec<IndexEntry>>) -> Index {
+pub(crate) fn of(id: FileId, size: u64, header: &Header, checksum: u64, entries: Arc<PageTable>) -> Index {
     Index {
         object: Arc::new(Object { id, size }),
         count: header.commit,
@@ -283,8 +283,13 @@ pub fn after(view: &View, index: &Index, url: &str) -> Result<View> {
             view.page_size.map_or(0, PageSize::get)
         )));
     }
-    let pages: Vec<Placed> = index.pages().collect();
-    let mut next = view.after(&index.object, index.lsn.unwrap_or(view.lsn), index.count, index.page_size, &pages);
+    let lsn = index.lsn.unwrap_or(view.lsn);
+    let mut next = if index.object.size > WHOLE_BYTES_MAX {
+        view.onto(&index.object, lsn, index.count, index.page_size, &index.entries)
+    } else {
+        let pages: Vec<Placed> = index.pages().collect();
+        view.after(&index.object, lsn, index.count, index.page_size, &pages)
+    };
     if index.object.id.level == 0 {
         next.checksum = index.checksum;
     }

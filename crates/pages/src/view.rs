@@ -1,21 +1,18 @@
 //! One state of a volume as the object store holds it: for each page, the object it is in.
 //!
 //! A view never changes. The next one shares every part that stayed the same, so that pinning a
-//! view costs one reference and a sync costs as much as it changed.
+//! view costs one reference and a sync costs as much as it changed. What large objects hold is laid out part by part, as
+//! somebody asks for a page of it, so that opening a volume costs next to nothing for each page.
 
-use std::{
-    collections::HashSet,
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::{collections::HashSet, fmt, sync::Arc};
 
-use plimsoll_ltx::FileId;
+use plimsoll_ltx::{FileId, PageTable};
 use plimsoll_model::{Lsn, PageCount, PageNo, PageSize, Txid};
 
-use crate::base::Base;
-
-/// Pages per shared part. 512 pages are 2 MiB of a database and 12 KiB of memory.
-const PART_PAGES: usize = 512;
+use crate::{
+    base::Base,
+    part::{PART_PAGES, Part},
+};
 
 /// An LTX object that pages are read from.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,33 +76,6 @@ impl Slot {
     }
 }
 
-#[derive(Clone)]
-struct Part {
-    slots: [Option<Slot>; PART_PAGES],
-    /// The objects that these are in, once somebody has asked: most parts never change between two times.
-    objects: OnceLock<Box<[FileId]>>,
-}
-
-impl Part {
-    fn empty() -> Part {
-        Part { slots: [const { None }; PART_PAGES], objects: OnceLock::new() }
-    }
-
-    fn objects(&self) -> &[FileId] {
-        self.objects.get_or_init(|| {
-            let objects: HashSet<FileId> = self.slots.iter().flatten().map(|slot| slot.object.id).collect();
-            objects.into_iter().collect()
-        })
-    }
-
-    /// The same one unless others share it. Its slots are about to change.
-    fn changing(part: &mut Arc<Part>) -> &mut [Option<Slot>; PART_PAGES] {
-        let part = Arc::make_mut(part);
-        part.objects.take();
-        &mut part.slots
-    }
-}
-
 /// A page's place in a new object, to be put into a view.
 #[derive(Clone, Copy, Debug)]
 pub struct Placed {
@@ -151,7 +121,7 @@ impl View {
         if !self.count.contains(page) {
             return None;
         }
-        self.parts.get(page.index() / PART_PAGES)?.as_ref()?.slots[page.index() % PART_PAGES].as_ref()
+        self.parts.get(page.index() / PART_PAGES)?.as_ref()?.slot(page)
     }
 
     /// The state after `object`, the sync or the run of syncs that follows this view. Its checksum is not known yet.
@@ -160,18 +130,42 @@ impl View {
     /// them has checked them against the object's size.
     #[must_use]
     pub fn after(&self, object: &Arc<Object>, lsn: Lsn, count: PageCount, size: PageSize, pages: &[Placed]) -> View {
-        let mut next = self.clone();
-        next.txid = object.id.max;
-        next.lsn = lsn;
-        next.checksum = 0;
-        next.page_size = Some(size);
-        next.resize(count);
+        let mut next = self.advanced(object, lsn, count, size);
         for placed in pages.iter().filter(|placed| count.contains(placed.page)) {
             if let Some(slot) = Slot::new(Arc::clone(object), placed.offset, placed.len, placed.hash) {
                 *next.slot_mut(placed.page) = Some(slot);
             }
         }
         next.leave_base();
+        next
+    }
+
+    /// The same for all pages of an object, none of them beyond `count`. They are laid out as somebody asks for them, unless
+    /// others around them are already.
+    pub(crate) fn onto(
+        &self,
+        object: &Arc<Object>,
+        lsn: Lsn,
+        count: PageCount,
+        size: PageSize,
+        table: &Arc<PageTable>,
+    ) -> View {
+        let mut next = self.advanced(object, lsn, count, size);
+        for group in table.groups() {
+            let part = next.part_mut(group as usize);
+            *part = Some(Arc::new(Part::onto(part.as_deref(), object, table, group)));
+        }
+        next.leave_base();
+        next
+    }
+
+    fn advanced(&self, object: &Object, lsn: Lsn, count: PageCount, size: PageSize) -> View {
+        let mut next = self.clone();
+        next.txid = object.id.max;
+        next.lsn = lsn;
+        next.checksum = 0;
+        next.page_size = Some(size);
+        next.resize(count);
         next
     }
 
@@ -210,22 +204,24 @@ impl View {
     /// and hashes and reads nothing, and looks at no page of a part that both share.
     #[must_use]
     pub fn differing(&self, other: &View) -> Vec<PageNo> {
-        let same = |page| match (self.slot(page), other.slot(page)) {
+        self.differing_by_part(other).flatten().collect()
+    }
+
+    /// The same for one part after the other, of those that are not shared: [`View::unshared_parts`] is how many.
+    pub fn differing_by_part<'a>(&'a self, other: &'a View) -> impl Iterator<Item = Vec<PageNo>> + 'a {
+        let same = |page: &PageNo| match (self.slot(*page), other.slot(*page)) {
             (Some(one), Some(two)) => {
                 let unmoved = one.object == two.object && one.place == two.place;
                 unmoved || (one.hash != 0 && one.hash == two.hash)
             }
-            (None, None) => other.count.contains(page),
+            (None, None) => other.count.contains(*page),
             _ => false,
         };
-        let mut differing = Vec::new();
-        for part in 0..(self.count.0 as usize).div_ceil(PART_PAGES) {
+        let parts = (0..(self.count.0 as usize).div_ceil(PART_PAGES)).filter_map(move |part| {
             let indexes = part * PART_PAGES..((part + 1) * PART_PAGES).min(self.count.0 as usize);
-            if !(self.shares(other, part) && indexes.end <= other.count.0 as usize) {
-                differing.extend(indexes.filter_map(PageNo::from_index).filter(|page| !same(*page)));
-            }
-        }
-        differing
+            (!(self.shares(other, part) && indexes.end <= other.count.0 as usize)).then_some(indexes)
+        });
+        parts.map(move |indexes| indexes.filter_map(PageNo::from_index).filter(|page| !same(page)).collect())
     }
 
     /// How many parts of this state, of up to 2 MiB of 4 KiB pages each, are not the same memory in the other one: what
@@ -284,12 +280,15 @@ impl View {
     }
 
     fn slot_mut(&mut self, page: PageNo) -> &mut Option<Slot> {
-        let part = page.index() / PART_PAGES;
+        let part = self.part_mut(page.index() / PART_PAGES).get_or_insert_with(|| Arc::new(Part::empty()));
+        &mut Part::changing(part)[page.index() % PART_PAGES]
+    }
+
+    fn part_mut(&mut self, part: usize) -> &mut Option<Arc<Part>> {
         if part >= self.parts.len() {
             self.parts.resize(part + 1, None);
         }
-        let part = self.parts[part].get_or_insert_with(|| Arc::new(Part::empty()));
-        &mut Part::changing(part)[page.index() % PART_PAGES]
+        &mut self.parts[part]
     }
 }
 

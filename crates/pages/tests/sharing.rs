@@ -1,6 +1,11 @@
-//! What two states of one volume have in common is in memory once, and is not read again for the second one.
+//! What two states of one volume have in common is in memory once, and is not read again for the second one. What nobody
+//! has asked for yet is not even laid out.
 
-use std::sync::Arc;
+use std::{
+    alloc::{GlobalAlloc, Layout as Room, System},
+    cell::Cell,
+    sync::Arc,
+};
 
 use futures::{FutureExt as _, future::join};
 use plimsoll_host::{Host, WallMs};
@@ -15,6 +20,41 @@ const PAGES: u32 = 12_000;
 /// Between two pages that were written: more than a part.
 const FAR: u32 = 1_100;
 const SYNCS: u64 = 10;
+
+/// What a part takes once it is laid out.
+const PART_BYTES: isize = 512 * 24;
+
+struct Counting;
+
+thread_local! {
+    /// Bytes that this thread has asked for and not given back.
+    static HELD: Cell<isize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, room: Room) -> *mut u8 {
+        HELD.set(HELD.get() + room.size() as isize);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(room) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, room: Room) {
+        HELD.set(HELD.get() - room.size() as isize);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(at, room) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What something makes, and the bytes that this keeps.
+fn kept<T>(make: impl FnOnce() -> T) -> (T, isize) {
+    let before = HELD.get();
+    let made = make();
+    (made, HELD.get() - before)
+}
 
 fn now<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("memory answers at once")
@@ -123,4 +163,48 @@ fn an_object_that_has_taken_the_place_of_another_one_is_read() {
     let after = now(volume.state(1)).unwrap();
     let hash = |mark| Some(page_hash(&[content(3, mark), content(3, mark)].concat()));
     assert_eq!([&before, &after].map(|view| view.slot(page(3)).unwrap().hash()), [hash(16), hash(17)]);
+}
+
+/// Opening a gigabyte once took 30 ms more than ten megabytes: a place in memory was made for each of its pages.
+#[test]
+fn a_state_is_laid_out_where_somebody_asks_for_pages_and_nowhere_else() {
+    let volume = Volume::new();
+    let parts = PAGES.div_ceil(512) as isize;
+    let (state, bytes) = kept(|| now(volume.state(1)).unwrap());
+    assert!(bytes < parts * 512, "{bytes} bytes for {parts} parts");
+
+    let (hash, bytes) = kept(|| state.slot(page(700)).unwrap().hash());
+    assert_eq!(hash, Some(page_hash(&[content(700, 16), content(700, 16)].concat())));
+    assert_eq!(bytes, PART_BYTES);
+    assert_eq!(kept(|| assert!(state.slot(page(701)).is_some())).1, 0, "its neighbour is in the same part");
+
+    // Syncs on top of it change the parts that they have pages in; who compares states looks at these.
+    let (newest, bytes) = kept(|| now(volume.state(volume.files.len())).unwrap());
+    assert!((SYNCS as isize..SYNCS as isize + 1).contains(&(bytes / PART_BYTES)), "{bytes} bytes for {SYNCS} syncs");
+    let (differing, bytes) = kept(|| state.differing(&newest).len() as u64);
+    assert_eq!(differing, SYNCS);
+    assert!(bytes / PART_BYTES <= SYNCS as isize, "{bytes} bytes to find what {SYNCS} syncs changed");
+    let (objects, bytes) = kept(|| View::objects([&state, &newest]).len() as u64);
+    assert_eq!(objects, 1 + SYNCS);
+    assert!(bytes < PART_BYTES, "{bytes} bytes to name the objects");
+}
+
+#[test]
+fn of_large_objects_the_newest_has_a_page_also_where_nobody_asked_for_it_before() {
+    let mut volume = Volume::new();
+    volume.files.truncate(1);
+    // The second one changes every page from 600 on, and a later one three of them.
+    volume.put(2, 17, &(600..=PAGES).collect::<Vec<_>>());
+    volume.put(3, 18, &[2, 601, 9_000]);
+    assert!(volume.files[1].size > WHOLE_BYTES_MAX && volume.files[2].size < WHOLE_BYTES_MAX);
+    let state = now(volume.state(3)).unwrap();
+    for (number, mark) in [(1, 16), (2, 18), (599, 16), (600, 17), (601, 18), (9_000, 18), (PAGES, 17)] {
+        let wanted = page_hash(&[content(number, mark), content(number, mark)].concat());
+        assert_eq!(state.slot(page(number)).unwrap().hash(), Some(wanted), "page {number}");
+    }
+    let objects: Vec<u64> =
+        (1..=3).filter(|txid| View::objects([&state]).contains(&FileId::sync(Txid(*txid)))).collect();
+    assert_eq!(objects, [1, 2, 3]);
+    let first = now(volume.state(1)).unwrap();
+    assert_eq!(first.differing(&state).len() as u32, PAGES - 600 + 2);
 }

@@ -20,7 +20,7 @@ pub(crate) struct Kept {
 impl Kept {
     /// What was kept of an object of this name, if it is undamaged.
     pub(crate) fn get(&self, id: &FileId) -> Option<Sidecar> {
-        Sidecar::decode(&self.files.read(&self.dir.join(name(id))).ok()?).ok()
+        Sidecar::decode(self.files.read(&self.dir.join(name(id))).ok()?).ok()
     }
 
     /// Whether something was kept of it.

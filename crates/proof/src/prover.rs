@@ -15,7 +15,7 @@ use futures::{
 };
 use plimsoll_host::{Host, WallMs, run_blocking};
 use plimsoll_ltx::{
-    FileId, Header, IndexEntry, Layout,
+    FileId, Header, Layout, PageTable,
     decode::{Decoded, verify_whole},
     sidecar::Sidecar,
 };
@@ -39,7 +39,7 @@ pub struct Proved {
     /// Its bytes.
     pub size: u64,
     /// Where its pages are, each with the hash that says whether what is read there is right.
-    pub entries: Arc<Vec<IndexEntry>>,
+    pub entries: Arc<PageTable>,
     /// All of it, if it is small.
     pub bytes: Option<Bytes>,
     /// When it was made, by the store's clock.
@@ -159,7 +159,7 @@ impl Prover {
             return Ok(Some(Proved::by(kept, end.modified)));
         }
         if let Some(found) = beside {
-            match Sidecar::decode(&found.bytes) {
+            match Sidecar::decode(found.bytes.clone()) {
                 Ok(sidecar) if fits(&sidecar) => {
                     self.keep(id, found.bytes).await;
                     return Ok(Some(Proved::by(sidecar, end.modified)));
@@ -237,7 +237,7 @@ impl Prover {
         let decoded = verify_whole(&bytes).map_err(|error| error.object(self.object(id)))?;
         self.name_fits(id, &decoded)?;
         let Decoded { header, checksum, size, index } = decoded;
-        Ok(Proved { header, checksum, size, entries: Arc::new(index), bytes: Some(bytes), modified })
+        Ok(Proved { header, checksum, size, entries: Arc::new(index.into()), bytes: Some(bytes), modified })
     }
 
     fn name_fits(&self, id: &FileId, Decoded { header, .. }: &Decoded) -> Result<()> {

@@ -408,7 +408,7 @@ impl Shared {
         let mut before = self.hydrated().take().unwrap_or_else(View::empty);
         loop {
             let view = Arc::clone(&self.state().view);
-            self.fetcher.hydrate(&view, &view.differing(&before), go_on).await?;
+            self.fetcher.hydrate(&view, &before, go_on).await?;
             before = View::clone(&view);
             drop(view);
             let (newest, writes) = {

@@ -302,7 +302,7 @@ async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>
     }
     if merges && placed.len() <= LEARNED_PAGES_MAX {
         let (lsn, timestamp, link) = (Some(stamp.lsn), attempt.header.timestamp, Some(attempt.header.link));
-        let entries = Arc::new(attempt.index.clone());
+        let entries = Arc::new(attempt.index.clone().into());
         let index = Index { object, count: page_count, page_size, lsn, checksum, link, timestamp, entries };
         writer.merger.learn(Arc::new(index));
     }

@@ -268,7 +268,7 @@ fn try_everything(bytes: &[u8]) {
     let _ = Header::decode(bytes);
     let _ = decode::read_tail(bytes, bytes.len() as u64);
     let _ = decode::read_tail(bytes, u64::MAX);
-    let _ = Sidecar::decode(bytes);
+    let _ = Sidecar::decode(bytes.to_vec());
     let expect = bytes.first_chunk().and_then(|page| PageNo::new(u32::from_be_bytes(*page)));
     let _ = decode::decode_frame(bytes, expect.unwrap_or(page_no(1)), size(512), &mut [0; 512]);
     let _ = Layout::S3.parse(&String::from_utf8_lossy(bytes));

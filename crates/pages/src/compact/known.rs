@@ -71,7 +71,7 @@ mod tests {
             checksum: 0,
             link: None,
             timestamp: WallMs(0),
-            entries: Arc::new(vec![entry; pages]),
+            entries: Arc::new(vec![entry; pages].into()),
         })
     }
 

@@ -22,7 +22,7 @@ use plimsoll_model::{
     Error, ErrorKind, PageNo, PageSize, Result,
     step::{Step, taken},
 };
-use plimsoll_proof::{Prover, WHOLE_BYTES_MAX};
+use plimsoll_proof::{Proved, Prover, WHOLE_BYTES_MAX};
 use plimsoll_store::{Body, Created};
 
 use super::Known;
@@ -176,9 +176,9 @@ impl Merger {
         let (sidecar, bytes) = if created == Created::Exists {
             // Its inputs go because of it, so nobody's word is taken for what is in it.
             let proved = self.prover.prove_anew(&id).await?.ok_or_else(|| gone(&key))?;
-            let (checksum, size) = (proved.checksum, proved.size);
-            let index = Arc::unwrap_or_clone(proved.entries);
-            (Sidecar::of(&proved.header, Finished { checksum, size, index }), 0)
+            let Proved { header, checksum, size, entries, .. } = proved;
+            let entries = Arc::unwrap_or_clone(entries);
+            (Sidecar { header, file_bytes: size, file_checksum: checksum, entries }, 0)
         } else {
             let bytes = finished.size;
             (Sidecar::of(header, finished), bytes)

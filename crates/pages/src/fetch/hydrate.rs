@@ -7,63 +7,62 @@ use std::{
     time::Duration,
 };
 
-use plimsoll_model::{PageNo, Result};
+use plimsoll_model::Result;
 
 use super::{Fetcher, want};
-use crate::View;
+use crate::{View, part::PART_PAGES};
 
 /// So much is fetched at a time, so that a foreground read never waits long behind it.
 const HYDRATE_BYTES: u64 = 2 << 20;
 /// How often it is looked whether foreground reads have ended.
 const HYDRATE_PAUSE: Duration = Duration::from_millis(20);
-/// Pages that are looked at in one go: others run on the same thread.
-const TURN_PAGES: usize = 256;
 
 impl Fetcher {
-    /// Brings pages of a view (ascending) into the cache, a little at a time and only while nobody is waiting for a page.
-    /// Ends early when the cache is full or `go_on` says so. Others have their turn every few hundred pages, also where
-    /// all is there already.
+    /// Brings what a view has otherwise than an earlier one into the cache, a little at a time and only while nobody is
+    /// waiting for a page. Ends early when the cache is full or `go_on` says so. Others have their turn every few hundred
+    /// pages, also where all is there already.
     ///
     /// # Errors
     /// As [`Fetcher::fetch`].
     pub async fn hydrate(
         self: &Arc<Self>,
         view: &Arc<View>,
-        pages: &[PageNo],
+        before: &View,
         go_on: impl Fn() -> bool + Send + Sync,
     ) -> Result<()> {
         let Some(cache) = self.cache() else { return Ok(()) };
-        let all = u64::from(view.count.0);
+        let (all, parts) = (u64::from(view.count.0), view.unshared_parts(before));
         self.hydrate_total.store(all, Ordering::Relaxed);
         let mut brought = None;
-        for (at, page) in pages.iter().copied().enumerate() {
-            if at % TURN_PAGES == 0 {
-                self.hydrated.store(all.saturating_sub((pages.len() - at) as u64), Ordering::Relaxed);
-                if !go_on() {
-                    return Ok(());
-                }
-                step_aside().await;
-            }
-            let Some(slot) = view.slot(page).filter(|_| brought.is_none_or(|last| page > last)).cloned() else {
-                continue;
-            };
-            if cache.contains(page, &want(view, &slot)) {
-                continue;
-            }
-            // What would be brought in would push out what somebody wanted.
-            if cache.stats().bytes + HYDRATE_BYTES > self.config.cache_bytes_max {
-                return Ok(());
-            }
-            while self.foreground.load(Ordering::Relaxed) > 0 {
-                self.config.host.clock.sleep(HYDRATE_PAUSE).await;
-            }
+        for (part, pages) in view.differing_by_part(before).enumerate() {
+            let left = (parts.saturating_sub(part) * PART_PAGES) as u64;
+            self.hydrated.store(all.saturating_sub(left), Ordering::Relaxed);
             if !go_on() {
                 return Ok(());
             }
-            let run = self.run(view, page, &slot, HYDRATE_BYTES);
-            brought = run.pages.last().map(|(last, _)| *last);
-            // Whoever needs a page of it does not wait for all this, but asks for the page.
-            self.bring_ahead(view, run, || ()).await?;
+            step_aside().await;
+            for page in pages {
+                let Some(slot) = view.slot(page).filter(|_| brought.is_none_or(|last| page > last)).cloned() else {
+                    continue;
+                };
+                if cache.contains(page, &want(view, &slot)) {
+                    continue;
+                }
+                // What would be brought in would push out what somebody wanted.
+                if cache.stats().bytes + HYDRATE_BYTES > self.config.cache_bytes_max {
+                    return Ok(());
+                }
+                while self.foreground.load(Ordering::Relaxed) > 0 {
+                    self.config.host.clock.sleep(HYDRATE_PAUSE).await;
+                }
+                if !go_on() {
+                    return Ok(());
+                }
+                let run = self.run(view, page, &slot, HYDRATE_BYTES);
+                brought = run.pages.last().map(|(last, _)| *last);
+                // Whoever needs a page of it does not wait for all this, but asks for the page.
+                self.bring_ahead(view, run, || ()).await?;
+            }
         }
         self.hydrated.store(all, Ordering::Relaxed);
         Ok(())

@@ -290,7 +290,7 @@ impl Engine {
     }
 
     pub(crate) fn hydrate(&mut self) {
-        block_on(self.fetcher.hydrate(&self.view, &self.view.differing(&View::empty()), || true)).unwrap();
+        block_on(self.fetcher.hydrate(&self.view, &View::empty(), || true)).unwrap();
     }
 
     /// Every reader sees its state, and who compares two of them is told of each page that differs.

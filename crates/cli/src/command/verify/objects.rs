@@ -2,7 +2,7 @@
 
 use indicatif::ProgressBar;
 use plimsoll_ltx::{
-    FileId, Header, IndexEntry, SNAPSHOT_LEVEL,
+    Entries, FileId, Header, IndexEntry, SNAPSHOT_LEVEL,
     decode::{Page, Summary},
     page_hash,
     sidecar::Sidecar,
@@ -44,7 +44,7 @@ pub(crate) fn check(
     for file in &listing.files {
         let key = layout(located).key(&file.id);
         let sidecar = if sidecars.contains(&file.id) { read_sidecar(setup, located, &file.id, found)? } else { None };
-        let mut compare = Compare { sidecar: sidecar.as_ref(), at: 0, differs: None };
+        let mut compare = Compare::with(sidecar.as_ref());
         let read = stream_object(&setup.process.host, &located.store, &key, file.size, bar, |page| {
             compare.page(&page);
             Ok(())
@@ -104,7 +104,7 @@ fn named_as_it_is(file: &Listed, summary: &Summary) -> plimsoll_model::Result<()
 fn read_sidecar(setup: &Setup, located: &Located, id: &FileId, found: &mut Findings) -> Result<Option<Sidecar>> {
     let key = id.sidecar_key();
     let Some(object) = setup.wait(located.store.get(&key))? else { return Ok(None) };
-    match Sidecar::decode(&object.bytes) {
+    match Sidecar::decode(object.bytes) {
         Ok(sidecar) => Ok(Some(sidecar)),
         Err(error) if error.kind() == ErrorKind::Unsupported => {
             found.note(&key, error.to_string(), "it was not checked");
@@ -120,19 +120,23 @@ fn read_sidecar(setup: &Setup, located: &Located, id: &FileId, found: &mut Findi
 /// Holds a sidecar against its object, page by page.
 struct Compare<'a> {
     sidecar: Option<&'a Sidecar>,
-    at: usize,
+    /// What it says of the pages to come.
+    rest: Option<Entries<'a>>,
     differs: Option<u32>,
 }
 
-impl Compare<'_> {
+impl<'a> Compare<'a> {
+    fn with(sidecar: Option<&'a Sidecar>) -> Self {
+        Compare { sidecar, rest: sidecar.map(|sidecar| sidecar.entries.iter()), differs: None }
+    }
+
     fn page(&mut self, page: &Page<'_>) {
-        let Some(sidecar) = self.sidecar else { return };
+        let Some(rest) = &mut self.rest else { return };
         let at = page.location;
         let is = IndexEntry { page: at.page, offset: at.offset, len: at.len, hash: page_hash(page.data) };
-        if self.differs.is_none() && sidecar.entries.get(self.at) != Some(&is) {
+        if rest.next() != Some(is) && self.differs.is_none() {
             self.differs = Some(at.page.get());
         }
-        self.at += 1;
     }
 
     /// What is wrong with the sidecar, if anything.
