@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use plimsoll_model::Level;
+use serde::Serialize;
 
 use crate::exit;
 
@@ -264,12 +265,24 @@ pub(crate) enum StrandedCommand {
         /// Its name, as listed; not needed if there is one only
         name: Option<String>,
     },
-    /// Compares the state that its commits would have led to with the newest, by pages and rows
+    /// Shows which rows and pages its commits changed
+    ///
+    /// Row by row, as - removed, ~ changed and + added, with their keys and values. Of a table whose rows cannot be
+    /// told it is said why, and how many of its pages differ. Needs room for the database twice below state_dir.
     Diff {
         #[arg(help = URL_HELP)]
         url: String,
         /// Its name, as listed; not needed if there is one only
         name: Option<String>,
+        /// What the state with its commits is compared with: the one that they were made on, or the newest
+        #[arg(long, value_enum, default_value = "base", value_name = "STATE")]
+        against: Against,
+        /// How many rows are shown of each table and kind of change
+        #[arg(long, value_name = "COUNT", default_value_t = 20, conflicts_with = "all")]
+        rows: u64,
+        /// Shows every row that differs
+        #[arg(long)]
+        all: bool,
     },
     /// Writes the state that its commits would have led to into a plain database file
     ///
@@ -292,6 +305,14 @@ pub(crate) enum StrandedCommand {
         /// Its name, as listed
         name: String,
     },
+}
+
+/// What a state with stranded commits is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Against {
+    Base,
+    Newest,
 }
 
 #[derive(Debug, Subcommand)]

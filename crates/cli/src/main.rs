@@ -17,6 +17,7 @@ mod scratch; // files for a while
 mod setup; // what all commands share
 mod table; // rows and columns
 mod units; // numbers for people
+mod value; // SQLite's values
 
 use std::process::ExitCode;
 

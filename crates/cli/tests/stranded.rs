@@ -17,7 +17,7 @@ fn stranded(sandbox: &Sandbox) -> String {
 }
 
 #[test]
-fn stranded_commits_are_listed_compared_and_exported() {
+fn stranded_commits_are_listed_and_exported() {
     let sandbox = Sandbox::new();
     let url = stranded(&sandbox);
     let listed = sandbox.run(&["--json", "stranded", "ls", &url]).json();
@@ -26,11 +26,6 @@ fn stranded_commits_are_listed_compared_and_exported() {
     assert_eq!(listed["first"]["lsn"], listed["last"]["lsn"]);
     let shown = sandbox.run(&["--json", "stranded", "show", &url]).json();
     assert_eq!((&shown["lsn"], &shown["bytes"]), (&listed["first"]["lsn"], &listed["bytes"]));
-
-    let diff = sandbox.run(&["--json", "stranded", "diff", &url]).json();
-    assert_eq!(diff["tables"][0]["table"], "t");
-    assert_eq!((&diff["tables"][0]["only_stranded"], &diff["tables"][0]["only_now"]), (&1.into(), &1.into()), "{diff}");
-    assert!(sandbox.run(&["stranded", "diff", &url]).ok().contains("rows only stranded"));
 
     let file = sandbox.path("stranded.db");
     sandbox.run(&["stranded", "export", &url, file.to_str().unwrap()]).ok();
@@ -157,4 +152,69 @@ fn what_was_durable_before_a_takeover_is_neither_at_risk_nor_synced_again() {
             assert!(synced.ok().contains("nothing to sync"));
         }
     }
+}
+
+fn lines(text: &str) -> Vec<serde_json::Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// It was said how many rows of a table differ, and not which.
+#[test]
+fn what_stranded_commits_changed_is_shown_row_by_row_and_page_by_page() {
+    let sandbox = Sandbox::new();
+    let url = stranded(&sandbox);
+    let text = sandbox.run(&["stranded", "diff", &url]).ok();
+    assert!(text.starts_with("what 1 stranded commit changed in the state that they were made on (TXID "), "{text}");
+    assert!(text.contains("table t\n  + id = 4, v = 'kept'\n  1 row: 0 removed, 0 changed, 1 added\n"), "{text}");
+    assert!(text.contains(" differ: ") && text.contains("\n  1 page of t\n"), "{text}");
+    let found = lines(&sandbox.run(&["--json", "stranded", "diff", &url]).ok());
+    let row = serde_json::json!({
+        "table": "t", "change": "added", "key": { "id": 4 }, "before": null, "after": { "id": 4, "v": "kept" }
+    });
+    assert_eq!(found[0], row);
+    let summary = &found[1];
+    assert_eq!((&summary["commits"], &summary["pages_of"]["t"]), (&1.into(), &1.into()), "{summary}");
+    assert_eq!(
+        (&summary["pages_differing"], &summary["pages"]),
+        (&2.into(), &serde_json::json!([[1, 2]])),
+        "{summary}"
+    );
+    assert_eq!((&summary["tables"][0]["added"], &summary["tables"][0]["shown"]), (&1.into(), &1.into()), "{summary}");
+    // Another writer has given the same number to a row of its own.
+    let newest = lines(&sandbox.run(&["--json", "stranded", "diff", "--against", "newest", &url]).ok());
+    assert_eq!((&newest[0]["change"], &newest[0]["key"]["id"]), (&"changed".into(), &4.into()), "{newest:?}");
+    assert_eq!((&newest[0]["before"]["v"], &newest[0]["after"]["v"]), (&"other".into(), &"kept".into()));
+    assert_eq!(fs::read_dir(sandbox.path("state/scratch")).unwrap().count(), 0);
+}
+
+#[test]
+fn as_many_rows_are_shown_as_are_asked_for_and_what_cannot_be_told_is_named() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.brief_volume("db", 50);
+    let make = "CREATE TABLE w(k TEXT PRIMARY KEY, v) WITHOUT ROWID; INSERT INTO w VALUES('a', 1), ('b', 2);
+                CREATE VIRTUAL TABLE words USING fts5(x)";
+    sandbox.run(&["sql", &url, make]).ok();
+    let change = "DELETE FROM t WHERE id > 40; UPDATE w SET v = x'00ff' WHERE k = 'b'; INSERT INTO words VALUES('x');
+                  CREATE INDEX i ON t(v); INSERT INTO t(v) SELECT v FROM t LIMIT 30;";
+    kill(sandbox.writer_that_then("state", &url, change));
+    let takeover = ["--set", "takeover=true", "sql", &url, "INSERT INTO t(v) VALUES('other')"];
+    answer(&mut sandbox.on("elsewhere", &takeover)).ok();
+    sandbox.run(&["sync", &url]).fails(4);
+
+    let diff = |more: &[&str]| sandbox.run(&[&["stranded", "diff", &url], more].concat()).ok();
+    let few = diff(&["--rows", "3"]);
+    assert_eq!(few.matches("\n  ~ id = 4").count(), 3, "{few}");
+    assert!(few.contains("are not shown, --all shows every one"), "{few}");
+    assert!(few.contains("table w\n  ~ k = 'b': v = 2 -> x'00ff'\n"), "{few}");
+    assert!(few.contains("  + type = 'index', name = 'i', tbl_name = 't', sql = 'CREATE INDEX i ON t(v)'\n"), "{few}");
+    assert!(few.contains("table words\n  its rows cannot be told: it is a virtual table"), "{few}");
+    assert!(few.contains(" of words_content\n"), "{few}");
+    let all = diff(&["--all"]);
+    assert!(!all.contains("not shown"), "{all}");
+    let rows = lines(&diff(&["--json", "--all"]));
+    let of_t = rows.iter().filter(|row| row["table"] == "t" && row.get("change").is_some()).count();
+    let tally = rows.last().unwrap()["tables"].as_array().unwrap().iter().find(|tally| tally["table"] == "t").unwrap();
+    // Ten of the numbers were given again.
+    assert_eq!((of_t, &tally["changed"], &tally["added"]), (30, &10.into(), &20.into()), "{tally}");
+    assert_eq!((&tally["shown"], &tally["removed"]), (&30.into(), &0.into()), "{tally}");
 }

@@ -28,10 +28,11 @@ pub(crate) fn run(setup: &Setup, command: StrandedCommand) -> Result<()> {
             let kept = pick(setup, &located, name.as_deref())?;
             list::show(setup, &located, &kept)
         }
-        StrandedCommand::Diff { url, name } => {
+        StrandedCommand::Diff { url, name, against, rows, all } => {
             let located = setup.locate(&url)?;
             let kept = pick(setup, &located, name.as_deref())?;
-            diff::run(setup, &located, &kept)
+            let rows = if all { u64::MAX } else { rows };
+            diff::run(setup, &located, &kept, &diff::Wanted { against, rows })
         }
         StrandedCommand::Export { url, file, name, force } => {
             let located = setup.locate(&url)?;

@@ -132,6 +132,11 @@ impl Sandbox {
         self.writer(host, url, &format!("SELECT plimsoll_wait('durable'); {then}"))
     }
 
+    /// The same, which has also run something else that is in its journal only.
+    pub fn writer_that_then(&self, host: &str, url: &str, then: &str) -> Child {
+        self.writer(host, url, then)
+    }
+
     fn writer(&self, host: &str, url: &str, then: &str) -> Child {
         let sql = &format!(
             "INSERT INTO t(v) VALUES('kept'); {then} SELECT 'ready';

@@ -9,6 +9,7 @@ use crate::{
     exit::{Exit, Failure, Result},
     setup::Setup,
     table::{number, render, table},
+    value,
 };
 
 /// Rows that are held back to find the widths of columns. A longer result becomes several tables.
@@ -37,7 +38,8 @@ impl<'a> Printer<'a> {
         let values = values.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
         if self.json {
             let pairs = self.names.iter().zip(&values);
-            let pairs: Vec<String> = pairs.map(|(name, value)| format!("{}:{}", quoted(name), json(value))).collect();
+            let pairs: Vec<String> =
+                pairs.map(|(name, value)| format!("{}:{}", value::json_text(name), value::json(value))).collect();
             return Ok(writeln!(self.out, "{{{}}}", pairs.join(","))?);
         }
         self.held.push(values.iter().map(cell).collect());
@@ -64,57 +66,7 @@ fn cell(value: &ValueRef<'_>) -> Cell {
         ValueRef::Null => Cell::new("NULL"),
         ValueRef::Integer(value) => number(value),
         ValueRef::Real(value) => number(value),
-        ValueRef::Text(text) => Cell::new(harmless(&String::from_utf8_lossy(text))),
-        ValueRef::Blob(bytes) => Cell::new(format!("x'{}'", hex(bytes))),
-    }
-}
-
-/// Text without what would move the cursor or recolour a terminal.
-fn harmless(text: &str) -> String {
-    let visible = |c: char| if c.is_control() && c != '\n' { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(visible).collect()
-}
-
-/// A value as JSON. A blob is an object with its hexadecimal digits; a number that JSON cannot say is null.
-fn json(value: &ValueRef<'_>) -> String {
-    match value {
-        ValueRef::Null => "null".to_owned(),
-        ValueRef::Integer(value) => value.to_string(),
-        ValueRef::Real(value) => serde_json::Value::from(*value).to_string(),
-        ValueRef::Text(text) => quoted(&String::from_utf8_lossy(text)),
-        ValueRef::Blob(bytes) => format!("{{\"blob\":\"{}\"}}", hex(bytes)),
-    }
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_type_has_a_json_form() {
-        let cases = [
-            (ValueRef::Null, "null"),
-            (ValueRef::Integer(i64::MIN), "-9223372036854775808"),
-            (ValueRef::Real(1.5), "1.5"),
-            (ValueRef::Real(f64::INFINITY), "null"),
-            (ValueRef::Text(b"a\"b\n"), r#""a\"b\n""#),
-            (ValueRef::Blob(&[0, 255]), r#"{"blob":"00ff"}"#),
-        ];
-        for (value, text) in cases {
-            assert_eq!(json(&value), text);
-        }
-    }
-
-    #[test]
-    fn text_cannot_steer_the_terminal() {
-        assert_eq!(harmless("a\u{1b}[31m\nb"), "a\\u{1b}[31m\nb");
+        ValueRef::Text(text) => Cell::new(value::harmless(&String::from_utf8_lossy(text))),
+        ValueRef::Blob(bytes) => Cell::new(format!("x'{}'", value::hex(bytes))),
     }
 }

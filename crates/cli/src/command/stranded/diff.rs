@@ -1,146 +1,179 @@
-//! What stranded commits would have changed: pages, and rows.
+//! What stranded commits changed: rows, and the pages that these are in.
+
+mod pages; // pages that differ
+mod rows; // rows that differ
+mod tables; // how rows are told apart
+mod tally; // telling of them
 
 use std::{
-    fs,
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
     io::{Write, stdout},
     path::Path,
 };
 
 use plimsoll_model::{PageSize, ResultExt};
-use plimsoll_volume::{Located, Stranded};
-use rusqlite::Connection;
+use plimsoll_volume::{Located, Stranded, StrandedJournal};
+use rusqlite::{Connection, OpenFlags};
 use serde::Serialize;
 
+use self::{
+    pages::Pages,
+    rows::{AFTER, BEFORE, Trouble, compare},
+    tables::{Table, tables},
+    tally::Tally,
+};
 use super::{read, state};
 use crate::{
+    args::Against,
     command::{export::restore, sql::failure},
     exit::Result,
+    scratch::Scratch,
     setup::Setup,
-    table::{number, render, table},
     units,
 };
 
-/// Rows of one table that are in one state and not in the other.
-#[derive(Serialize)]
-struct Rows {
-    table: String,
-    /// Only in the stranded state; `None` if the newest has no such table, or one with other columns.
-    only_stranded: Option<i64>,
-    /// Only in the newest state.
-    only_now: Option<i64>,
+/// Ranges of pages that are listed unless all are asked for.
+const RANGES_MAX: usize = 100;
+
+/// What is asked for.
+pub(crate) struct Wanted {
+    pub(crate) against: Against,
+    /// Rows of each table and kind of change that are shown.
+    pub(crate) rows: u64,
 }
 
 #[derive(Serialize)]
 struct Report {
     name: String,
-    /// Pages that the stranded commits changed.
+    against: Against,
+    /// The state that it is compared with.
+    txid: u64,
+    commits: u64,
+    /// Pages that the stranded commits wrote.
     pages_changed: u64,
-    /// Pages that differ between the stranded and the newest state.
+    /// Pages that differ between the two states.
     pages_differing: u64,
-    tables: Vec<Rows>,
+    /// The same as ranges, from the first on.
+    pages: Vec<(u64, u64)>,
+    /// How many of them belong to which table or index; `None` if the database is too damaged for that to be found out.
+    pages_of: Option<BTreeMap<String, u64>>,
+    tables: Vec<Tally>,
 }
 
-pub(crate) fn run(setup: &Setup, located: &Located, kept: &Stranded) -> Result<()> {
+pub(crate) fn run(setup: &Setup, located: &Located, kept: &Stranded, wanted: &Wanted) -> Result<()> {
     let journal = read(setup, located, kept)?;
-    let dir = tempfile::tempdir().doing("creating", "a temporary directory")?;
-    let [stranded, now] = ["stranded", "now"].map(|name| dir.path().join(name));
-    let create = |path: &Path| fs::File::create(path).doing("creating", path.display());
-    state::write(setup, located, &journal, &create(&stranded)?)?;
-    restore(setup, located, None, &create(&now)?)?;
+    let scratch = Scratch::new(setup)?;
+    let (before, after) = (scratch.file("before"), scratch.file("after"));
+    let txid = write_both(setup, located, &journal, wanted.against, [&before, &after])?;
     let size = journal.outcome().map_or(PageSize::DEFAULT, |(_, size)| size);
+    let open = |path: &Path| File::open(path).doing("reading", path.display());
+    let pages = Pages::differing(&open(&before)?, &open(&after)?, size)?;
+    let db = databases(&before, &after).map_err(|error| failure(&error))?;
+    let mut out = stdout().lock();
+    let commits = journal.commits().count() as u64;
+    if !setup.json {
+        writeln!(out, "{}", introduction(wanted.against, commits, txid))?;
+    }
+    let tables = tell_rows(setup, &db, &mut out, wanted.rows)?;
+    let most = if wanted.rows == u64::MAX { usize::MAX } else { RANGES_MAX };
     let report = Report {
         name: kept.name(),
+        against: wanted.against,
+        txid,
+        commits,
         pages_changed: journal.pages().len() as u64,
-        pages_differing: differing(&stranded, &now, size.bytes())?,
-        tables: rows(&stranded, &now).map_err(|error| failure(&error))?,
+        pages_differing: pages.count(),
+        pages: pages.ranges().iter().copied().take(most).collect(),
+        pages_of: pages.owners(&db, AFTER).ok(),
+        tables,
     };
-    tell(setup, &report)
+    if setup.json { Ok(writeln!(out, "{}", serde_json::json!(report))?) } else { tell_pages(&mut out, &report, &pages) }
 }
 
-fn differing(one: &Path, other: &Path, page: usize) -> Result<u64> {
-    let read = |path: &Path| fs::read(path).doing("reading", path.display());
-    let (one, other) = (read(one)?, read(other)?);
-    let pages = one.len().max(other.len()).div_ceil(page);
-    let part = |bytes: &'_ [u8], at: usize| -> Vec<u8> {
-        bytes.get(at * page..((at + 1) * page).min(bytes.len())).unwrap_or_default().to_vec()
-    };
-    Ok((0..pages).filter(|at| part(&one, *at) != part(&other, *at)).count() as u64)
-}
-
-fn rows(stranded: &Path, now: &Path) -> rusqlite::Result<Vec<Rows>> {
-    let db = Connection::open(stranded)?;
-    db.execute("ATTACH ?1 AS now", [now.to_string_lossy()])?;
-    let mut named = db.prepare(
-        "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND sql NOT LIKE 'CREATE VIRTUAL%'
-         UNION SELECT name FROM now.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND sql NOT LIKE 'CREATE VIRTUAL%'
-         ORDER BY 1",
-    )?;
-    let names: Vec<String> = named.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    let count = |from: &str, without: &str, name: &str| -> Option<i64> {
-        let columns = columns(&db, from, name).ok().filter(|columns| !columns.is_empty())?.join(", ");
-        let table = quoted(name);
-        // Rows that are the same are told apart by a number of their own, for EXCEPT alone would count them once.
-        let rows = |of: &str| format!("SELECT {columns}, row_number() OVER (PARTITION BY {columns}) FROM {of}.{table}");
-        let sql = format!("SELECT count(*) FROM ({} EXCEPT {})", rows(from), rows(without));
-        // No such table there, or one of other columns: then every row differs, and there is no number to give.
-        db.query_row(&sql, [], |row| row.get(0)).ok()
-    };
-    Ok(names
-        .into_iter()
-        .map(|table| Rows {
-            only_stranded: count("main", "now", &table),
-            only_now: count("now", "main", &table),
-            table,
-        })
-        .collect())
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A table's columns as expressions that compare byte for byte, whatever a column's own collation takes for equal.
-fn columns(db: &Connection, schema: &str, table: &str) -> rusqlite::Result<Vec<String>> {
-    let mut named = db.prepare("SELECT name FROM pragma_table_info(?1, ?2)")?;
-    let named = named.query_map([table, schema], |row| row.get::<_, String>(0))?;
-    // With the table's name, for a name alone that is no column's is a string to SQLite.
-    named.map(|name| Ok(format!("{}.{} COLLATE BINARY", quoted(table), quoted(&name?)))).collect()
-}
-
-fn tell(setup: &Setup, report: &Report) -> Result<()> {
-    let mut out = stdout().lock();
-    if setup.json {
-        return Ok(writeln!(out, "{}", serde_json::json!(report))?);
+/// Writes the state to compare with and that with the stranded commits. The TXID of the first.
+fn write_both(
+    setup: &Setup,
+    located: &Located,
+    journal: &StrandedJournal,
+    against: Against,
+    [before, after]: [&Path; 2],
+) -> Result<u64> {
+    let create = |path: &Path| File::create(path).doing("creating", path.display());
+    match against {
+        Against::Base => {
+            state::write_base(setup, located, journal, &create(before)?)?;
+            fs::copy(before, after).doing("copying", before.display())?;
+            let file = File::options().write(true).open(after).doing("writing", after.display())?;
+            state::apply(journal, &file)?;
+            Ok(journal.base().map_or(0, |base| base.txid))
+        }
+        Against::Newest => {
+            state::write(setup, located, journal, &create(after)?)?;
+            Ok(restore(setup, located, None, &create(before)?)?.txid.0)
+        }
     }
-    writeln!(
-        out,
-        "the stranded commits changed {}; {} differ from the newest state",
-        units::counted(report.pages_changed, "page"),
-        report.pages_differing
-    )?;
-    let mut table = table(["table", "rows only stranded", "rows only now"], setup.color);
-    for rows in &report.tables {
-        let shown =
-            |count: Option<i64>| number(count.map_or_else(|| "other table".to_owned(), |count| count.to_string()));
-        table.add_row([rows.table.clone().into(), shown(rows.only_stranded), shown(rows.only_now)]);
-    }
-    Ok(write!(out, "{}", render(&table))?)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Both states in one connection, which changes neither.
+fn databases(before: &Path, after: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags_and_vfs(before, flags, c"unix")?;
+    db.execute(&format!("ATTACH ?1 AS {AFTER}"), [after.to_string_lossy()])?;
+    Ok(db)
+}
 
-    #[test]
-    fn rows_that_are_the_same_count_as_often_as_they_are_there() {
-        let dir = tempfile::tempdir().unwrap();
-        let [stranded, now] = ["stranded", "now"].map(|name| dir.path().join(name));
-        let make = |path: &Path, sql: &str| Connection::open(path).unwrap().execute_batch(sql).unwrap();
-        let both = "CREATE TABLE t(a TEXT COLLATE NOCASE, \"b\"\"\"); INSERT INTO t VALUES('x', NULL), ('x', NULL);";
-        make(&stranded, &format!("{both} CREATE TABLE o(c); INSERT INTO t VALUES('x', NULL), ('x', NULL), ('Y', 1)"));
-        make(&now, &format!("{both} CREATE TABLE o(d); INSERT INTO t VALUES('y', 1)"));
-        let found = rows(&stranded, &now).unwrap();
-        assert_eq!((found[0].only_stranded, found[0].only_now), (None, None), "o has other columns");
-        assert_eq!((found[1].only_stranded, found[1].only_now), (Some(3), Some(1)));
+fn introduction(against: Against, commits: u64, txid: u64) -> String {
+    let commits = units::counted(commits, "stranded commit");
+    match against {
+        Against::Base => format!("what {commits} changed in the state that they were made on (TXID {txid})"),
+        Against::Newest => format!("what is only with {commits} (+), and only in the newest state (-, TXID {txid})"),
     }
+}
+
+/// Tells of the rows that differ, table by table, and counts them.
+fn tell_rows(setup: &Setup, db: &Connection, out: &mut dyn Write, most: u64) -> Result<Vec<Tally>> {
+    let of = |schema| tables(db, schema).map_err(|error| failure(&error));
+    let (before, after) = (of(BEFORE)?, of(AFTER)?);
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let mut tallies = Vec::new();
+    for name in names {
+        let (old, new) = (before.get(name), after.get(name));
+        let mut tally = Tally::new(name);
+        let compared = compare(db, name, old, new, &mut |row| tally.row(out, setup.json, most, row));
+        tally.unread = match compared {
+            Err(Trouble::Untold(failure)) => return Err(failure),
+            Err(Trouble::Unread(error)) => Some(failure(&error).to_string()),
+            Ok(()) => [old, new].into_iter().flatten().find_map(|table| match table {
+                Table::Opaque(why) => Some((*why).to_owned()),
+                Table::Rows { .. } => None,
+            }),
+        };
+        if tally.says_something() {
+            if !setup.json {
+                tally.end(out)?;
+            }
+            tallies.push(tally);
+        }
+    }
+    if tallies.is_empty() && !setup.json {
+        writeln!(out, "no row differs")?;
+    }
+    Ok(tallies)
+}
+
+fn tell_pages(out: &mut dyn Write, report: &Report, pages: &Pages) -> Result<()> {
+    let ranges =
+        report.pages.iter().map(|(from, to)| if from == to { from.to_string() } else { format!("{from}-{to}") });
+    let ranges: Vec<String> = ranges.collect();
+    let more = if ranges.len() < pages.ranges().len() { ", ... (--all shows every one)" } else { "" };
+    let list = if ranges.is_empty() { String::new() } else { format!(": {}{more}", ranges.join(", ")) };
+    match report.pages_differing {
+        1 => writeln!(out, "1 page differs{list}")?,
+        pages => writeln!(out, "{pages} pages differ{list}")?,
+    }
+    for (name, count) in report.pages_of.iter().flatten() {
+        writeln!(out, "  {} of {name}", units::counted(*count, "page"))?;
+    }
+    Ok(())
 }

@@ -55,6 +55,14 @@ pub(crate) fn write_base(setup: &Setup, located: &Located, journal: &StrandedJou
 /// As [`write_base`]; `Corrupt` if the journal is damaged.
 pub(crate) fn write(setup: &Setup, located: &Located, journal: &StrandedJournal, file: &File) -> Result<()> {
     write_base(setup, located, journal, file)?;
+    apply(journal, file)
+}
+
+/// Puts the commits on the state that they were made on.
+///
+/// # Errors
+/// `NotFound` if they do not continue it; `Corrupt` if the journal is damaged; as the disk says.
+pub(crate) fn apply(journal: &StrandedJournal, file: &File) -> Result<()> {
     journal.apply(
         |page, data| file.write_all_at(data, page.index() as u64 * data.len() as u64).doing(WRITING, ""),
         |count, size| file.set_len(count.bytes(size)).doing(WRITING, ""),
