@@ -31,7 +31,7 @@ pub struct Loss {
     /// How much of that there could be, and so of what it acknowledged later, as it said.
     pub line: Option<LineRecord>,
     /// When it wrote its newest sync that the history holds, by its own clock, in milliseconds since 1970. What it
-    /// acknowledged before is durable. `None` if another writer's is the newest, or it was not looked at.
+    /// acknowledged before is durable. `None` if it has made none, another writer's is the newest, or it was not looked at.
     pub synced_ms: Option<u64>,
     /// When it gave its last sign of life, by its own clock, in milliseconds since 1970.
     pub alive_ms: u64,
@@ -109,13 +109,22 @@ async fn fate(context: &Context, epoch: Epoch, heir: &Lease) -> Result<Option<(L
         // What we found may be of those in between: commits of theirs bear the numbers that the lost ones had.
         inherited = inherited_after(context, epoch).await?.or(inherited);
     }
-    let own = inherited.filter(|found| found.stamp.is_some_and(|stamp| stamp.epoch == last.epoch));
+    let own = inherited.filter(|found| is_sync_of(&last, found));
     let synced_ms = match own {
         // Only for people: without it the report is as true.
         Some(found) => written_at(context, found.txid).await.ok().flatten(),
         None => None,
     };
     Ok(Some((Loss { synced_ms, ..judge(&last, inherited.as_ref()) }, last.took_from)))
+}
+
+/// Pure: whether what was found is a sync of a writer, and not just its fence: that is younger than commits which an
+/// earlier process of the same journal had acknowledged, and holds none of them.
+fn is_sync_of(writer: &StatusRecord, found: &Inherited) -> bool {
+    // What begins a history is no fence.
+    let fenced = writer.inherited.filter(|before| !before.txid.is_zero());
+    let is_fence = fenced.is_some_and(|before| before.txid.next() == found.txid);
+    found.stamp.is_some_and(|stamp| stamp.epoch == writer.epoch) && !is_fence
 }
 
 /// What the last `statuses_max` writers took with them when another took over: one entry per writer that had
@@ -129,25 +138,30 @@ pub async fn losses(context: &Context, statuses_max: usize) -> Result<Vec<Loss>>
     let older = epochs.len().saturating_sub(statuses_max);
     let reads = epochs.into_iter().skip(older).map(|epoch| async move { lenient(read_status(context, epoch).await) });
     let seen: Vec<_> = stream::iter(reads).buffered(READS_MAX).try_collect().await?;
-    let records: Vec<StatusRecord> = seen.into_iter().flatten().map(|seen| seen.record).collect();
+    let records: Vec<Option<StatusRecord>> = seen.into_iter().map(|seen| Some(seen?.record)).collect();
     Ok(losses_among(&records))
 }
 
-/// Pure: the losses that statuses show, in ascending order of epoch.
-fn losses_among(records: &[StatusRecord]) -> Vec<Loss> {
-    let judged = |(at, dead): (usize, &StatusRecord)| {
-        let later = &records[at + 1..];
-        let heir = later.iter().find(|later| !is_greeting(later));
+/// Pure: the losses that statuses show, in ascending order of epoch. `None`: one that is damaged, or was removed meanwhile.
+/// What others found after its writer may be of its making, so what was lost before is not known exactly.
+fn losses_among(records: &[Option<StatusRecord>]) -> Vec<Loss> {
+    let judged = |(at, dead): (usize, &Option<StatusRecord>)| {
+        let dead = dead.as_ref()?;
+        let (later, known) = (&records[at + 1..], || records[at + 1..].iter().map_while(Option::as_ref));
+        let heir = known().find(|later| !is_greeting(later));
         if heir.is_some_and(|heir| heir.writer == dead.writer && heir.replayed.is_none()) {
             // It has repeated what this one had said, and answers for it.
             return None;
         }
-        let next = later.iter().find(|later| later.inherited.is_some())?;
+        let next = known().find(|later| later.inherited.is_some());
         // Otherwise its own journal has them, or had, and whoever came to that answers for them.
-        if went_on(dead.writer, dead.watermarks.appended.lsn, next) != Some(Sequel::Lost) {
+        if next.is_some_and(|next| went_on(dead.writer, dead.watermarks.appended.lsn, next) != Some(Sequel::Lost)) {
             return None;
         }
-        let loss = judge(dead, next.inherited.as_ref());
+        if next.is_none() && known().count() == later.len() {
+            return None;
+        }
+        let loss = judge(dead, next.and_then(|next| next.inherited.as_ref()));
         (loss.commits() > 0).then_some(loss)
     };
     records.iter().enumerate().filter_map(judged).collect()
@@ -209,14 +223,23 @@ mod tests {
             status(2, 12, 12, Some(inherited(3, Some((1, 12))))),
             status(3, 40, 12, Some(inherited(4, Some((2, 12))))),
         ];
-        let losses = losses_among(&records);
+        let losses = losses_among(&records.clone().map(Some));
         assert_eq!(losses.len(), 1, "the second lost nothing, the third may live");
         assert_eq!((losses[0].epoch, losses[0].held, losses[0].commits()), (Epoch(1), Lsn(12), 8));
+        // What the third found is of the second's making, and nobody knows what that one found.
+        let damaged = losses_among(&[Some(records[0].clone()), None, Some(records[2].clone())]);
+        let [loss] = damaged.as_slice() else { panic!("{damaged:?}") };
+        assert_eq!((loss.epoch, loss.held, loss.commits(), loss.settled), (Epoch(1), Lsn(8), 12, false));
+        assert_eq!(losses_among(&[Some(records[0].clone())]), [], "it may live");
         // The next process of the same host went on from the journal.
         let mut again = StatusRecord { writer: WriterId(1), ..records[1].clone() };
         for (replayed, lost) in [(None, 0), (Some(20), 0), (Some(19), 1)] {
             again.replayed = replayed.map(Lsn);
-            assert_eq!(losses_among(&[records[0].clone(), again.clone()]).len(), lost, "{replayed:?}");
+            assert_eq!(
+                losses_among(&[&records[0], &again].map(|status| Some(status.clone()))).len(),
+                lost,
+                "{replayed:?}"
+            );
         }
     }
 

@@ -3,10 +3,10 @@
 mod support;
 
 use plimsoll_commitlog::{
-    Lease, LoadRecord, Loss, Mark, Outcome, Sequel, StatusReport, Watermarks, aftermath, look, losses, sequel,
-    status_key, toll,
+    Lease, LoadRecord, Loss, Mark, Outcome, Sequel, StatusReport, Watermarks, aftermath, alone_since, epoch_key,
+    forget_bygone, look, losses, sequel, status_key, toll,
 };
-use plimsoll_model::{Epoch, ErrorKind, Lsn};
+use plimsoll_model::{Epoch, ErrorKind, Lsn, WriterId};
 use plimsoll_store::{
     Store as _,
     fault::{Fault, Op, Rule},
@@ -171,6 +171,29 @@ fn what_was_lost_is_not_made_up_for_by_the_commits_of_who_died_before_he_could_s
     });
 }
 
+/// The fence of a process that had replayed them, and came to no sync, was taken for its newest sync.
+#[test]
+fn a_fence_is_no_sync_that_the_commits_of_before_are_in() {
+    for how in [Silent::Introduced, Silent::Greeted, Silent::Dumb] {
+        World::run(move |world| async move {
+            first(&world).await;
+            world.clock.advance(TTL * 2);
+            silent(&world, how).await;
+            let other = world.open(takeover(2)).await.unwrap();
+            let found = took(&world, &other).await.remove(0);
+            assert_eq!((found.commits(), found.held, found.synced_ms), (12, Lsn(8), None), "{how:?}");
+        });
+    }
+    World::run(|world| async move {
+        first(&world).await;
+        let other = world.open(takeover(2)).await.unwrap();
+        assert!(took(&world, &other).await.remove(0).synced_ms.is_some(), "the first sync of all");
+        assert_eq!(other.create_next(sync(&other, 2, 30)).await.unwrap(), Outcome::Durable);
+        let third = world.open(takeover(3)).await.unwrap();
+        assert!(took(&world, &third).await.remove(1).synced_ms.is_some(), "one on top of its fence");
+    });
+}
+
 /// Only the one before them was, over and over, until somebody lived for as long as between two signs of life.
 #[test]
 fn everybody_is_accounted_for_who_died_before_he_could_account_for_the_one_before() {
@@ -213,6 +236,50 @@ fn what_a_writer_took_whose_last_words_are_damaged_or_cannot_be_read_is_not_know
         world.memory.put(&status_key(Epoch(1)), b"{}".to_vec().into()).await.unwrap();
         let found = toll(&world.context, Epoch(1), &next).await;
         assert_eq!((found.losses.len(), found.missing.unwrap().kind()), (0, ErrorKind::Corrupt));
+    });
+}
+
+/// They bear the numbers of commits that others have made since.
+#[test]
+fn what_the_history_holds_of_a_writer_is_not_known_once_nobody_knows_what_the_first_one_after_it_found() {
+    // How many come after it until its host is back, and whether the records of the first of them are damaged.
+    for (heirs, damaged) in [(2, false), (2, true), (300, false)] {
+        World::run(move |world| async move {
+            first(&world).await;
+            for n in 0..heirs {
+                let lease = world.open(takeover(2 + n)).await.unwrap();
+                assert_eq!(lease.create_next(sync(&lease, 2 + n, 30 + n)).await.unwrap(), Outcome::Durable);
+                forget_bygone(&world.context, lease.epoch()).await.unwrap();
+            }
+            if damaged {
+                world.memory.put(&status_key(Epoch(2)), b"{}".to_vec().into()).await.unwrap();
+            }
+            let found = aftermath(&world.context, Epoch(1), Lsn(8), true).await.unwrap();
+            let known = heirs == 2 && !damaged;
+            assert_eq!((found.held, found.settled), (Lsn(8), known), "{heirs} {damaged}");
+            let gone = sequel(&world.context, Epoch(1), Lsn(15)).await.unwrap();
+            assert_eq!(gone, if damaged { Sequel::NotYet } else { Sequel::Lost }, "{heirs} {damaged}");
+        });
+    }
+}
+
+/// Where it was taken for this host's own, the journal was replayed on what somebody else had written.
+#[test]
+fn an_epoch_whose_record_is_damaged_or_gone_may_have_been_anybodys() {
+    World::run(|world| async move {
+        for n in [1, 1, 1, 2] {
+            world.open(plimsoll_commitlog::Acquire { same_host: true, ..takeover(n) }).await.unwrap();
+        }
+        let context = world.context.clone();
+        let alone =
+            async move |after, last| alone_since(&context, WriterId(1), Epoch(after), Epoch(last)).await.unwrap();
+        assert!(alone(1, 3).await && alone(3, 3).await);
+        assert!(!alone(1, 4).await && !alone(3, 5).await, "another one's, and one that is not there");
+        assert!(!alone(0, 200).await, "too many to ask for");
+        world.memory.put(&epoch_key(Epoch(2)), b"{}".to_vec().into()).await.unwrap();
+        assert!(!alone(1, 3).await && alone(2, 3).await);
+        world.memory.delete(&[epoch_key(Epoch(3))]).await.unwrap();
+        assert!(!alone(2, 3).await);
     });
 }
 

@@ -64,6 +64,38 @@ fn an_answer_that_was_lost_is_ours_when_asked_again() {
     });
 }
 
+/// Its journal has those commits too, and would keep them aside as lost.
+#[test]
+fn a_first_sync_of_an_earlier_process_of_the_same_journal_does_not_say_that_the_history_holds_nothing_of_the_later_one()
+{
+    World::run(|world| async move {
+        let same = |n| plimsoll_commitlog::Acquire { same_host: true, ..ask(n) };
+        let earlier = world.open(same(1)).await.unwrap();
+        let later = world.open(same(1)).await.unwrap();
+        later.go_on_from(Lsn(5)).await.unwrap();
+        durable(&earlier, 1, 5).await;
+        let info = fenced(later.create_next(sync(&later, 1, 7)).await.unwrap());
+        assert_eq!((info.winner.unwrap().lsn, info.settled), (Lsn(5), false));
+        // Somebody else's does.
+        let other = world.open(takeover(2)).await.unwrap();
+        let newest = world.open(takeover(3)).await.unwrap();
+        durable(&newest, 3, 8).await;
+        let info = fenced(other.create_next(sync(&other, 2, 8)).await.unwrap());
+        assert!(info.settled);
+    });
+}
+
+#[test]
+fn a_sign_of_life_that_the_store_did_not_take_was_none() {
+    World::run(|world| async move {
+        let lease = world.open(ask(1)).await.unwrap();
+        durable(&lease, 1, 1).await;
+        world.script.once(Op::Put, "status/", Fault::FailBefore);
+        assert_eq!(lease.heartbeat(&StatusReport::default()).await.unwrap_err().kind(), ErrorKind::Unavailable);
+        assert_eq!(lease.heartbeat(&StatusReport::default()).await.unwrap(), Beat::Holding);
+    });
+}
+
 #[test]
 fn a_name_that_was_taken_after_a_lost_request_is_theirs() {
     World::run(|world| async move {

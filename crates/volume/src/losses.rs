@@ -58,7 +58,7 @@ pub struct LossReport {
     /// When it last said so, by its own clock, in milliseconds since 1970.
     pub alive_ms: u64,
     /// When it wrote its newest sync that the history holds, by the same clock: what it acknowledged until then is not
-    /// lost. `None` if there is none, or it was not looked at.
+    /// lost. `None` if there is none, a fence apart, or it was not looked at.
     #[serde(default)]
     pub synced_ms: Option<u64>,
     /// Its load line, so how much more than what it had said may be lost: bytes of changed pages. `None` if it did not say.

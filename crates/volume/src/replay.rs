@@ -97,6 +97,10 @@ pub fn fate(found: Found) -> Fate {
 
 #[cfg(test)]
 mod tests {
+    use plimsoll_host::WallMs;
+    use plimsoll_journal::{Mark, ReplayedCommit};
+    use plimsoll_model::{PageCount, PageSize};
+
     use super::*;
 
     const OURS: WriterId = WriterId(1);
@@ -116,6 +120,44 @@ mod tests {
             parted: None,
             later: None,
         }
+    }
+
+    /// One whose last commit has this number, with marks of epochs behind these commits.
+    fn journal(epochs: &[(u64, u32)], last: u64) -> Replay {
+        let mark = |(after, epoch): &(u64, u32)| Mark {
+            after: Lsn(*after),
+            kind: MARK_EPOCH,
+            payload: epoch.to_le_bytes().to_vec(),
+        };
+        let commit = ReplayedCommit {
+            lsn: Lsn(last),
+            page_count: PageCount(1),
+            page_size: PageSize::DEFAULT,
+            wall: WallMs(0),
+            pages: Vec::new(),
+            bytes: 0,
+        };
+        let mut marks: Vec<Mark> = epochs.iter().map(mark).collect();
+        marks.push(Mark { after: Lsn(last), kind: MARK_EPOCH + 1, payload: 99_u32.to_le_bytes().to_vec() });
+        Replay { volume: [0; 16], writer: OURS, last: Lsn(last), commits: vec![commit], marks, cut: None }
+    }
+
+    #[test]
+    fn a_journal_is_of_the_last_epoch_that_it_names_and_parts_from_another_where_a_later_one_goes_on() {
+        let of = journal(&[(0, 2), (7, 4), (9, 6)], 12);
+        assert_eq!(marked_epoch(&of), Some(Epoch(6)));
+        let parted = |replay: &Replay, epoch| parted_from(replay, Epoch(epoch)).map(|lsn| lsn.0);
+        assert_eq!(
+            [1, 2, 3, 4, 5, 6, 7].map(|epoch| parted(&of, epoch)),
+            [Some(0), Some(7), Some(7), Some(9), Some(9), None, None]
+        );
+        let ended = journal(&[(0, 2), (12, 4)], 12);
+        assert_eq!(
+            (marked_epoch(&ended), parted(&ended, 2)),
+            (Some(Epoch(4)), None),
+            "nothing was made under the later one"
+        );
+        assert_eq!((marked_epoch(&journal(&[], 12)), parted(&journal(&[], 12), 1)), (None, None));
     }
 
     fn later(held: u64, alone: bool) -> Option<Later> {

@@ -260,6 +260,7 @@ mod tests {
         assert!(after(file(9, 1, 8, 500), 1500));
         assert!(!after(file(9, 1, 8, 500), 1499), "states from before the snapshot are still kept");
         assert!(!after(file(1, 1, 8, 500), 1500), "a merge is no snapshot");
+        assert!(!after(file(9, 1, 3, 0), 9_999_999), "it stands for a part of them only, however old it is");
         assert!(!superseded(&listing(inherited.into_iter().chain([file(0, 9, 9, 5000)]).collect()), KEEP, &ids));
         assert!(superseded(&listing(vec![]), KEEP, &HashSet::new()));
     }
