@@ -104,6 +104,10 @@ impl Tasks for OsTasks {
         self.runtime.spawn_blocking(job);
     }
 
+    fn give_way(&self) {
+        thread::yield_now();
+    }
+
     fn block_on(&self, future: BoxFuture<'_, ()>) {
         if Handle::try_current().is_err() {
             self.runtime.block_on(future);

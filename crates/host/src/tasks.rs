@@ -14,6 +14,10 @@ pub trait Tasks: Send + Sync {
 
     /// Drives a future to its end on the calling thread. Must not be called from inside a task.
     fn block_on(&self, future: BoxFuture<'_, ()>);
+
+    /// Offers the calling thread's core to another one that waits for it. A call to the system, and nothing where threads
+    /// have no cores, as in a simulation.
+    fn give_way(&self) {}
 }
 
 /// Runs `job` on the blocking pool and waits for its result.

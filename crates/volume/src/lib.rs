@@ -13,6 +13,7 @@ mod caches; // which folder is this process's cache
 mod checkpoint; // states that stay restorable
 mod compactor; // merging and collecting while the volume is held
 mod config; // what a volume is opened with
+mod courtesy; // readers and a commit that waits for a core
 mod detach; // a fork that has everything itself
 mod event; // waking whoever waits
 mod flusher; // syncing the journal to the local disk

@@ -78,7 +78,9 @@ pub(crate) fn wait(shared: &Arc<Shared>, writer: &Arc<Writer>, lsns: RangeInclus
             }
             let reason =
                 (!writer.accounts().flush.each_commit_syncs()).then_some(plimsoll_durability::FlushReason::Manual);
+            let waiting = writer.courtesy.wait();
             writer.flush(shared, reason)?;
+            drop(waiting);
             if writer.lease.is_fenced() {
                 return wait(shared, writer, lsns, Level::Durable);
             }

@@ -30,6 +30,7 @@ use plimsoll_settings::{Adopted, Settings};
 use crate::{
     accounts::Accounts,
     config::Config,
+    courtesy::Courtesy,
     event::{Alarm, Event},
     local::VolumeDir,
     losses::Losses,
@@ -148,6 +149,8 @@ pub(crate) struct Writer {
     pub(crate) brisk: AtomicBool,
     /// How many merge because somebody asked for it: meanwhile the volume is not idle.
     pub(crate) merging: AtomicUsize,
+    /// Commits that wait for the journal's sync, as readers see it.
+    pub(crate) courtesy: Courtesy,
     /// Fires when a write transaction ends.
     pub(crate) idle: Event,
     /// Fires whenever a wait may have an answer or a commit may have room.

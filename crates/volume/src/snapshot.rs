@@ -216,6 +216,9 @@ impl Drop for Snapshot {
             // That renames files and syncs folders, which whoever reads or commits here must not wait for.
             let writer = Arc::clone(writer);
             self.shared.config.host.tasks.spawn_blocking(Box::new(move || writer.tidy()));
+        } else if writer.courtesy.is_due() {
+            // No lock is held here.
+            self.shared.config.host.tasks.give_way();
         }
     }
 }

@@ -171,10 +171,12 @@ fn cut(shared: &Shared, writer: &Writer) -> Option<Cut> {
     if tip.lsn <= view.lsn {
         return None;
     }
-    let overlay = writer.overlay.read().expect("BUG: a panic while the overlay was locked");
-    let places = overlay.changed(view.lsn, tip.lsn, tip.count);
+    let (places, lowest) = {
+        let overlay = writer.overlay.read().expect("BUG: a panic while the overlay was locked");
+        (overlay.changed(view.lsn, tip.lsn, tip.count), overlay.lowest(view.lsn, tip.lsn))
+    };
     // Everything above what the store has, or had left after the volume was cut, must be carried.
-    let known = overlay.lowest(view.lsn, tip.lsn).map_or(view.count, |lowest| view.count.min(lowest));
+    let known = lowest.map_or(view.count, |lowest| view.count.min(lowest));
     let lock_page = page_size.lock_page();
     let carried = |page: &PageNo| places.binary_search_by_key(page, |(page, _)| *page).is_ok();
     let zeros = (known.0..tip.count.0)

@@ -29,6 +29,7 @@ use plimsoll_store::Body;
 use crate::{
     accounts::Accounts,
     compactor,
+    courtesy::Courtesy,
     event::{Alarm, Event},
     flusher,
     keeper::{self, report},
@@ -341,6 +342,7 @@ impl Shared {
             waiting: Mutex::new(Waiting::among(&self.state().made_of)),
             brisk: AtomicBool::new(false),
             merging: AtomicUsize::new(0),
+            courtesy: Courtesy::default(),
             idle: Event::default(),
             progress: Event::default(),
             syncer: Alarm::default(),

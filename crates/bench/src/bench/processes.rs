@@ -44,7 +44,7 @@ pub(crate) fn bench() -> Bench {
 }
 
 fn cases(scale: Scale) -> Vec<Case> {
-    let seconds = scale.pick(2, 5, 15);
+    let seconds = scale.pick(2, 3, 15);
     let subjects = [Subject::Plimsoll, Subject::Wal, Subject::Rollback];
     let case = |level: usize, writers: u64, readers: u64| {
         let name = match readers {

@@ -3,6 +3,7 @@
 mod asleep; // writers that were silent
 mod caches; // what a host has read
 mod checkpoints; // states that are kept
+mod courtesy; // readers and a commit that waits
 mod followers; // readers on other hosts
 mod foreign; // replicas that something else writes
 mod forks; // volumes that start as another one's state
