@@ -433,6 +433,10 @@ impl Lease {
         if !self.is_silent() || self.look_before().await? {
             return Ok(());
         }
+        if self.state().closing {
+            // Who takes it now was let in: nothing of ours was pending, and nobody is to hear that anything was lost.
+            return Err(self.closed(doing));
+        }
         Err(self.fenced(None, None).await.error(&self.context, doing, self.holder.epoch))
     }
 

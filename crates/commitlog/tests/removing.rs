@@ -298,3 +298,19 @@ fn a_writer_that_was_silent_looks_before_it_writes_or_removes_anything() {
         assert!(lease.is_fenced());
     });
 }
+
+/// The answer to its letting go was slow. Whoever detached the volume meanwhile once heard that it was fenced.
+#[test]
+fn a_writer_that_is_letting_go_is_not_fenced_by_whoever_takes_the_volume_then() {
+    World::run(|world| async move {
+        let lease = world.open(ask(1)).await.unwrap();
+        assert_eq!(lease.create_next(sync(&lease, 1, 1)).await.unwrap(), Outcome::Durable);
+        world.script.once(Op::Put, "status/", Fault::AppliedButNoAnswer);
+        lease.close(&StatusReport::default()).await.unwrap_err();
+        let _next = world.open(ask(2)).await.unwrap();
+        world.clock.advance(TTL * 2);
+        assert_eq!(lease.still_mine("detaching").await.unwrap_err().kind(), ErrorKind::Closed);
+        assert!(!lease.is_fenced());
+        lease.close(&StatusReport::default()).await.unwrap();
+    });
+}
