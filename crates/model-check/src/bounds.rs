@@ -29,6 +29,12 @@ pub struct Bounds {
     /// Whether signs of life are shown.
     #[arg(long)]
     pub beats: bool,
+    /// Whether first signs of life are sent twice, and the second one comes at any time.
+    #[arg(long)]
+    pub greetings: bool,
+    /// Whether hosts lose power, and with it the last commits of their journals.
+    #[arg(long)]
+    pub power: bool,
 }
 
 /// Worlds with the whole protocol.
@@ -45,6 +51,13 @@ impl Worlds {
             ("two writers of nothing", Bounds::for_step(Step::Silence)),
             ("a sync that comes late, a reader", Bounds::for_step(Step::Listed)),
             ("a journal that was left", Bounds::for_step(Step::Strand)),
+            ("a sign of life that comes late", Bounds::for_step(Step::CreateGreeting)),
+            ("two opens, signs of life that come late", Bounds { txid_max: 3, greetings: true, ..Bounds::SMALL }),
+            (
+                "a new volume, power is lost",
+                Bounds { scene: Scene::New, txid_max: 2, flying_max: 2, power: true, ..Bounds::SMALL },
+            ),
+            ("a first sync that comes after its commits were lost", Bounds::for_step(Step::Parted)),
         ]
     }
 
@@ -73,7 +86,8 @@ impl Worlds {
 
 impl Bounds {
     /// From the middle of something on.
-    const MIDST: Bounds = Bounds { opens: 0, txid_max: 5, lsn_max: 3, flying_max: 2, merging: true, ..Bounds::SMALL };
+    pub(crate) const MIDST: Bounds =
+        Bounds { opens: 0, txid_max: 5, lsn_max: 3, flying_max: 2, merging: true, ..Bounds::SMALL };
     pub(crate) const SMALL: Bounds = Bounds {
         scene: Scene::Left,
         opens: 2,
@@ -83,6 +97,8 @@ impl Bounds {
         merging: false,
         reader: false,
         beats: false,
+        greetings: false,
+        power: false,
     };
 
     /// A world in which a step is missed soon.
@@ -91,6 +107,13 @@ impl Bounds {
         match step {
             Step::Fence | Step::GiveUp | Step::Compare => Bounds { lsn_max: 3, flying_max: 2, ..Bounds::SMALL },
             Step::Aftermath => Bounds { lsn_max: 3, flying_max: 2, beats: true, ..Bounds::SMALL },
+            Step::CreateGreeting => {
+                let late = Bounds { scene: Scene::LateGreeting, opens: 1, lsn_max: 2, merging: false, ..Bounds::MIDST };
+                Bounds { greetings: true, ..late }
+            }
+            Step::Parted => {
+                Bounds { scene: Scene::LostTail, opens: 1, txid_max: 3, merging: false, power: true, ..Bounds::MIDST }
+            }
             Step::ReadTailAgain => Bounds { scene: Scene::LateFence, lsn_max: 4, ..Bounds::MIDST },
             Step::Silence => {
                 Bounds { scene: Scene::TwoOfNothing, txid_max: 2, lsn_max: 2, beats: true, ..Bounds::MIDST }

@@ -64,6 +64,14 @@ impl Bucket {
         self.epochs.len() as u8
     }
 
+    /// The first sign of life under an epoch: it does not say yet what was inherited.
+    pub(crate) fn greet(&mut self, epoch: u8, if_absent: bool) {
+        let status = &mut self.statuses[usize::from(epoch) - 1];
+        if status.is_none() || !if_absent {
+            *status = Some(None);
+        }
+    }
+
     pub(crate) fn sync(&self, txid: u8) -> Option<Object> {
         self.level0.iter().find(|stored| stored.object.txid == txid).map(|stored| stored.object)
     }

@@ -10,6 +10,8 @@ pub(crate) const COMMITS_MAX: usize = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Commit {
     pub(crate) lsn: u8,
+    /// The epoch that it was made under, as the journal has it.
+    pub(crate) epoch: u8,
     /// The state after it.
     pub(crate) state: u32,
     /// The state that it was made on.

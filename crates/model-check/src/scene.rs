@@ -31,6 +31,12 @@ pub enum Scene {
     LateSync,
     /// One has acknowledged two commits, and is gone. The other one has taken the volume and made a sync.
     LeftJournal,
+    /// One has acknowledged a commit. The other one has taken the volume and made a sync; its first sign of life is on its way
+    /// once more.
+    LateGreeting,
+    /// A new volume. Its first sync is on its way, and power has taken the commit that is in it. The next process of that host has
+    /// taken the volume.
+    LostTail,
 }
 
 impl Scene {
@@ -64,6 +70,17 @@ impl Scene {
                 play.take(1);
                 play.write(1);
             }
+            Scene::LateGreeting => {
+                play.take(0);
+                play.all(&[Action::Commit(0)]);
+                play.take(1);
+                play.write(1);
+            }
+            Scene::LostTail => {
+                play.take(0);
+                play.all(&[Action::Commit(0), Action::Sync(0), Action::PowerLoss { at: 0, kept: 0 }]);
+                play.take(0);
+            }
         }
         play.world
     }
@@ -93,8 +110,10 @@ struct Play {
 
 impl Play {
     fn new(scene: Scene) -> Play {
-        let bounds = Bounds { opens: 2, txid_max: 4, lsn_max: 4, flying_max: 2, merging: true, ..Bounds::SMALL };
-        let world = untouched(!matches!(scene, Scene::New | Scene::TwoOfNothing));
+        let greetings = matches!(scene, Scene::LateGreeting);
+        let bounds =
+            Bounds { opens: 2, txid_max: 4, lsn_max: 4, merging: true, power: true, greetings, ..Bounds::MIDST };
+        let world = untouched(!matches!(scene, Scene::New | Scene::TwoOfNothing | Scene::LostTail));
         let opens_max = world.bucket.epoch() + bounds.opens;
         Play { protocol: Protocol { bounds, left_out: None, opens_max }, world }
     }

@@ -29,4 +29,9 @@ pub enum Step {
     Strand,
     /// Find out what the history holds of a fenced writer before its journal is dropped.
     Aftermath,
+    /// Create the first sign of life rather than put it: one that comes late takes no other's place.
+    CreateGreeting,
+    /// Tell commits of a journal from those of the same numbers that power took, and that a late first sync has made
+    /// durable.
+    Parted,
 }

@@ -71,6 +71,10 @@ fn line(action: &Action, before: &World, after: &World) -> String {
         },
         Action::Collect(at) => format!("{} only collects", host(*at)),
         Action::Crash(at) => format!("{} dies", host(*at)),
+        Action::PowerLoss { at, kept } => {
+            let lost = before.hosts[*at].journal.len() - kept;
+            format!("{} loses power, and the last {lost} of its commits", host(*at))
+        }
         Action::Arrive { request, answered } => {
             let answer = match before.awaits(request) {
                 None => "nobody waits for it any more",
@@ -90,6 +94,7 @@ fn arrived(request: &Request, before: &World) -> String {
             format!("{}, whose name is taken,", name(object))
         }
         Request::Create(object) => name(object),
+        Request::Greet { epoch } => format!("the first sign of life under epoch {epoch}, once more,"),
         Request::Merge { by, min, max } => format!("the merge of {min} to {max} by {}", host((*by).into())),
         Request::Delete(txids) => format!("the removal of {txids:?} from level 0"),
     }

@@ -14,6 +14,10 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Request {
     Create(Object),
+    /// The first sign of life under an epoch, once more.
+    Greet {
+        epoch: u8,
+    },
     Merge {
         by: u8,
         min: u8,
@@ -72,6 +76,11 @@ pub(crate) enum Action {
     /// A round only collects: it is not time to merge level 0.
     Collect(usize),
     Crash(usize),
+    /// Power is lost, and with it all but the first commits of the journal.
+    PowerLoss {
+        at: usize,
+        kept: usize,
+    },
     Arrive {
         request: Request,
         answered: bool,
@@ -147,6 +156,10 @@ impl Model for Protocol {
                 }
             }
             Action::Crash(at) => world.close(at),
+            Action::PowerLoss { at, kept } => {
+                world.hosts[at].journal.truncate(kept);
+                world.close(at);
+            }
             Action::Arrive { request, answered } => world.arrive(request, answered, self.left_out),
             Action::List => world.reader = world.reading(),
             Action::Read => {
@@ -176,9 +189,12 @@ impl Protocol {
         let life = &world.hosts[at].life;
         let journal = &world.hosts[at].journal;
         let opens_left = world.bucket.epoch() < self.opens_max;
-        let room = world.flying.len() < bounds.flying_max;
+        let greets = |request: &&Request| matches!(request, Request::Greet { .. });
+        let room = world.flying.len() - world.flying.iter().filter(greets).count() < bounds.flying_max;
         if life.phase != Phase::Closed && opens_left {
             actions.push(Action::Crash(at));
+            let lost = if bounds.power { journal.len() } else { 0 };
+            actions.extend((0..lost).map(|kept| Action::PowerLoss { at, kept }));
         }
         match life.phase {
             Phase::Closed => {
@@ -259,7 +275,7 @@ impl World {
             (Request::Merge { by, min, max }, _, Some(Round::Merging { min: from, max: to, .. })) => {
                 (from, to, host.writer) == (min, max, by + 1)
             }
-            (Request::Merge { .. } | Request::Delete(_), ..) => false,
+            (Request::Merge { .. } | Request::Delete(_) | Request::Greet { .. }, ..) => false,
         })
     }
 
@@ -302,6 +318,7 @@ impl World {
                     self.collect(&names, left_out);
                 }
             }
+            Request::Greet { epoch } => self.bucket.greet(epoch, left_out != Some(Step::CreateGreeting)),
             Request::Delete(gone) => self.bucket.level0.retain(|stored| !gone.contains(&stored.object.txid)),
         }
         self.judge_reads(left_out);

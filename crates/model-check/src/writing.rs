@@ -57,6 +57,11 @@ impl World {
                 self.bucket.epochs.push(writer);
                 self.bucket.statuses.push(None);
                 self.hosts[at].life.epoch = seen + 1;
+                if protocol.bounds.greetings {
+                    // Its answer did not come in time, and it was asked for again.
+                    self.bucket.greet(seen + 1, true);
+                    self.send(Request::Greet { epoch: seen + 1 });
+                }
                 self.hosts[at].life.list();
             }
             Phase::Listing => match self.bucket.newest_sync() {
@@ -136,8 +141,10 @@ impl World {
             Some(Inherited::Nothing) | None => None,
         };
         let lsn = |commit: &Commit| Lsn(commit.lsn.into());
+        let later = |commit: &&Commit| head.is_some_and(|head| Epoch(commit.epoch.into()) > head.epoch);
+        let parted = host.journal.iter().find(later).map(|commit| Lsn(u64::from(commit.lsn) - 1));
         let found = Found {
-            parted: None,
+            parted: parted.filter(|_| protocol.takes(Step::Parted)),
             writer: WriterId(host.writer.into()),
             same_volume: true,
             synced: life.inherited.is_some(),
@@ -183,7 +190,7 @@ impl World {
         let (lsn, on) = before.unwrap_or(durable);
         let lsn = lsn + 1;
         let state = [host.writer, host.life.epoch, lsn].into_iter().map(u32::from).fold(on, mix);
-        host.journal.push(Commit { lsn, state, on });
+        host.journal.push(Commit { lsn, epoch: host.life.epoch, state, on });
     }
 
     pub(crate) fn sync(&mut self, at: usize) {
