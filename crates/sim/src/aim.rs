@@ -243,7 +243,7 @@ impl Aim {
                 (profile.pages_max, profile.whole) = (80, 6);
                 (profile.hosts, profile.takeover) = (2, 1);
                 profile.pause_max = SECOND;
-                profile.length = 12 * SECOND;
+                profile.length = 6 * SECOND;
                 profile.blows = POWER;
                 settings.compaction_levels = vec![3 * SECOND, 12 * SECOND, 36 * SECOND];
             }

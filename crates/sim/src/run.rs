@@ -26,7 +26,7 @@ use crate::{
 /// How long everything may take to come to rest once nothing goes wrong any more.
 const REST: Duration = Duration::from_secs(900);
 /// Steps after which a run is broken off: something runs in circles.
-const STEPS_MAX: u64 = 3_000_000;
+const STEPS_MAX: u64 = 10_000_000;
 /// How often a new reader looks at the volume.
 const AUDIT_EVERY: Duration = Duration::from_secs(20);
 /// How often it is looked whether a job has come to its end.
