@@ -9,7 +9,7 @@ use plimsoll_host::{
 };
 use plimsoll_ltx::FileId;
 use plimsoll_model::{
-    Epoch, Error, ErrorKind, PageSize, Result, Stamp, Txid, WriterId,
+    Epoch, Error, ErrorKind, PageSize, Result, ResultExt, Stamp, Txid, WriterId,
     step::{self, taken},
 };
 use plimsoll_store::Body;
@@ -338,10 +338,8 @@ async fn pause_after(context: &Context, beaten: u32) {
 }
 
 fn checksum_of(body: &Body) -> Result<u64> {
-    let mut end = Vec::with_capacity(8);
-    for byte in body.pieces.iter().rev().flat_map(|piece| piece.iter().rev()).take(8) {
-        end.insert(0, *byte);
-    }
+    let bytes = body.to_bytes().doing("publishing", "a fence")?;
+    let end = &bytes[bytes.len().saturating_sub(8)..];
     let checksum = end.first_chunk().map(|bytes| u64::from_be_bytes(*bytes));
     checksum.filter(|checksum| checksum & CHECKSUM_FLAG != 0).ok_or_else(|| {
         Error::new(ErrorKind::Invalid, "publishing a fence").why("its body does not end with a file checksum")

@@ -2,8 +2,6 @@
 
 use std::{io, path::Path, sync::Arc};
 
-use bytes::Bytes;
-
 /// How to open a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
@@ -44,16 +42,6 @@ pub trait File: Send + Sync {
 
     /// Reserves disk space, so that writes there do not find a full disk. May do nothing.
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()>;
-
-    /// The whole content, in pieces that need not be in memory at once. The file must not change
-    /// as long as a piece is in use.
-    fn map(&self) -> io::Result<Vec<Bytes>> {
-        let len = usize::try_from(self.len()?).map_err(io::Error::other)?;
-        let mut bytes = vec![0; len];
-        let read = self.read_at(&mut bytes, 0)?;
-        bytes.truncate(read);
-        Ok(vec![bytes.into()])
-    }
 
     /// Gives disk space back; the range reads as zeros or as before.
     fn punch_hole(&self, offset: u64, len: u64) -> io::Result<()>;

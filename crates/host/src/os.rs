@@ -16,7 +16,6 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use rustix::{
     fs::{FallocateFlags, fallocate},
@@ -188,10 +187,6 @@ impl File for OsFile {
         }
     }
 
-    fn map(&self) -> io::Result<Vec<Bytes>> {
-        mapped::map(&self.0)
-    }
-
     fn punch_hole(&self, offset: u64, len: u64) -> io::Result<()> {
         match fallocate(self.0.as_fd(), FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len) {
             Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
@@ -289,7 +284,6 @@ impl Files for OsFiles {
 }
 
 pub mod forked;
-mod mapped;
 
 #[cfg(test)]
 mod tests {

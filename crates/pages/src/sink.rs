@@ -1,4 +1,5 @@
-//! Where an object is built before it is uploaded: in memory if small, in a scratch file if large.
+//! Where an object is built before it is uploaded: in memory if small, in a scratch file if large, from which it is read
+//! again whenever it is sent.
 
 use std::{
     io,
@@ -9,12 +10,13 @@ use std::{
 use bytes::Bytes;
 use plimsoll_host::{File, Host, OpenMode};
 use plimsoll_ltx::page_hash;
-use plimsoll_model::{Error, ErrorKind, Result, ResultExt};
+use plimsoll_model::{Error, Result, ResultExt};
+use plimsoll_store::{Blocks, Piece};
 
 /// Objects that may become larger than this are built in a file.
 const MEMORY_BYTES_MAX: u64 = 32 << 20;
-/// Bytes that are gathered for one write to the file.
-const BUFFER_BYTES: usize = 1 << 20;
+/// Bytes of each write to the file but the last, and of what is read of it at a time.
+const BLOCK_BYTES: usize = 1 << 20;
 /// What a failure was about: the file has no name.
 const SCRATCH: &str = "the scratch file of an object";
 
@@ -26,10 +28,9 @@ enum Target {
     Memory(Vec<u8>),
     File {
         file: Arc<dyn File>,
-        written: u64,
         buffer: Vec<u8>,
-        /// Length and hash of each write so far, in order.
-        writes: Vec<(usize, u64)>,
+        /// Length and hash of each block so far, in order.
+        blocks: Vec<(usize, u64)>,
     },
 }
 
@@ -49,7 +50,7 @@ impl Sink {
             let file = host.files.open(&path, OpenMode::Create).map_err(failed)?;
             file.set_len(0).map_err(failed)?;
             host.files.remove(&path).map_err(failed)?;
-            Target::File { file, written: 0, buffer: Vec::with_capacity(BUFFER_BYTES), writes: Vec::new() }
+            Target::File { file, buffer: Vec::with_capacity(BLOCK_BYTES), blocks: Vec::new() }
         } else {
             Target::Memory(Vec::new())
         };
@@ -62,52 +63,62 @@ impl Sink {
         Sink(Arc::new(Mutex::new(Target::Memory(Vec::new()))))
     }
 
-    /// Everything written, in order. What is in a file is synced and read once more: of bytes that could not be written the
-    /// system would not say a word otherwise, and what it reads in their place would become an object.
+    /// Everything written, in order. What is in a file is synced: of bytes that could not be written the system would not
+    /// say a word otherwise. And whenever it is read it is compared, since what the system reads in the place of such bytes
+    /// would become an object.
     ///
     /// # Errors
-    /// `Full` or `Io` from the scratch file, also if it holds something else than what was written.
-    pub fn into_pieces(mut self) -> Result<Vec<Bytes>> {
-        io::Write::flush(&mut self).doing("writing", SCRATCH)?;
+    /// `Full` or `Io` from the scratch file.
+    pub fn into_pieces(self) -> Result<Vec<Piece>> {
         let mut target = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        target.flush().doing("writing", SCRATCH)?;
         match &mut *target {
-            Target::Memory(bytes) => Ok(vec![std::mem::take(bytes).into()]),
-            Target::File { file, writes, .. } => {
+            Target::Memory(bytes) => Ok(vec![Bytes::from(std::mem::take(bytes)).into()]),
+            Target::File { file, blocks, .. } => {
                 file.sync().doing("syncing", SCRATCH)?;
-                compare(&**file, writes)?;
-                file.map().doing("reading", SCRATCH)
+                let blocks = Arc::new(Scratch { file: Arc::clone(file), blocks: std::mem::take(blocks) });
+                let piece = |(block, (len, _)): (usize, &(usize, u64))| Piece::Stored {
+                    blocks: Arc::clone(&blocks) as Arc<dyn Blocks>,
+                    block,
+                    range: 0..*len,
+                };
+                Ok(blocks.blocks.iter().enumerate().map(piece).collect())
             }
         }
     }
 }
 
-/// Whether a file holds what was written to it.
-fn compare(file: &dyn File, writes: &[(usize, u64)]) -> Result<()> {
-    const DOING: &str = "reading back";
-    let mut offset = 0;
-    let mut bytes = vec![0; writes.iter().map(|(len, _)| *len).max().unwrap_or(0)];
-    for (len, hash) in writes {
-        let bytes = &mut bytes[..*len];
-        let read = file.read_at(bytes, offset).doing(DOING, SCRATCH)?;
-        if page_hash(&bytes[..read]) != *hash {
-            return Err(Error::new(ErrorKind::Io, DOING)
-                .object(SCRATCH)
-                .why(format!("{len} bytes at {offset} are not those that were written"))
-                .hint("the disk below state_dir loses data; nothing was uploaded"));
+/// A scratch file that is complete.
+struct Scratch {
+    file: Arc<dyn File>,
+    /// Length and hash of each block, in order.
+    blocks: Vec<(usize, u64)>,
+}
+
+impl Blocks for Scratch {
+    fn read(&self, block: usize) -> io::Result<Bytes> {
+        let (len, hash) = self.blocks[block];
+        let offset = block as u64 * BLOCK_BYTES as u64;
+        let mut bytes = vec![0; len];
+        let read = self.file.read_at(&mut bytes, offset)?;
+        if page_hash(&bytes[..read]) != hash {
+            let why = format!(
+                "{len} bytes at {offset} of {SCRATCH} are not those that were written: the disk below state_dir loses data"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
-        offset += *len as u64;
+        Ok(bytes.into())
     }
-    Ok(())
 }
 
 impl Target {
+    /// Writes what is gathered of a block.
     fn flush(&mut self) -> io::Result<()> {
-        if let Target::File { file, written, buffer, writes } = self
+        if let Target::File { file, buffer, blocks } = self
             && !buffer.is_empty()
         {
-            file.write_all_at(buffer, *written)?;
-            writes.push((buffer.len(), page_hash(buffer)));
-            *written += buffer.len() as u64;
+            file.write_all_at(buffer, blocks.len() as u64 * BLOCK_BYTES as u64)?;
+            blocks.push((buffer.len(), page_hash(buffer)));
             buffer.clear();
         }
         Ok(())
@@ -118,19 +129,24 @@ impl io::Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut target = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *target {
-            Target::Memory(memory) => memory.extend_from_slice(bytes),
+            Target::Memory(memory) => {
+                memory.extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
             Target::File { buffer, .. } => {
-                buffer.extend_from_slice(bytes);
-                if buffer.len() >= BUFFER_BYTES {
+                let taken = bytes.len().min(BLOCK_BYTES - buffer.len());
+                buffer.extend_from_slice(&bytes[..taken]);
+                if buffer.len() == BLOCK_BYTES {
                     target.flush()?;
                 }
+                Ok(taken)
             }
         }
-        Ok(bytes.len())
     }
 
+    /// Nothing yet: only the last block is not full.
     fn flush(&mut self) -> io::Result<()> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).flush()
+        Ok(())
     }
 }
 
@@ -139,6 +155,7 @@ mod tests {
     use std::path::PathBuf;
 
     use plimsoll_host::{Files, Lock, os, sim_disk::SimDisk};
+    use plimsoll_model::ErrorKind;
 
     use super::*;
 
@@ -220,7 +237,9 @@ mod tests {
         for part in 0..40_u8 {
             io::Write::write_all(&mut sink, &vec![part; 100_000]).unwrap();
         }
-        Ok(sink.into_pieces()?.concat())
+        let pieces = sink.into_pieces()?;
+        let read = |piece: &Piece| piece.read().doing("reading", SCRATCH);
+        Ok(pieces.iter().map(read).collect::<Result<Vec<_>>>()?.concat())
     }
 
     #[test]
@@ -244,7 +263,7 @@ mod tests {
     /// It once became one, and what it was made of was collected.
     #[test]
     fn bytes_that_the_disk_has_lost_become_no_object() {
-        for (fate, word) in [(Fate::Lost, "syncing"), (Fate::Changed, "reading back")] {
+        for (fate, word) in [(Fate::Lost, "syncing"), (Fate::Changed, "reading")] {
             let error = pieces(fate).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Io);
             assert!(error.to_string().starts_with(word), "{error}");

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use plimsoll_commitlog::parse_epoch_key;
 use plimsoll_ltx::{HEADER_BYTES, Layout, decode::verify_whole};
-use plimsoll_model::{Error, ErrorKind, Result};
+use plimsoll_model::{Error, ErrorKind, Result, ResultExt};
 use plimsoll_store::{Body, Created, Entry, Object, Page, Store, Tail};
 
 use crate::{
@@ -84,7 +84,7 @@ impl Store for SimStore {
     }
 
     async fn create(&self, key: &str, body: Body) -> Result<Created> {
-        let bytes = body.to_bytes();
+        let bytes = body.to_bytes().doing("sending", key)?;
         let (name, sent, who, group) = (key.to_owned(), bytes.clone(), self.who(), self.connection.group);
         let effect = move |world: &World| {
             let created = world.bucket().create(&name, sent.clone(), world.time.now());
@@ -106,7 +106,7 @@ impl Store for SimStore {
     }
 
     async fn put(&self, key: &str, body: Body) -> Result<()> {
-        let (name, bytes, who) = (key.to_owned(), body.to_bytes(), self.who());
+        let (name, bytes, who) = (key.to_owned(), body.to_bytes().doing("sending", key)?, self.who());
         let effect = move |world: &World| {
             world.bucket().put(&name, bytes.clone(), world.time.now());
             world.trace.line(&who, format_args!("put {}", world.shelf.label(&name)));

@@ -7,46 +7,7 @@ use bytes::Bytes;
 use plimsoll_host::WallMs;
 use plimsoll_model::Result;
 
-/// What an object is made of, in order. Cheap to clone; retries send it again.
-#[derive(Clone, Debug, Default)]
-pub struct Body {
-    /// The bytes, in pieces that may be backed by a mapped file.
-    pub pieces: Vec<Bytes>,
-    /// Recorded as user metadata `litestream-timestamp`, or as the modification time of a file.
-    pub timestamp: Option<WallMs>,
-}
-
-impl Body {
-    /// Total number of bytes.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        self.pieces.iter().map(|piece| piece.len() as u64).sum()
-    }
-
-    /// Whether there are no bytes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// All pieces in one buffer of its own. Copies.
-    #[must_use]
-    pub fn to_bytes(&self) -> Bytes {
-        self.pieces.concat().into()
-    }
-}
-
-impl From<Bytes> for Body {
-    fn from(bytes: Bytes) -> Self {
-        Body { pieces: vec![bytes], timestamp: None }
-    }
-}
-
-impl From<Vec<u8>> for Body {
-    fn from(bytes: Vec<u8>) -> Self {
-        Bytes::from(bytes).into()
-    }
-}
+use crate::Body;
 
 /// The answer to a conditional create. "No answer" is the error kind
 /// [`Unavailable`](plimsoll_model::ErrorKind::Unavailable): the object may exist then.

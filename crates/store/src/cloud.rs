@@ -13,9 +13,10 @@ mod gcp;
 mod http;
 mod limit;
 mod profile;
+mod streamed;
 mod upload;
 
-use std::ops::Range;
+use std::{io, ops::Range};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,7 +25,7 @@ use object_store::{
     Attribute, Attributes, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, PutMode, PutOptions, PutPayload,
     path::Path,
 };
-use plimsoll_host::{Host, WallMs};
+use plimsoll_host::{Host, WallMs, run_blocking};
 use plimsoll_model::{
     Error, ErrorKind, Result,
     limits::{AZURE_OBJECT_BYTES_MAX, OBJECT_BYTES_MAX, REQUESTS_MAX},
@@ -36,9 +37,10 @@ use self::{
     answer::{Answer, Context},
     credentials::Credentials,
     limit::Limits,
+    streamed::{Mark, Upload},
 };
 use crate::{
-    Body, Created, Entry, Environment, Folder, Object, Page, Scheme, Store, StoreOptions, Tail, VolumeUrl,
+    Body, Created, Entry, Environment, Folder, Object, Page, Piece, Scheme, Store, StoreOptions, Tail, VolumeUrl,
     key::{self, object_url},
     retry::RetryPolicy,
 };
@@ -58,6 +60,8 @@ pub(crate) struct CloudStore {
     /// For the parts of a large upload: a lost part costs a part.
     part_retry: RetryPolicy,
     permits: Semaphore,
+    /// Of who signs requests, if that signs bodies.
+    mark: Option<Mark>,
     host: Host,
 }
 
@@ -67,6 +71,8 @@ struct Built {
     url: VolumeUrl,
     inner: Box<dyn ObjectStore>,
     credentials: Credentials,
+    /// Of who signs requests, if that signs bodies.
+    mark: Option<Mark>,
 }
 
 impl CloudStore {
@@ -92,6 +98,7 @@ impl CloudStore {
             limits: Limits::new(options.request_timeout, &host.clock),
             part_retry: options.retry.clone(),
             permits: Semaphore::new(REQUESTS_MAX),
+            mark: built.mark,
             host: host.clone(),
         })
     }
@@ -181,6 +188,42 @@ impl CloudStore {
         Ok(found.map(|(meta, _)| meta))
     }
 
+    /// Sends a body in one request.
+    async fn put_whole(
+        &self,
+        context: &Context<'_>,
+        path: &Path,
+        body: &Body,
+        mut options: PutOptions,
+    ) -> Result<Result<(), Answer>> {
+        let bytes = body.len();
+        if bytes <= upload::WHOLE_BYTES_MAX || body.is_in_memory() {
+            let payload = self.payload(context, &body.pieces).await?;
+            return Ok(self.send(context, bytes, self.inner.put_opts(path, payload, options)).await?.map(drop));
+        }
+        let upload = Upload::of(body, &self.host);
+        let stand_in = upload.stand_in(self.mark).await.map_err(|error| context.unread(error))?;
+        options.extensions.insert(upload.clone());
+        let sent = self.send(context, bytes, self.inner.put_opts(path, stand_in, options)).await;
+        match (sent, upload.failure()) {
+            (Ok(Err(answer)), Some(_)) if answer.is_taken_name() => Ok(Err(answer)),
+            (Err(_) | Ok(Err(_)), Some(failure)) => Err(context.unread(failure)),
+            (sent, _) => sent.map(|answer| answer.map(drop)),
+        }
+    }
+
+    /// Pieces of a body, in memory.
+    async fn payload(&self, context: &Context<'_>, pieces: &[Piece]) -> Result<PutPayload> {
+        let read = |pieces: &[Piece]| pieces.iter().map(Piece::read).collect::<io::Result<PutPayload>>();
+        let payload = if pieces.iter().all(|piece| matches!(piece, Piece::Memory(_))) {
+            read(pieces)
+        } else {
+            let pieces = pieces.to_vec();
+            run_blocking(&self.host.tasks, move || read(&pieces)).await
+        };
+        payload.map_err(|error| context.unread(error))
+    }
+
     /// The metadata that Litestream reads.
     fn attributes(&self, body: &Body) -> Attributes {
         let mut attributes = Attributes::new();
@@ -219,10 +262,6 @@ fn wall(time: chrono::DateTime<chrono::Utc>) -> WallMs {
 fn rfc3339(time: WallMs) -> Option<String> {
     let time = chrono::DateTime::from_timestamp_millis(i64::try_from(time.0).ok()?)?;
     Some(time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
-}
-
-fn payload(pieces: &[Bytes]) -> PutPayload {
-    pieces.iter().cloned().collect()
 }
 
 impl CloudStore {
@@ -267,9 +306,8 @@ impl Store for CloudStore {
         let (path, context, bytes) = (self.path(key)?, self.context("creating", key), body.len());
         key::check_size(&self.url, key, bytes, self.object_bytes_max())?;
         let options = PutOptions { mode: PutMode::Create, attributes: self.attributes(&body), ..PutOptions::default() };
-        let request = self.inner.put_opts(&path, payload(&body.pieces), options);
-        match self.send(&context, bytes, request).await? {
-            Ok(_) => Ok(Created::New),
+        match self.put_whole(&context, &path, &body, options).await? {
+            Ok(()) => Ok(Created::New),
             Err(answer) if answer.is_taken_name() => Ok(Created::Exists),
             Err(answer) => Err(context.error(&answer)),
         }
@@ -281,8 +319,7 @@ impl Store for CloudStore {
             return self.upload(&context, &path, &body).await;
         }
         let options = PutOptions { attributes: self.attributes(&body), ..PutOptions::default() };
-        let request = self.inner.put_opts(&path, payload(&body.pieces), options);
-        self.send(&context, bytes, request).await?.map(drop).map_err(|answer| context.error(&answer))
+        self.put_whole(&context, &path, &body, options).await?.map_err(|answer| context.error(&answer))
     }
 
     async fn get(&self, key: &str) -> Result<Option<Object>> {

@@ -38,6 +38,7 @@
 //! open sockets, files or environment variables by themselves.
 
 mod api;
+mod body;
 mod breaker;
 mod cloud;
 mod environment;
@@ -55,7 +56,8 @@ mod shared;
 mod url;
 
 pub use self::{
-    api::{Body, Created, Entry, Folder, Object, Page, Store, Tail},
+    api::{Created, Entry, Folder, Object, Page, Store, Tail},
+    body::{Blocks, Body, Piece},
     breaker::{Breaker, BreakerPolicy, BreakerState, BreakerStore},
     cloud::Connections,
     environment::Environment,

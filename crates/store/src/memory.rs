@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use plimsoll_host::{Clock, WallMs};
-use plimsoll_model::Result;
+use plimsoll_model::{Error, Result};
 
 use crate::{Body, Created, Entry, Object, Store, Tail, key};
 
@@ -40,9 +40,9 @@ impl MemoryStore {
         MemoryStore { url: "memory:///private".into(), shelf: Shelf::default(), clock }
     }
 
-    fn object(&self, body: &Body) -> Object {
-        // Copied: a piece may be a view of a file that changes after the call.
-        Object { bytes: body.to_bytes(), modified: self.clock.wall() }
+    fn object(&self, key: &str, body: &Body) -> Result<Object> {
+        let failed = |error| Error::io("reading what is to become", error).object(key::object_url(&self.url, key));
+        Ok(Object { bytes: body.to_bytes().map_err(failed)?, modified: self.clock.wall() })
     }
 
     fn find(&self, key: &str) -> Result<Option<Object>> {
@@ -64,7 +64,7 @@ impl Store for MemoryStore {
 
     async fn create(&self, key: &str, body: Body) -> Result<Created> {
         key::check(&self.url, key)?;
-        let object = self.object(&body);
+        let object = self.object(key, &body)?;
         let mut shelf = lock(&self.shelf);
         if shelf.contains_key(key) {
             return Ok(Created::Exists);
@@ -75,7 +75,7 @@ impl Store for MemoryStore {
 
     async fn put(&self, key: &str, body: Body) -> Result<()> {
         key::check(&self.url, key)?;
-        let object = self.object(&body);
+        let object = self.object(key, &body)?;
         lock(&self.shelf).insert(key.to_owned(), object);
         Ok(())
     }

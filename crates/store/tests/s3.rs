@@ -111,7 +111,8 @@ fn a_large_put_goes_in_parts_and_arrives_whole() {
     let store = store(&server.url("parts", &prefix), &host);
     // Odd pieces, so that parts begin inside of them.
     let bytes = Bytes::from((0..10_000_001_u32).flat_map(u32::to_le_bytes).collect::<Vec<u8>>());
-    let pieces = vec![bytes.slice(..5_000_003), bytes.slice(5_000_003..39_999_999), bytes.slice(39_999_999..)];
+    let cuts = [0..5_000_003, 5_000_003..39_999_999, 39_999_999..bytes.len()];
+    let pieces = cuts.map(|cut| bytes.slice(cut).into()).into();
     let body = Body { pieces, timestamp: Some(WallMs(1_700_000_000_250)) };
     host.tasks.wait(async {
         store.put("large.ltx", body).await.unwrap();

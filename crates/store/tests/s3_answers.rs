@@ -4,14 +4,17 @@
 mod support;
 
 use std::{
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use plimsoll_host::Host;
 use plimsoll_model::{Error, ErrorKind};
 use plimsoll_store::{
-    Body, BreakerState, Created, Environment, Opened, RetryPolicy, StoreOptions, Unobserved, VolumeUrl, open_observed,
+    Blocks, Body, BreakerState, Created, Environment, Opened, Piece, RetryPolicy, StoreOptions, Unobserved, VolumeUrl,
+    open_observed,
 };
 use support::{
     canned::{Reply, refusal, serve},
@@ -128,6 +131,46 @@ fn a_body_that_breaks_off_is_read_again() {
     assert_eq!(&object.bytes[..], b"whole");
     assert_eq!(object.modified.0, 1_000_000_000_000);
     assert_eq!(seen.lock().unwrap().len(), 2);
+}
+
+/// 33 MiB, which are read while they are sent.
+struct Zeros;
+
+impl Blocks for Zeros {
+    fn read(&self, _: usize) -> io::Result<Bytes> {
+        Ok(vec![0; 1 << 20].into())
+    }
+}
+
+#[test]
+fn a_body_that_is_read_while_it_is_sent_is_signed_like_any_other() {
+    let host = host();
+    let (endpoint, seen) = serve(vec![Reply::Answer("200 OK", String::new())]);
+    let store = opened(&endpoint, &impatient(), &host).store;
+    let piece = |block| Piece::Stored { blocks: Arc::new(Zeros), block, range: 0..1 << 20 };
+    let read = Body { pieces: (0..33).map(piece).collect(), timestamp: None };
+    for body in [read, Body::from(vec![0; 33 << 20])] {
+        assert_eq!(host.tasks.wait(store.create("a", body)).unwrap(), Created::New);
+    }
+    let told: Vec<Vec<String>> = seen
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|head| {
+            let told =
+                ["put ", "x-amz-content-sha256:", "content-length:", "if-none-match:", "user-agent:", "authorization:"];
+            let lines = head.lines().map(str::to_ascii_lowercase);
+            let mut lines: Vec<String> = lines.filter(|line| told.iter().any(|name| line.starts_with(name))).collect();
+            for line in &mut lines {
+                // It holds the time.
+                line.truncate(line.find(", signature=").unwrap_or(line.len()));
+            }
+            lines.sort_unstable();
+            lines
+        })
+        .collect();
+    assert_eq!(told[0], told[1]);
+    assert_eq!(told[0].len(), 6, "{told:?}");
 }
 
 #[test]

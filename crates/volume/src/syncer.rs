@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use plimsoll_commitlog::{FenceInfo, Outcome, Sync};
 use plimsoll_durability::{
     Next,
@@ -21,7 +20,7 @@ use plimsoll_model::{
     step::{Step, taken},
 };
 use plimsoll_pages::{Index, Object, Placed, Sink};
-use plimsoll_store::Body;
+use plimsoll_store::{Body, Piece};
 
 use crate::{
     shared::{Shared, Tip, Writer},
@@ -234,7 +233,7 @@ fn encode(shared: &Shared, writer: &Writer, cut: Cut) -> Result<Attempt> {
 }
 
 /// The object of a sync, in pieces.
-fn build(shared: &Shared, writer: &Writer, cut: &Cut, header: Header, sink: Sink) -> Result<(Finished, Vec<Bytes>)> {
+fn build(shared: &Shared, writer: &Writer, cut: &Cut, header: Header, sink: Sink) -> Result<(Finished, Vec<Piece>)> {
     let mut encoder = Encoder::new(sink.clone(), header, shared.config.frames())?;
     let mut data = vec![0; cut.page_size.bytes()];
     let zero = vec![0; cut.page_size.bytes()];

@@ -7,7 +7,6 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use bytes::Bytes;
 use plimsoll_host::{File, Files, Host, Lock, OpenMode, os};
 use plimsoll_metrics::Metrics;
 use plimsoll_volume::{Connections, Process};
@@ -127,9 +126,6 @@ impl File for CountedFile {
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
         note(|calls| calls.writes += 1);
         self.0.reserve(offset, len)
-    }
-    fn map(&self) -> io::Result<Vec<Bytes>> {
-        self.0.map()
     }
     fn punch_hole(&self, offset: u64, len: u64) -> io::Result<()> {
         note(|calls| calls.writes += 1);

@@ -251,7 +251,7 @@ impl Network {
 
     /// Applies a create and tells the judge.
     async fn apply(&self, key: &str, body: Body) -> Result<Created> {
-        let bytes = body.to_bytes();
+        let bytes = body.to_bytes().unwrap();
         let created = self.memory.create(key, body).await?;
         if let (Created::New, Some(id)) = (created, Layout::Other.parse(key)) {
             self.judge.lock().unwrap().made(id.max, &bytes);

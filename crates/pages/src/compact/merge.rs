@@ -7,7 +7,6 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use plimsoll_cache::{Cache, Want};
 use plimsoll_host::{
@@ -23,7 +22,7 @@ use plimsoll_model::{
     step::{Step, taken},
 };
 use plimsoll_proof::{Proved, Prover, WHOLE_BYTES_MAX};
-use plimsoll_store::{Body, Created};
+use plimsoll_store::{Body, Created, Piece};
 
 use super::Known;
 use crate::{
@@ -167,7 +166,7 @@ impl Merger {
         id: FileId,
         header: &Header,
         finished: Finished,
-        pieces: Vec<Bytes>,
+        pieces: Vec<Piece>,
     ) -> Result<(Sidecar, u64)> {
         let (store, key) = (self.prover.store(), self.key(&id));
         crash::here(Point::MergeCreate);
@@ -212,7 +211,7 @@ impl Merger {
         indexes: &[Arc<Index>],
         picks: &[Pick],
         gathered: &(dyn Fn(u64) + Send + Sync),
-    ) -> Result<(Finished, Vec<Bytes>)> {
+    ) -> Result<(Finished, Vec<Piece>)> {
         let size = header.page_size;
         let mut bytes = 0;
         gathered(bytes);

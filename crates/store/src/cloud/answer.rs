@@ -5,7 +5,7 @@
 //! 412 ("the name is taken"). So the cause is looked at. Its text is never passed on as a whole: it
 //! may hold a request's URL with its signature.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, io};
 
 use object_store::client::{HttpError, HttpErrorKind};
 use plimsoll_model::{Error, ErrorKind};
@@ -156,6 +156,13 @@ impl Context<'_> {
 
     pub(super) fn fail(&self, kind: ErrorKind, why: String) -> Error {
         Error::new(kind, self.doing).object(self.object()).why(why)
+    }
+
+    /// What was to be sent could not be read.
+    pub(super) fn unread(&self, error: io::Error) -> Error {
+        Error::io(format!("{}, from what it was built in,", self.doing), error)
+            .object(self.object())
+            .hint("the disk below state_dir fails; what was committed is in the journal, which may be there, too")
     }
 
     pub(super) fn timeout(&self, Timeout(limit): Timeout) -> Error {

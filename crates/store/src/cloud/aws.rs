@@ -1,5 +1,7 @@
 //! S3: URL, options, environment and profile become a client.
 
+use std::sync::Arc;
+
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use plimsoll_host::Host;
 use plimsoll_model::{Error, ErrorKind, Result};
@@ -9,15 +11,21 @@ use super::{
     credentials::Source,
     http,
     profile::{self, Profile},
+    streamed::{Crypto, Mark},
 };
 use crate::{Environment, StoreOptions, VolumeUrl};
 
 pub(super) fn build(url: &VolumeUrl, options: &StoreOptions, environment: &Environment, host: &Host) -> Result<Built> {
+    let mark = Mark::new(&*host.chance);
     let mut builder = AmazonS3Builder::new()
         .with_client_options(http::client(options))
+        .with_crypto_provider(Arc::new(Crypto(mark)))
         .with_http_connector(options.connections.clone());
     for (name, value) in environment.starting_with("AWS_") {
-        if let Ok(key) = name.parse::<AmazonS3ConfigKey>() {
+        // This checksum would need all of a body in memory. The signature has one that does not.
+        if let Ok(key) = name.parse::<AmazonS3ConfigKey>()
+            && !(key == AmazonS3ConfigKey::Checksum && value.eq_ignore_ascii_case("crc64nvme"))
+        {
             builder = builder.with_config(key, value);
         }
     }
@@ -61,7 +69,7 @@ pub(super) fn build(url: &VolumeUrl, options: &StoreOptions, environment: &Envir
                 .hint("check the AWS_… environment variables")
         })?;
     let source = if unsigned { Source::Anonymous } else { Source::Aws(s3.credentials().clone()) };
-    Ok(Built { url, inner: Box::new(s3), credentials: source.into() })
+    Ok(Built { url, inner: Box::new(s3), credentials: source.into(), mark: Some(mark) })
 }
 
 fn with_profile_credentials(

@@ -58,5 +58,5 @@ pub(super) fn build(url: &VolumeUrl, options: &StoreOptions, environment: &Envir
     } else {
         Source::Azure(azure.credentials().clone())
     };
-    Ok(Built { url, inner: Box::new(azure), credentials: source.into() })
+    Ok(Built { url, inner: Box::new(azure), credentials: source.into(), mark: None })
 }

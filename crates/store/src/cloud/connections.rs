@@ -11,6 +11,8 @@ use object_store::{
     client::{HttpClient, HttpConnector, ReqwestConnector},
 };
 
+use super::streamed::Client;
+
 /// HTTP clients, each with its certificates and its connections that wait for the next request. Stores that share them
 /// go on where another one has a connection, and many that are idle hold no more than one. A request brings its own
 /// signature, so what is shared knows no account.
@@ -40,7 +42,7 @@ impl HttpConnector for Connections {
         if let Some(client) = clients.get(&name) {
             return Ok(client.clone());
         }
-        let client = ReqwestConnector::default().connect(options)?;
+        let client = HttpClient::new(Client::new(ReqwestConnector::default().connect(options)?, options));
         clients.insert(name, client.clone());
         Ok(client)
     }

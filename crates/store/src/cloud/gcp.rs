@@ -43,5 +43,5 @@ pub(super) fn build(url: &VolumeUrl, options: &StoreOptions, environment: &Envir
     } else {
         Source::Gcp(gcs.credentials().clone())
     };
-    Ok(Built { url, inner: Box::new(gcs), credentials: source.into() })
+    Ok(Built { url, inner: Box::new(gcs), credentials: source.into(), mark: None })
 }

@@ -3,7 +3,6 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
 use object_store::{
     MultipartUpload, PutMultipartOptions,
@@ -13,8 +12,8 @@ use object_store::{
 use plimsoll_host::Host;
 use plimsoll_model::Result;
 
-use super::{CloudStore, answer::Context, payload};
-use crate::{Body, RetryPolicy};
+use super::{CloudStore, answer::Context};
+use crate::{Body, RetryPolicy, body::Piece};
 
 /// Bodies up to here go in one request.
 pub(super) const WHOLE_BYTES_MAX: u64 = 32 << 20;
@@ -55,8 +54,9 @@ impl CloudStore {
                 && let Some(pieces) = parts.next()
             {
                 let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+                let payload = self.payload(context, pieces).await?;
                 // Parts are numbered in the order of these calls, whatever the order of their arrival.
-                under_way.push(self.send(context, bytes, upload.put_part(payload(pieces))));
+                under_way.push(self.send(context, bytes, upload.put_part(payload)));
             }
             match under_way.next().await {
                 None => break,
@@ -102,8 +102,8 @@ impl object_store::retry::RetryPolicy for PartRetry {
     }
 }
 
-/// Cuts pieces into parts of so many bytes, the last one shorter, without copying.
-fn split(pieces: &[Bytes], part_bytes: usize) -> Vec<Vec<Bytes>> {
+/// Cuts pieces into parts of so many bytes, the last one shorter, without copying or reading.
+fn split(pieces: &[Piece], part_bytes: usize) -> Vec<Vec<Piece>> {
     let mut parts = Vec::new();
     let mut part = Vec::new();
     let mut room = part_bytes;
@@ -127,13 +127,32 @@ fn split(pieces: &[Bytes], part_bytes: usize) -> Vec<Vec<Bytes>> {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
+    use bytes::Bytes;
+
     use super::*;
+    use crate::Blocks;
+
+    struct Letters;
+
+    impl Blocks for Letters {
+        fn read(&self, block: usize) -> io::Result<Bytes> {
+            Ok(Bytes::from_static(["defgh", "i"][block].as_bytes()))
+        }
+    }
 
     #[test]
     fn parts_hold_the_same_bytes_in_the_same_order() {
-        let pieces: Vec<Bytes> = ["abc", "", "defgh", "i", "jk"].iter().map(|text| Bytes::from(*text)).collect();
+        let memory = |text: &'static str| Piece::from(Bytes::from_static(text.as_bytes()));
+        let stored = |block, len| Piece::Stored { blocks: Arc::new(Letters), block, range: 0..len };
+        let pieces = [memory("abc"), memory(""), stored(0, 5), stored(1, 1), memory("jk")];
         for part_bytes in 1..13 {
-            let parts: Vec<Vec<u8>> = split(&pieces, part_bytes).iter().map(|part| part.concat()).collect();
+            let read = |piece: &Piece| piece.read().unwrap();
+            let parts: Vec<Vec<u8>> = split(&pieces, part_bytes)
+                .iter()
+                .map(|part| part.iter().map(read).collect::<Vec<_>>().concat())
+                .collect();
             assert_eq!(parts.concat(), b"abcdefghijk", "{part_bytes}");
             let (_, full) = parts.split_last().unwrap();
             assert!(full.iter().all(|part| part.len() == part_bytes), "{part_bytes}");

@@ -80,7 +80,7 @@ impl Disk {
     fn write_temp(&self, temp: &Path, key: &str, body: &Body) -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temp)?;
         for piece in &body.pieces {
-            file.write_all(piece)?;
+            file.write_all(&piece.read()?)?;
         }
         if let Some(time) = body.timestamp
             && Path::new(key).extension().is_some_and(|extension| extension == "ltx")

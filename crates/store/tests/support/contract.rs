@@ -2,14 +2,15 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Barrier, Mutex},
+    io,
+    sync::{Arc, Barrier, Mutex},
     thread,
 };
 
 use bytes::Bytes;
 use plimsoll_host::{Host, WallMs};
 use plimsoll_model::ErrorKind;
-use plimsoll_store::{Body, Created, Folder, Store};
+use plimsoll_store::{Blocks, Body, Created, Folder, Piece, Store};
 
 /// Runs every promise against an empty prefix, which is empty again afterwards.
 pub fn check(store: &dyn Store, host: &Host) {
@@ -18,6 +19,7 @@ pub fn check(store: &dyn Store, host: &Host) {
         a_create_never_replaces(store).await;
         a_put_replaces(store).await;
         bodies_arrive_whole(store).await;
+        what_cannot_be_read_while_it_is_sent_becomes_no_object(store).await;
         ranges_are_exact(store).await;
         tails_are_what_there_is(store).await;
         listings_are_ordered_and_complete(store).await;
@@ -88,7 +90,7 @@ async fn a_put_replaces(store: &dyn Store) {
 }
 
 async fn bodies_arrive_whole(store: &dyn Store) {
-    let pieces = vec![Bytes::from_static(b"ab"), Bytes::new(), Bytes::from_static(b"c")];
+    let pieces: Vec<Piece> = ["ab", "", "c"].map(|text| Bytes::from_static(text.as_bytes()).into()).into();
     let timestamp = Some(WallMs(1_700_000_000_123));
     store.create("b/pieces.ltx", Body { pieces: pieces.clone(), timestamp }).await.unwrap();
     store.put("b/again.ltx", Body { pieces, timestamp }).await.unwrap();
@@ -98,10 +100,72 @@ async fn bodies_arrive_whole(store: &dyn Store) {
     assert_eq!(read(store, "b/pieces.ltx").await.unwrap(), b"abc");
     assert_eq!(read(store, "b/again.ltx").await.unwrap(), b"abc");
     assert_eq!(read(store, "b/empty").await.unwrap(), b"");
-    assert!(read(store, "b/large").await.unwrap() == large.to_bytes());
+    assert!(read(store, "b/large").await.unwrap() == large.to_bytes().unwrap());
     let sizes: Vec<u64> = store.list("b/", None).await.unwrap().iter().map(|entry| entry.size).collect();
     assert_eq!(sizes, [3, 0, 12_000_000, 3]);
     remove(store, &["b/pieces.ltx", "b/again.ltx", "b/empty", "b/large"]).await;
+}
+
+/// Content that is read when it is sent, in blocks of a MiB, each with its number in all bytes.
+struct Numbers {
+    /// After so many reads of the last block but one, the next fails.
+    fails: Mutex<Option<usize>>,
+}
+
+const BLOCK_BYTES: usize = 1 << 20;
+/// More than is sent from memory.
+const BLOCKS: usize = 35;
+
+impl Blocks for Numbers {
+    fn read(&self, block: usize) -> io::Result<Bytes> {
+        let mut fails = self.fails.lock().unwrap();
+        if block == BLOCKS - 2
+            && let Some(reads) = *fails
+        {
+            *fails = reads.checked_sub(1);
+            if fails.is_none() {
+                return Err(io::Error::other("the disk has failed"));
+            }
+        }
+        Ok(vec![u8::try_from(block).unwrap(); BLOCK_BYTES].into())
+    }
+}
+
+/// As long as it was mapped into memory, a disk that failed ended the process.
+async fn what_cannot_be_read_while_it_is_sent_becomes_no_object(store: &dyn Store) {
+    let numbers = Arc::new(Numbers { fails: Mutex::default() });
+    let piece = |block| Piece::Stored { blocks: Arc::clone(&numbers) as Arc<dyn Blocks>, block, range: 0..BLOCK_BYTES };
+    let body = Body { pieces: (0..BLOCKS).map(piece).collect(), timestamp: None };
+    for (key, exclusive) in [("s/create", true), ("s/put", false)] {
+        let send = async || {
+            if exclusive {
+                store.create(key, body.clone()).await
+            } else {
+                store.put(key, body.clone()).await.map(|()| Created::New)
+            }
+        };
+        // Some read it once more before they send it, for its digest.
+        for reads in [0, 1] {
+            *numbers.fails.lock().unwrap() = Some(reads);
+            let Err(error) = send().await else {
+                assert_eq!((reads, numbers.fails.lock().unwrap().take()), (1, Some(0)));
+                remove(store, &[key]).await;
+                continue;
+            };
+            assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+            assert!(error.to_string().contains("the disk has failed") && error.to_string().contains(key), "{error}");
+            assert_eq!(read(store, key).await, None);
+        }
+        assert_eq!(send().await.unwrap(), Created::New, "the next try reads it again");
+        let bytes = read(store, key).await.unwrap();
+        assert_eq!(bytes.len(), BLOCKS * BLOCK_BYTES);
+        let right = |(block, bytes): (usize, &[u8])| bytes.iter().all(|byte| usize::from(*byte) == block);
+        assert!(bytes.chunks(BLOCK_BYTES).enumerate().all(right));
+        if exclusive {
+            assert_eq!(send().await.unwrap(), Created::Exists);
+        }
+    }
+    remove(store, &["s/create", "s/put"]).await;
 }
 
 async fn ranges_are_exact(store: &dyn Store) {
