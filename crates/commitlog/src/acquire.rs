@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, future::try_join};
 use plimsoll_host::{
-    Host, Mono,
+    Host, Mono, WallMs,
     crash::{self, Point},
 };
 use plimsoll_ltx::FileId;
@@ -29,6 +29,8 @@ use crate::{
 
 /// Opens that may win the same epoch before this one gives up.
 const RACES_MAX: usize = 16;
+/// How long a look may stand in for one of ours. What it is made beside may take minutes.
+const FRESH: Duration = Duration::from_secs(3);
 /// Fences whose name was taken that are followed by the next one at once; then there are pauses.
 const FENCES_AT_ONCE: u32 = 4;
 /// First pause between fences; doubles up to the maximum.
@@ -140,7 +142,9 @@ struct Taken {
 /// Step 1: a new epoch, once the holder of the newest allows it.
 async fn take_epoch(context: &Context, ask: &Acquire) -> Result<Taken> {
     let asker = Asker { writer: ask.writer, takeover: ask.takeover, alone: ask.same_host, holder_ttl: ask.holder_ttl };
-    let mut known = ask.standing.clone();
+    // An older look says nothing any more of who is alive.
+    let is_fresh = |standing: &Standing| context.now().since(standing.sent) < FRESH;
+    let mut known = ask.standing.clone().filter(is_fresh);
     for _ in 0..RACES_MAX {
         let known_before = known.is_some();
         let standing = match known.take() {
@@ -154,7 +158,11 @@ async fn take_epoch(context: &Context, ask: &Acquire) -> Result<Taken> {
                 .why("the volume that was opened here was removed, and there is another one or none now")
                 .hint("close it, and open the URL again"));
         }
-        if let Take::Held(age) = may_take(&standing, &asker, context.host.clock.wall()) {
+        // How long a holder was silent when it was looked: what he has said since is not known.
+        let age = context.now().since(standing.sent);
+        let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let looked = WallMs(context.host.clock.wall().0.saturating_sub(age_ms));
+        if let Take::Held(age) = may_take(&standing, &asker, looked) {
             return Err(held(context, &standing, age));
         }
         settle(context, &standing).await?;

@@ -81,7 +81,8 @@ impl Context {
     /// The same machine at another volume.
     #[must_use]
     pub fn elsewhere(&self, store: Arc<dyn Store>) -> Context {
-        Context { store, ..self.clone() }
+        let prover = Prover::new(Arc::clone(&store), self.host.clone(), None);
+        Context { store, prover, ..self.clone() }
     }
 
     /// The volume's prefix.

@@ -321,6 +321,11 @@ impl Lease {
         if self.state().pending.is_some() {
             return Err(self.invalid(DOING, "the outcome of a sync is not known yet").hint("finish the sync first"));
         }
+        // There may be another volume by now, or none.
+        if self.is_silent() && !self.look_before().await? {
+            self.fenced(None, None).await;
+            return self.alive(DOING);
+        }
         // Whoever waits for the answer may give up, and the store take it all the same.
         self.state().closing = true;
         crash::here(Point::EpochClose);

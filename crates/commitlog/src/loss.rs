@@ -84,10 +84,10 @@ pub async fn toll(context: &Context, epoch: Epoch, heir: &Lease) -> Toll {
     let mut next = Some(epoch);
     while let Some(epoch) = next {
         match fate(context, epoch, heir).await {
-            Ok(Some((loss, before))) => {
+            Ok(Some(Fate { of, loss, before })) => {
                 // Ever older ones, whatever records say.
-                next = before.filter(|before| *before < loss.epoch);
-                toll.losses.push(loss);
+                next = before.filter(|before| *before < of);
+                toll.losses.extend(loss);
             }
             Ok(None) => next = None,
             Err(error) => {
@@ -100,10 +100,22 @@ pub async fn toll(context: &Context, epoch: Epoch, heir: &Lease) -> Toll {
     toll
 }
 
-/// What the holder of `epoch`, or who held the volume before if it never said anything, took with it, and whom it had not
-/// accounted for. `None`: nobody has left anything to answer for.
-async fn fate(context: &Context, epoch: Epoch, heir: &Lease) -> Result<Option<(Loss, Option<Epoch>)>> {
+/// What became of a writer, and of whoever it had not accounted for.
+struct Fate {
+    of: Epoch,
+    /// `None` if it had let go.
+    loss: Option<Loss>,
+    before: Option<Epoch>,
+}
+
+/// The fate of the holder of `epoch`, or of who held the volume before if it never said anything. `None`: nobody has left
+/// anything to answer for.
+async fn fate(context: &Context, epoch: Epoch, heir: &Lease) -> Result<Option<Fate>> {
     let Some(last) = last_word(context, epoch).await? else { return Ok(None) };
+    let (of, before) = (last.epoch, last.took_from);
+    if last.closed {
+        return Ok(Some(Fate { of, loss: None, before }));
+    }
     let mut inherited = heir.inherited();
     if epoch.next() < heir.epoch() {
         // What we found may be of those in between: commits of theirs bear the numbers that the lost ones had.
@@ -115,7 +127,8 @@ async fn fate(context: &Context, epoch: Epoch, heir: &Lease) -> Result<Option<(L
         Some(found) => written_at(context, found.txid).await.ok().flatten(),
         None => None,
     };
-    Ok(Some((Loss { synced_ms, ..judge(&last, inherited.as_ref()) }, last.took_from)))
+    let loss = Loss { synced_ms, ..judge(&last, inherited.as_ref()) };
+    Ok(Some(Fate { of, loss: Some(loss), before }))
 }
 
 /// Pure: whether what was found is a sync of a writer, and not just its fence: that is younger than commits which an

@@ -152,7 +152,9 @@ pub(crate) async fn last_word(context: &Context, epoch: Epoch) -> Result<Option<
     for earlier in earlier.filter(|earlier| *earlier < epoch) {
         let Some(seen) = read_status(context, earlier).await? else { break };
         if !is_greeting(&seen.record) {
-            return Ok(if seen.record.closed { own } else { Some(seen.record) });
+            // Whoever let go left nothing of his own to answer for, but perhaps somebody before him.
+            let answers = !seen.record.closed || seen.record.took_from.is_some();
+            return Ok(if answers { Some(seen.record) } else { own });
         }
     }
     Ok(own)

@@ -116,7 +116,7 @@ pub(crate) async fn tail_expecting(context: &Context, levels: Levels, expected: 
 }
 
 const NEWEST: [u8; 1] = [0];
-const OTHERS: [u8; 4] = [1, 2, 3, SNAPSHOT_LEVEL];
+const OTHERS: [u8; 9] = [1, 2, 3, 4, 5, 6, 7, 8, SNAPSHOT_LEVEL];
 const ALL: [u8; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 8, SNAPSHOT_LEVEL];
 
 async fn list(context: &Context, levels: &[u8], after: Option<FileId>) -> Result<Vec<LtxObject>> {

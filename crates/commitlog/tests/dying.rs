@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use plimsoll_commitlog::{
     Lease, LoadRecord, Loss, Mark, Outcome, Sequel, StatusReport, Watermarks, aftermath, alone_since, epoch_key,
     forget_bygone, look, losses, sequel, status_key, toll,
@@ -221,6 +223,25 @@ fn everybody_is_accounted_for_who_died_before_he_could_account_for_the_one_befor
     }
 }
 
+/// That one has let go, so it looked as if nobody had left anything to answer for.
+#[test]
+fn an_account_that_a_writer_left_to_the_next_outlives_a_next_one_that_dies_before_it_says_anything() {
+    for how in [Silent::Greeted, Silent::Dumb] {
+        World::run(move |world| async move {
+            first(&world).await;
+            let second = world.open(takeover(2)).await.unwrap();
+            assert_eq!(second.create_next(sync(&second, 2, 30)).await.unwrap(), Outcome::Durable);
+            // It could not find out what the first one took.
+            second.close_unused().await.unwrap();
+            fails(&world, takeover(3), how).await;
+            let last = world.open(takeover(4)).await.unwrap();
+            let found = took(&world, &last).await;
+            let found: Vec<_> = found.iter().map(|loss| (loss.host.as_str(), loss.commits(), loss.held)).collect();
+            assert_eq!(found, [("h1", 12, Lsn(8))], "{how:?}");
+        });
+    }
+}
+
 /// It was taken for nothing.
 #[test]
 fn what_a_writer_took_whose_last_words_are_damaged_or_cannot_be_read_is_not_known() {
@@ -281,6 +302,21 @@ fn an_epoch_whose_record_is_damaged_or_gone_may_have_been_anybodys() {
         world.memory.delete(&[epoch_key(Epoch(3))]).await.unwrap();
         assert!(!alone(2, 3).await);
     });
+}
+
+/// A restore looks beside what it reads, which may take minutes: then a holder that was alive all the time seemed silent.
+#[test]
+fn a_holder_is_not_silent_because_somebody_looked_long_ago() {
+    for seconds in [2, 29, 31, 600] {
+        World::run(move |world| async move {
+            let lease = world.open(ask(1)).await.unwrap();
+            let standing = Some(look(&world.context).await.unwrap());
+            world.clock.advance(Duration::from_secs(seconds));
+            let _ = lease.heartbeat(&StatusReport::default()).await.unwrap();
+            let asked = world.open(plimsoll_commitlog::Acquire { standing, ..ask(2) }).await;
+            assert_eq!(asked.err().map(|error| error.kind()), Some(ErrorKind::Held), "after {seconds} s");
+        });
+    }
 }
 
 /// A restore looks who holds the volume before it has the local lock.

@@ -190,14 +190,17 @@ impl Registry {
                 }
             }
         }
-        let mut users = lock(&users);
-        users.count -= 1;
-        if users.count > 0 {
+        let mut held = lock(&users);
+        held.count -= 1;
+        if held.count > 0 {
             return Ok(());
         }
         let closed = shared.volume.clone().close();
         // Only now: what could not be closed is not forgotten as if it were.
-        users.shared = None;
+        held.shared = None;
+        drop(held);
+        // Unless somebody waits for it: the map has one share and this is the other, and there is no way to it but the map.
+        lock(&self.volumes).retain(|_, other| !Arc::ptr_eq(other, &users) || Arc::strong_count(&users) > 2);
         closed
     }
 
@@ -250,5 +253,32 @@ impl Registry {
     pub(crate) fn stray_here(&self, after: u64) -> Option<String> {
         let here = lock(&self.stray).as_ref().is_some_and(|stray| stray.thread == thread::current().id());
         self.stray(after).filter(|_| here)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_stays_of_a_volume_that_nobody_has_open_any_more() {
+        let state = tempfile::tempdir().unwrap();
+        let settings = vec![("state_dir".to_owned(), state.path().display().to_string())];
+        let request = |n: u32, read_only| Request {
+            url: format!("memory:///registry-{n}"),
+            settings: settings.clone(),
+            read_only,
+            create: true,
+        };
+        let registry = registry();
+        let kept = |n: u32| lock(&registry.volumes).keys().any(|key| key.place.contains(&format!("registry-{n}")));
+        for n in 0..3 {
+            let (one, other) =
+                (registry.attach("a", &request(n, false)).unwrap(), registry.attach("b", &request(n, true)));
+            registry.detach(one).unwrap();
+            assert!(kept(n), "somebody reads it");
+            registry.detach(other.unwrap()).unwrap();
+            assert!(!kept(n));
+        }
     }
 }

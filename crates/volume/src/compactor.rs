@@ -399,8 +399,9 @@ async fn collect(
     needed.extend(inherited);
     let mut gone = garbage(listing, shared.retention(), |id| needed.contains(id) && taken(Step::KeepInUse));
     if !all {
-        // Of the other levels only a part was listed.
-        gone.retain(|id| id.level == 0);
+        // Of the other levels only a part was listed. What the volume began with is at level 0 and in a snapshot only.
+        let is_merged = |id: &FileId| listing.level(1).any(|merge| merge.id.min <= id.min && id.max <= merge.id.max);
+        gone.retain(|id| id.level == 0 && is_merged(id));
     }
     if gone.is_empty() {
         return Ok(());

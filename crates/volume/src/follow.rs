@@ -377,8 +377,7 @@ impl Shared {
             tracing::warn!(dir = %self.dir.path().display(), "no local cache: every cold page is a request");
             return;
         };
-        // A volume that only Litestream writes has no identity but its URL.
-        let volume = uuid.unwrap_or_else(|| xxhash_rust::xxh3::xxh3_128(self.url().as_bytes()).to_be_bytes());
+        let volume = uuid.unwrap_or_else(|| self.anonymous());
         let host = &self.config.host;
         let id = CacheId { volume, page_size };
         let cache = Arc::new(Cache::open(host, &dir, id, self.settings().cache_bytes_max));
@@ -386,6 +385,14 @@ impl Shared {
         if self.cache.set((Arc::clone(&cache), lock)).is_ok() {
             self.fetcher.set_cache(cache);
         }
+    }
+
+    /// The identity of a volume that only Litestream writes: its URL. That may be another database by now, which shows
+    /// by the hashes of its pages. Where none are asked for, what an earlier process has kept says nothing.
+    fn anonymous(&self) -> [u8; 16] {
+        let of_url = xxhash_rust::xxh3::xxh3_128(self.url().as_bytes());
+        let of_process = if self.settings().unsafe_unproved_pages { self.config.host.chance.bits() } else { 0 };
+        (of_url ^ u128::from(of_process)).to_be_bytes()
     }
 
     /// Starts bringing the rest of the volume here, unless that is under way.
@@ -408,7 +415,17 @@ impl Shared {
         let mut before = self.hydrated().take().unwrap_or_else(View::empty);
         loop {
             let view = Arc::clone(&self.state().view);
-            self.fetcher.hydrate(&view, &before, go_on).await?;
+            match self.fetcher.hydrate(&view, &before, go_on).await {
+                Ok(()) => {}
+                // What was merged may be collected meanwhile; what there is instead is known by then, and what came is here.
+                Err(error) if error.kind() == ErrorKind::NotFound && !Arc::ptr_eq(&view, &self.state().view) => {
+                    continue;
+                }
+                Err(error) => {
+                    *self.hydrated() = Some(before);
+                    return Err(error);
+                }
+            }
             before = View::clone(&view);
             drop(view);
             let (newest, writes) = {

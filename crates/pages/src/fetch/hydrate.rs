@@ -42,9 +42,11 @@ impl Fetcher {
             }
             step_aside().await;
             for page in pages {
-                let Some(slot) = view.slot(page).filter(|_| brought.is_none_or(|last| page > last)).cloned() else {
+                let Some(slot) = view.slot(page).cloned() else { continue };
+                // A run goes on over pages of other objects, which did not come with it.
+                if brought.is_some_and(|(last, object)| page <= last && slot.object().id == object) {
                     continue;
-                };
+                }
                 if cache.contains(page, &want(view, &slot)) {
                     continue;
                 }
@@ -59,7 +61,7 @@ impl Fetcher {
                     return Ok(());
                 }
                 let run = self.run(view, page, &slot, HYDRATE_BYTES);
-                brought = run.pages.last().map(|(last, _)| *last);
+                brought = run.pages.last().map(|(last, _)| (*last, slot.object().id));
                 // Whoever needs a page of it does not wait for all this, but asks for the page.
                 self.bring_ahead(view, run, || ()).await?;
             }

@@ -87,6 +87,19 @@ fn a_writer_that_slept_while_its_volume_was_made_anew_announces_no_collection_th
     assert_eq!(world.keys(""), before, "not even what whoever collects next would carry out");
 }
 
+#[test]
+fn a_writer_that_slept_while_its_volume_was_removed_leaves_nothing_there_when_it_lets_go() {
+    let world = World::new(6);
+    let (machine, other) = (world.machine("a"), world.machine("b"));
+    let slept = machine.open(SILENT);
+    put(&slept, &[(1, 1)], 1, Level::Durable).unwrap();
+    world.run_for(60_000);
+    world.wait(remove(&context(&other), R, false, &Nowhere)).unwrap();
+    let before = world.keys("");
+    let _ = slept.close();
+    assert_eq!(world.keys(""), before);
+}
+
 /// Every request takes longer than a collector relies on its last look.
 #[test]
 fn a_slow_collector_removes_nothing_after_somebody_has_taken_the_volume() {

@@ -6,30 +6,38 @@ use plimsoll_model::{ErrorKind, Level, PageCount, PageSize, Txid};
 use plimsoll_store::Store as _;
 use plimsoll_volume::Role;
 
-use crate::world::{PAGE, World, content, marks, page, put};
+use crate::world::{Machine, PAGE, World, content, marks, page, put};
 
 fn sync(world: &World, txid: u64, pages: &[(u32, u64)], count: u32) {
     sync_of(world, PAGE, txid, pages, count);
 }
 
 fn sync_of(world: &World, page_bytes: usize, txid: u64, pages: &[(u32, u64)], count: u32) {
+    object(world, FileId::sync(Txid(txid)), page_bytes, &contents(page_bytes, pages), count);
+}
+
+fn contents(page_bytes: usize, pages: &[(u32, u64)]) -> Vec<(u32, Vec<u8>)> {
+    pages.iter().map(|(number, mark)| (*number, content(*mark).repeat(page_bytes / PAGE))).collect()
+}
+
+fn object(world: &World, id: FileId, page_bytes: usize, pages: &[(u32, Vec<u8>)], count: u32) {
     let header = Header {
         page_size: PageSize::new(page_bytes as u32).unwrap(),
         commit: PageCount(count),
-        min: Txid(txid),
-        max: Txid(txid),
-        timestamp: WallMs(1_700_000_000_000 + txid),
+        min: id.min,
+        max: id.max,
+        timestamp: WallMs(1_700_000_000_000 + id.max.0),
         stamp: None,
         link: 0,
     };
     let mut bytes = Vec::new();
     let mut encoder = Encoder::new(&mut bytes, header, Frames::Frame).unwrap();
-    for (number, mark) in pages {
-        encoder.page(page(*number), &content(*mark).repeat(page_bytes / PAGE)).unwrap();
+    for (number, bytes) in pages {
+        encoder.page(page(*number), bytes).unwrap();
     }
     encoder.finish().unwrap();
     let layout = if world.shelf().s3_layout() { Layout::S3 } else { Layout::Other };
-    let key = layout.key(&FileId::sync(Txid(txid)));
+    let key = layout.key(&id);
     world.wait(world.shelf().put(&key, bytes.into())).unwrap();
 }
 
@@ -99,5 +107,57 @@ fn a_replica_that_was_made_again_with_another_page_size_is_not_read_as_the_same(
         assert!(follower.refresh().is_err());
         let trouble = follower.status().trouble.unwrap();
         assert!(trouble.contains("pages of 1024 bytes"), "{trouble}");
+    }
+}
+
+/// Pages that nothing can compress, so that they make a large object.
+fn noise(world: &World, pages: u32) -> Vec<(u32, Vec<u8>)> {
+    let bytes = || (0..PAGE / 8).flat_map(|_| world.chance().bits().to_le_bytes()).collect();
+    (1..=pages).map(|number| (number, bytes())).collect()
+}
+
+/// Without hashes a page of the cache was told by its transaction alone, and that may be another database's.
+#[test]
+fn without_proofs_a_replica_that_was_made_again_is_not_read_from_what_an_earlier_process_has_kept() {
+    const PAGES: u32 = 2000;
+    let world = World::new(5);
+    let id = |level, min, max| FileId { level, min: Txid(min), max: Txid(max) };
+    let machine = world.machine("a");
+    let read = |machine: &Machine| {
+        let follower = machine.open_read_only(&[("unsafe_unproved_pages", "true")]);
+        let snapshot = follower.snapshot().unwrap();
+        let mut bytes = vec![0; PAGE];
+        let mut pages = Vec::new();
+        for number in 1..=PAGES {
+            snapshot.read(page(number), &mut bytes).unwrap();
+            pages.push((number, bytes.clone()));
+        }
+        drop(snapshot);
+        follower.close().unwrap();
+        pages
+    };
+    let old = noise(&world, PAGES);
+    object(&world, id(9, 1, 50), PAGE, &old, PAGES);
+    assert!(read(&machine) == old);
+    world.wait(world.shelf().delete(&world.keys(""))).unwrap();
+    let new = noise(&world, PAGES);
+    object(&world, id(9, 1, 10), PAGE, &new, PAGES);
+    let mut newest = new.clone();
+    newest[PAGES as usize - 1].1 = content(7);
+    object(&world, id(1, 11, 60), PAGE, &newest[PAGES as usize - 1..], PAGES);
+    world.run_for(60_000);
+    assert!(read(&machine.beside()) == newest);
+}
+
+/// Those were not looked at by who takes the volume, so it seemed to be another one.
+#[test]
+fn a_replica_of_which_only_a_merge_of_a_high_level_is_left_is_continued() {
+    for level in 1..=9 {
+        let world = World::new(6);
+        object(&world, FileId { level, min: Txid(1), max: Txid(5) }, PAGE, &contents(PAGE, &[(1, 1), (2, 2)]), 2);
+        let volume = world.machine("a").open(&[]);
+        put(&volume, &[(1, 5)], 2, Level::Durable).unwrap();
+        volume.close().unwrap();
+        assert_eq!(marks(&world.machine("b").open_read_only(&[])), [5, 2], "level {level}");
     }
 }

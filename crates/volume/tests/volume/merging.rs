@@ -175,6 +175,33 @@ fn an_import_is_written_once_more_as_a_snapshot_and_into_no_level() {
     }
 }
 
+/// Where only the newest syncs and merges were listed, nothing showed how new that snapshot was: it went at once, beside those
+/// who read from it.
+#[test]
+fn what_a_volume_began_with_stays_as_long_after_its_snapshot_as_any_sync_after_its_merge() {
+    let world = World::new(8);
+    let imports = world.machine("a").open(&[]);
+    put_noise(&world, &imports, 1..2001, 2000);
+    imports.close().unwrap();
+    let first = world.keys("ltx/0/").remove(0);
+    world.run_for(3_600_000);
+    let volume = world.machine("b").open(&[("compaction_levels_ms", "30000,300000,3600000")]);
+    let is_there = || world.keys("ltx/0/").contains(&first);
+    let mut made = 0;
+    for seconds in (10..).step_by(10) {
+        put(&volume, &[(1, seconds)], 2000, Level::Durable).unwrap();
+        world.run_for(10_000);
+        if made == 0 && !world.keys("ltx/9/").is_empty() {
+            made = seconds;
+        }
+        if !is_there() {
+            assert!(made > 0 && seconds - made >= 290, "there since {made} s, gone after {seconds} s");
+            break;
+        }
+        assert!(seconds < 2000, "it is never collected");
+    }
+}
+
 /// Pages that nothing can compress.
 fn put_noise(world: &World, volume: &Volume, pages: std::ops::Range<u32>, count: u32) {
     let base = volume.snapshot().unwrap();

@@ -1,5 +1,7 @@
 //! What reading costs.
 
+use std::time::Duration;
+
 use plimsoll_model::{Level, PageCount};
 use plimsoll_store::fault::{Fault, Op};
 use plimsoll_volume::Volume;
@@ -10,16 +12,16 @@ fn reads(asked: &[(Op, String)]) -> usize {
     asked.iter().filter(|(op, _)| matches!(op, Op::Get | Op::GetRange | Op::GetTail)).count()
 }
 
+fn noise(world: &World) -> Vec<u8> {
+    (0..PAGE / 8).flat_map(|_| world.chance().bits().to_le_bytes()).collect()
+}
+
 /// One object that is too large to be fetched whole: pages that do not compress.
 pub(crate) fn fill(world: &World, volume: &Volume, pages: u32) {
     let base = volume.snapshot().unwrap();
     let mut txn = volume.begin_write(&base).unwrap();
     for number in 1..=pages {
-        let mut bytes = Vec::with_capacity(PAGE);
-        while bytes.len() < PAGE {
-            bytes.extend(world.chance().bits().to_le_bytes());
-        }
-        txn.write(page(number), &bytes).unwrap();
+        txn.write(page(number), &noise(world)).unwrap();
     }
     txn.commit(PageCount(pages), Level::Durable).unwrap().wait(Level::Durable).unwrap();
 }
@@ -285,6 +287,57 @@ fn hydration_brings_everything_in_the_background_and_nothing_when_it_is_off() {
             assert!(asked.iter().all(|(op, _)| *op != Op::GetRange), "{asked:?}");
         }
     }
+}
+
+/// Of the objects that a run goes over, all but the one that was read were taken for brought.
+#[test]
+fn hydration_also_brings_large_objects_whose_pages_lie_between_those_of_others() {
+    let world = World::new(11);
+    let volume = world.machine("a").open(&[]);
+    fill(&world, &volume, 6000);
+    let base = volume.snapshot().unwrap();
+    let mut txn = volume.begin_write(&base).unwrap();
+    for number in (2..=6000).step_by(2) {
+        txn.write(page(number), &noise(&world)).unwrap();
+    }
+    txn.commit(PageCount(6000), Level::Durable).unwrap().wait(Level::Durable).unwrap();
+    let reader = world.machine("b");
+    let follower = reader.open_read_only(&[("hydrate", "true")]);
+    world.run_for(60_000);
+    reader.remote.set_down(true);
+    read_all(&follower);
+}
+
+/// Everything behind that stayed away until the next sync, and then it was begun anew.
+#[test]
+fn hydration_goes_on_with_the_newest_state_when_what_it_was_bringing_was_collected() {
+    let world = World::new(12);
+    let values = [("compaction_levels_ms", "10000000"), ("l0_retention_ms", "1000"), ("retention_ms", "1000")];
+    let volume = world.machine("a").open(&values);
+    for part in 0..4 {
+        let base = volume.snapshot().unwrap();
+        let mut txn = volume.begin_write(&base).unwrap();
+        for number in part * 2000 + 1..=(part + 1) * 2000 {
+            txn.write(page(number), &noise(&world)).unwrap();
+        }
+        txn.commit(PageCount((part + 1) * 2000), Level::Durable).unwrap().wait(Level::Durable).unwrap();
+    }
+    let reader = world.machine("b");
+    let syncs = world.keys("ltx/0/");
+    reader.remote.script.once(Op::GetRange, &syncs[1], Fault::Delay(Duration::from_secs(60)));
+    let follower = reader.open_read_only(&[("hydrate", "true")]);
+    for mark in 1..3 {
+        volume.compact().unwrap();
+        world.run_for(5000);
+        put(&volume, &[(1, mark)], 8000, Level::Durable).unwrap();
+    }
+    volume.compact().unwrap();
+    assert!(syncs.iter().all(|sync| !world.keys("ltx/0/").contains(sync)));
+    follower.refresh().unwrap();
+    assert!(reader.remote.script.is_used_up());
+    world.run_for(120_000);
+    reader.remote.set_down(true);
+    read_all(&follower);
 }
 
 #[test]
