@@ -206,6 +206,9 @@ pub(crate) enum Command {
         detach: bool,
     },
     /// Copies what a fork still reads from other volumes, so that these need not keep it any more
+    ///
+    /// Takes the volume for that. A program that has it open copies while it goes on, with `SELECT plimsoll_detach()`,
+    /// and sees in `SELECT plimsoll_status()` how far it is. `plimsoll status` says what is still read from others.
     Detach {
         #[arg(help = URL_HELP)]
         url: String,

@@ -2,6 +2,11 @@
 
 mod support;
 
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::Stdio,
+};
+
 use support::{Sandbox, kill};
 
 const COUNT: &str = "SELECT count(*) AS n FROM t";
@@ -160,4 +165,51 @@ fn a_fork_of_what_another_host_holds_says_who_and_what_it_leaves_out() {
     let closed = sandbox.volume("closed", 10);
     let made = there(&["--json", "fork", &closed, &sandbox.url("three")]).json();
     assert!(made["held_by"].is_null(), "{made}");
+}
+
+/// What a fork did by itself, or had a program do for it, could be seen nowhere.
+#[test]
+fn a_program_detaches_its_fork_in_the_background_and_says_how_far_it_is_and_so_does_the_status() {
+    let sandbox = Sandbox::new();
+    let (parent, child) = (sandbox.volume("parent", 100), sandbox.url("child"));
+    sandbox.run(&["fork", &parent, &child]).ok();
+    sandbox.run(&["sql", &child, "INSERT INTO t(v) VALUES('own')"]).ok();
+    let status = sandbox.run(&["--json", "status", &child]).json();
+    let borrowed = |name: &str| status["borrowed"][name].as_u64().unwrap();
+    assert_eq!((borrowed("volumes"), borrowed("objects"), borrowed("live_objects")), (1, 3, 3), "{status}");
+    assert!(borrowed("live_of_bytes") > borrowed("live_bytes") && borrowed("live_bytes") > 0, "{status}");
+    let text = sandbox.run(&["status", &child]).ok();
+    assert!(text.contains("3 objects (") && text.contains("from another volume, for the newest state"), "{text}");
+
+    let mut program = sandbox.on("state", &["--json", "sql", &child]);
+    let mut program = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut say, mut answers) = (program.stdin.take().unwrap(), BufReader::new(program.stdout.take().unwrap()));
+    let mut ask = |statement: &str| -> serde_json::Value {
+        writeln!(say, "{statement};").unwrap();
+        let mut line = String::new();
+        answers.read_line(&mut line).unwrap();
+        let row: serde_json::Value = serde_json::from_str(&line).unwrap();
+        serde_json::from_str(row["answer"].as_str().unwrap()).unwrap()
+    };
+    let begun = ask("SELECT plimsoll_detach() AS answer");
+    assert_eq!(begun["state"], "running", "{begun}");
+    let mut now = begun;
+    for _ in 0..6000 {
+        now = ask("SELECT plimsoll_status()->'detaching' AS answer");
+        if now["state"] != "running" {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!((&now["state"], &now["gathered"]), (&"done".into(), &now["of"]), "{now}");
+    assert!(now["of"].as_u64() > Some(0), "{now}");
+    drop((say, answers));
+    assert!(program.wait().unwrap().success());
+    let status = sandbox.run(&["--json", "status", &child]).json();
+    assert_eq!(status["borrowed"], serde_json::Value::Null, "{status}");
+    assert!(sandbox.run(&["status", &child]).ok().contains("from no other volume"));
+    sandbox.run(&["rm", &parent]).ok();
+    assert_eq!(count(&sandbox, &child), "{\"n\":101}\n");
+    let words = sandbox.run(&["sql", "--read-only", &child, "SELECT plimsoll_detach()"]).fails(2);
+    assert!(words.contains("opened read-only"), "{words}");
 }

@@ -36,6 +36,7 @@ enum Command {
     Checkpoint,
     Checkpoints,
     RemoveCheckpoint,
+    Detach,
 }
 
 struct Function {
@@ -45,7 +46,7 @@ struct Function {
     arguments: &'static [c_int],
 }
 
-static FUNCTIONS: [Function; 13] = [
+static FUNCTIONS: [Function; 14] = [
     Function { name: c"plimsoll_version", command: Command::Version, arguments: &[0] },
     Function { name: c"plimsoll_status", command: Command::Status, arguments: &[0, 1] },
     Function { name: c"plimsoll_error", command: Command::Error, arguments: &[0, 1] },
@@ -59,6 +60,7 @@ static FUNCTIONS: [Function; 13] = [
     Function { name: c"plimsoll_checkpoint", command: Command::Checkpoint, arguments: &[1, 2, 3] },
     Function { name: c"plimsoll_checkpoints", command: Command::Checkpoints, arguments: &[0, 1] },
     Function { name: c"plimsoll_remove_checkpoint", command: Command::RemoveCheckpoint, arguments: &[1, 2] },
+    Function { name: c"plimsoll_detach", command: Command::Detach, arguments: &[0, 1] },
 ];
 
 /// Adds the functions to a connection. Returns SQLite's first refusal, if any.
@@ -116,7 +118,8 @@ unsafe fn run(instance: &Instance, db: *mut Sqlite3, command: Command, arguments
         | Command::Sync
         | Command::Token
         | Command::Lag
-        | Command::Checkpoints => 0,
+        | Command::Checkpoints
+        | Command::Detach => 0,
         Command::Wait | Command::Durability | Command::Restore | Command::RemoveCheckpoint => 1,
         Command::WaitToken | Command::Checkpoint => 2,
     };
@@ -174,6 +177,7 @@ unsafe fn run(instance: &Instance, db: *mut Sqlite3, command: Command, arguments
             let name = checkpoint_name("removing a checkpoint")?;
             checkpoint::remove(&*shared()?, name).inspect_err(remember)
         }
+        Command::Detach => pragma::detach(&*shared()?).inspect_err(remember).map(Answer::Text),
         Command::Durability => {
             let word = word()?;
             // SAFETY: as the caller promises.

@@ -188,6 +188,14 @@ pub(crate) fn wait_token(shared: &Shared, token: &str, timeout_ms: Option<&str>)
     Ok(token.to_owned())
 }
 
+/// Begins to copy what a fork reads from other volumes, and says how far that has come, as JSON.
+///
+/// # Errors
+/// As [`plimsoll_volume::Volume::detach_in_background`].
+pub(crate) fn detach(shared: &Shared) -> Result<String> {
+    json(&shared.volume.detach_in_background()?)
+}
+
 /// How far behind the newest sync a reader is, as JSON.
 ///
 /// # Errors

@@ -12,7 +12,8 @@ use plimsoll_model::{
     Error, ErrorKind, Result, Txid,
     step::{Step, taken},
 };
-use plimsoll_pages::compact::Watcher;
+use plimsoll_pages::compact::{Progress, Watcher};
+use serde::Serialize;
 
 use crate::{
     Compacted, Volume, compactor,
@@ -28,6 +29,32 @@ pub struct Detached {
     pub txid: Option<Txid>,
     /// Bytes uploaded.
     pub bytes: u64,
+}
+
+/// How far detaching in the background has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Detaching {
+    /// Whether it has come to an end.
+    pub state: DetachState,
+    /// Bytes of pages, as they are stored, that are gathered; what is gathered is uploaded at the end.
+    pub gathered: u64,
+    /// Of so many; 0 while that is not known, and if there is nothing to copy.
+    pub of: u64,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// Whether detaching in the background has come to an end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DetachState {
+    /// It goes on.
+    #[default]
+    Running,
+    /// The volume reads from no other one.
+    Done,
+    /// It has to be begun anew.
+    Failed,
 }
 
 const DETACHING: &str = "detaching";
@@ -53,28 +80,69 @@ impl Volume {
     /// [`Volume::compact`].
     pub fn detach_watched(&self, watcher: &Watcher<'_>) -> Result<Detached> {
         let shared = self.shared();
-        shared.config.host.tasks.wait(async {
-            let nothing = Detached { txid: None, bytes: 0 };
-            let volume = identity(&shared.context()).await?.filter(|volume| !volume.origins.is_empty());
-            let Some(volume) = volume else { return Ok(nothing) };
-            let writer = shared.take().await?;
-            // It may have been done before, by somebody who died before the others were told.
-            let copied = shared.origins.inherited().is_empty();
-            let skipped = copied || !taken(Step::DetachCopies);
-            let done =
-                if skipped { Compacted::default() } else { compactor::snapshot(shared, &writer, watcher).await? };
-            crash::here(Point::DetachCopied);
-            let held = let_go(shared, &writer, &volume).await?;
-            if !held.is_empty() {
-                return Err(Error::new(ErrorKind::Held, DETACHING)
-                    .object(shared.url().to_owned())
-                    .why(format!("checkpoints are made of what it reads from elsewhere: {}", held.join(", ")))
-                    .hint("remove them first: plimsoll checkpoint rm <url> <name>"));
-            }
-            let txid = (!copied).then(|| Txid(self.status().txid));
-            Ok(Detached { txid, bytes: done.bytes })
-        })
+        shared.config.host.tasks.wait(detach(shared, watcher))
     }
+
+    /// Begins what [`Volume::detach`] does, and does not wait for it: how far it has come is in the
+    /// [`Status`](crate::Status). Changes nothing if it is under way. Closing the volume ends it; it can be done again.
+    ///
+    /// # Errors
+    /// `Invalid`: the volume was opened read-only. Whatever fails later is in the status.
+    pub fn detach_in_background(&self) -> Result<Detaching> {
+        let shared = self.shared();
+        if shared.config.read_only {
+            return Err(Error::new(ErrorKind::Invalid, DETACHING)
+                .object(shared.url().to_owned())
+                .why("it was opened read-only")
+                .hint("open it without mode=ro"));
+        }
+        let begun = {
+            let mut known = shared.detaching();
+            if let Some(running) = known.as_ref().filter(|known| known.state == DetachState::Running) {
+                return Ok(running.clone());
+            }
+            known.insert(Detaching::default()).clone()
+        };
+        let shared = Arc::clone(shared);
+        let tasks = Arc::clone(&shared.config.host.tasks);
+        tasks.spawn(Box::pin(async move {
+            let watch = |progress: Progress| {
+                if let Some(known) = &mut *shared.detaching() {
+                    (known.gathered, known.of) = (progress.bytes, progress.of);
+                }
+            };
+            let done = detach(&shared, &watch).await;
+            if let Err(error) = &done {
+                tracing::warn!(url = shared.url(), %error, "detaching in the background failed");
+            }
+            if let Some(known) = &mut *shared.detaching() {
+                known.state = if done.is_ok() { DetachState::Done } else { DetachState::Failed };
+                known.error = done.err().map(|error| error.to_string());
+            }
+        }));
+        Ok(begun)
+    }
+}
+
+async fn detach(shared: &Arc<Shared>, watcher: &Watcher<'_>) -> Result<Detached> {
+    let nothing = Detached { txid: None, bytes: 0 };
+    let volume = identity(&shared.context()).await?.filter(|volume| !volume.origins.is_empty());
+    let Some(volume) = volume else { return Ok(nothing) };
+    let writer = shared.take().await?;
+    // It may have been done before, by somebody who died before the others were told.
+    let copied = shared.origins.inherited().is_empty();
+    let skipped = copied || !taken(Step::DetachCopies);
+    let done = if skipped { Compacted::default() } else { compactor::snapshot(shared, &writer, watcher).await? };
+    crash::here(Point::DetachCopied);
+    let held = let_go(shared, &writer, &volume).await?;
+    if !held.is_empty() {
+        return Err(Error::new(ErrorKind::Held, DETACHING)
+            .object(shared.url().to_owned())
+            .why(format!("checkpoints are made of what it reads from elsewhere: {}", held.join(", ")))
+            .hint("remove them first: plimsoll checkpoint rm <url> <name>"));
+    }
+    let txid = (!copied).then(|| shared.state().view.txid);
+    Ok(Detached { txid, bytes: done.bytes })
 }
 
 /// Says that the volume reads from no other one, and has the others keep nothing for it. If checkpoints need what

@@ -55,7 +55,7 @@ mod writer; // taking the volume, and letting it go
 pub use checkpoint::{checkpoint, checkpoint_name, remove_checkpoint};
 pub use compactor::Compacted;
 pub use config::{Config, Elsewhere, Fencing, Nowhere};
-pub use detach::Detached;
+pub use detach::{DetachState, Detached, Detaching};
 pub use fork::{Forked, Place, fork, fork_if};
 pub use judgement::{Outlook, Prospect, outlook};
 pub use local::{Home, VolumeDir, homes};
@@ -75,6 +75,6 @@ pub use status::{LevelStatus, LoadStatus, Role, Status};
 pub use stranded::{Base, Stranded, StrandedCommit, StrandedJournal, stranded_checkpoint};
 pub use token::Token;
 pub use transaction::WriteTxn;
-pub use usage::{Holding, Usage, usage};
+pub use usage::{Borrowed, Holding, Usage, borrowed, usage};
 pub use volume::Volume;
 pub use writer::LETS_GO;

@@ -31,6 +31,7 @@ use crate::{
     accounts::Accounts,
     config::Config,
     courtesy::Courtesy,
+    detach::Detaching,
     event::{Alarm, Event},
     local::VolumeDir,
     losses::Losses,
@@ -126,6 +127,8 @@ pub(crate) struct Shared {
     pub(crate) hydrating: AtomicBool,
     /// The state that hydration has brought here last. No view that is handed out: it keeps no object from being collected.
     pub(crate) hydrated: Mutex<Option<View>>,
+    /// What was begun in the background last.
+    pub(crate) detaching: Mutex<Option<Detaching>>,
 }
 
 /// What this process has while it holds the volume for writing.
@@ -205,6 +208,10 @@ impl State {
 impl Shared {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect(POISONED)
+    }
+
+    pub(crate) fn detaching(&self) -> MutexGuard<'_, Option<Detaching>> {
+        self.detaching.lock().expect(POISONED)
     }
 
     /// The settings in force now.

@@ -4,7 +4,7 @@ use plimsoll_durability::Mark;
 use plimsoll_model::Level;
 use serde::Serialize;
 
-use crate::{losses::Losses, shared::Shared};
+use crate::{Detaching, losses::Losses, shared::Shared};
 
 /// What this process is to the volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -90,6 +90,8 @@ pub struct Status {
     /// What the writers took with them that this process pushed aside.
     #[serde(flatten)]
     pub losses: Losses,
+    /// How far detaching in the background has come, if it was begun.
+    pub detaching: Option<Detaching>,
     /// The last thing that went wrong, until the next sync or look at the store succeeds; that commits were stranded, for good.
     pub trouble: Option<String>,
 }
@@ -151,6 +153,7 @@ impl Status {
             dir: shared.dir.path().display().to_string(),
             stranded: shared.dir.stranded().iter().map(|stranded| stranded.path.display().to_string()).collect(),
             losses,
+            detaching: shared.detaching().clone(),
             trouble,
         }
     }

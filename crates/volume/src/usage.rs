@@ -3,14 +3,15 @@
 use std::collections::{HashMap, HashSet};
 
 use futures::{StreamExt as _, stream, try_join};
-use plimsoll_commitlog::{Context, L0_RETENTION_UNRECORDED, PinRecord, VolumeRecord, identity, pins};
+use plimsoll_commitlog::{Context, L0_RETENTION_UNRECORDED, Origin, PinRecord, VolumeRecord, identity, pins};
 use plimsoll_ltx::FileId;
 use plimsoll_model::{Error, ErrorKind, Result};
 use plimsoll_pages::{
-    Listed,
+    Listed, Listing,
     compact::{Retention, garbage},
     list,
 };
+use serde::Serialize;
 
 use crate::{Elsewhere, checkpoint::is_alive, origins::is_of};
 
@@ -108,5 +109,47 @@ pub async fn usage(context: &Context, keep: Retention, elsewhere: &dyn Elsewhere
         garbage: objects.iter().filter_map(|id| sizes.get(id)).sum(),
         objects,
         pins: holdings,
+    })
+}
+
+/// What a fork still has from other volumes. Bytes are those of objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Borrowed {
+    /// Volumes that keep something for it.
+    pub volumes: u64,
+    /// Objects that are read there.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those of them that the newest state is made of. The others are for earlier states.
+    pub live_objects: u64,
+    /// Their bytes.
+    pub live_bytes: u64,
+    /// Bytes of all that the newest state is made of.
+    pub live_of_bytes: u64,
+}
+
+/// Pure: what a volume of this record still has from others, by a listing of what it is made of. `None` if that is nothing.
+#[must_use]
+pub fn borrowed(volume: &VolumeRecord, listing: &Listing) -> Option<Borrowed> {
+    let theirs: HashSet<FileId> =
+        volume.origins.iter().flat_map(|origin| &origin.objects).map(|object| object.id).collect();
+    let there = |file: &&Listed| theirs.contains(&file.id);
+    let read: Vec<&Listed> = listing.files.iter().filter(there).collect();
+    if read.is_empty() {
+        return None;
+    }
+    // Without a newest state there is none that needs any of it.
+    let newest = listing.newest().unwrap_or_default();
+    let live: Vec<&Listed> = newest.iter().filter(there).collect();
+    let listed: HashSet<FileId> = read.iter().map(|file| file.id).collect();
+    let keeps = |origin: &&Origin| origin.objects.iter().any(|object| listed.contains(&object.id));
+    Some(Borrowed {
+        volumes: volume.origins.iter().filter(keeps).count() as u64,
+        objects: read.len() as u64,
+        bytes: read.iter().map(|file| file.size).sum(),
+        live_objects: live.len() as u64,
+        live_bytes: live.iter().map(|file| file.size).sum(),
+        live_of_bytes: newest.iter().map(|file| file.size).sum(),
     })
 }

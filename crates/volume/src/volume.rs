@@ -123,6 +123,7 @@ impl Volume {
             caught_up: Event::default(),
             hydrating: AtomicBool::new(false),
             hydrated: Mutex::default(),
+            detaching: Mutex::default(),
         });
         gauges::register(&shared);
         Volume { shared }

@@ -6,7 +6,8 @@ use futures::future::{Either, select};
 use plimsoll_commitlog::{Levels, Mark, Standing, Watermarks, held_for, look, losses, tail};
 use plimsoll_host::WallMs;
 use plimsoll_model::Result;
-use plimsoll_volume::{Located, LossReport};
+use plimsoll_pages::{Listed, Listing};
+use plimsoll_volume::{Borrowed, Located, LossReport, borrowed};
 use serde::Serialize;
 
 use crate::{
@@ -28,6 +29,8 @@ pub(crate) struct Report {
     pub(crate) epoch: u32,
     /// The volume and state that it started as.
     pub(crate) fork_of: Option<String>,
+    /// What it still reads from other volumes.
+    pub(crate) borrowed: Option<Borrowed>,
     pub(crate) holder: Option<Holder>,
     pub(crate) txid: u64,
     pub(crate) page_size: Option<u32>,
@@ -141,10 +144,13 @@ impl Report {
             level.objects += 1;
             level.bytes += file.size;
         }
+        let files = tail.files.iter().map(|file| Listed { id: file.id, size: file.size, modified: file.modified });
+        let listing = Listing { files: files.collect() };
         let status = standing.status.as_ref().map(|seen| &seen.record);
         Ok(Report {
             role: role(&standing, located, WallMs(now_ms)),
             epoch: standing.epoch.0,
+            borrowed: standing.volume.as_ref().and_then(|volume| borrowed(volume, &listing)),
             fork_of: standing.volume.as_ref().and_then(|volume| volume.parent.clone()),
             holder: holder(setup, &standing),
             txid: head.map_or(0, |head| head.txid.0),

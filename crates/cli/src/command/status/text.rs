@@ -23,6 +23,7 @@ pub(crate) fn write(setup: &Setup, report: &Report) -> String {
     line("volume", report.url.clone());
     if let Some(parent) = &report.fork_of {
         line("fork", format!("started as {parent}"));
+        line("reads", reads(report));
     }
     line("database", database(report));
     line("writer", writer(report));
@@ -89,6 +90,27 @@ pub(crate) fn local(setup: &Setup, located: &Located, journal: &JournalTail) -> 
         text.push('\n');
     }
     text
+}
+
+/// What a fork still has from others, and how far it is from standing by itself.
+fn reads(report: &Report) -> String {
+    let Some(borrowed) = &report.borrowed else { return "from no other volume".to_owned() };
+    let from = match borrowed.volumes {
+        1 => "another volume".to_owned(),
+        volumes => format!("{volumes} other volumes"),
+    };
+    let objects = units::counted(borrowed.objects, "object");
+    let live = match borrowed.live_objects {
+        0 => {
+            "none of it for the newest state, so it detaches itself once earlier ones are not kept any more".to_owned()
+        }
+        _ => format!(
+            "for the newest state {} of its {}",
+            units::bytes(borrowed.live_bytes),
+            units::bytes(borrowed.live_of_bytes)
+        ),
+    };
+    format!("{objects} ({}) from {from}, {live}", units::bytes(borrowed.bytes))
 }
 
 fn database(report: &Report) -> String {
