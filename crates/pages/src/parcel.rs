@@ -62,7 +62,10 @@ impl Parcel {
     /// # Errors
     /// `Corrupt` if the page fails its check.
     pub(crate) fn unpack_first(&self, cache: Option<&Cache>, wanted: Wanted<'_>) -> Result<()> {
-        if self.run.is_whole() { self.whole(cache, Some(wanted)) } else { self.part(0, cache, Some(wanted)) }
+        if self.run.is_whole() {
+            return self.whole(cache, Some(wanted));
+        }
+        self.part(0, &mut self.batch(cache), Some(wanted))
     }
 
     /// Checks the parts from one on and fills the cache. Says of each when it is there.
@@ -70,15 +73,24 @@ impl Parcel {
     /// # Errors
     /// `Corrupt` if all of an object is damaged.
     pub(crate) fn unpack(&self, from: usize, cache: &Cache, mut arrived: impl FnMut()) -> Result<()> {
-        for part in from..self.parts() {
-            if self.run.is_whole() {
+        if self.run.is_whole() {
+            if from == 0 {
                 self.whole(Some(cache), None)?;
-            } else {
-                self.part(part, Some(cache), None)?;
+                arrived();
             }
+            return Ok(());
+        }
+        // One for all parts: memory that is new each time is to be found and emptied each time.
+        let mut batch = self.batch(Some(cache));
+        for part in from..self.parts() {
+            self.part(part, &mut batch, None)?;
             arrived();
         }
         Ok(())
+    }
+
+    fn batch<'a>(&self, cache: Option<&'a Cache>) -> Batch<'a> {
+        Batch::new(cache, self.view.txid, self.size, self.run.pages.len())
     }
 
     /// How many parts it has.
@@ -86,9 +98,8 @@ impl Parcel {
         if self.run.is_whole() { 1 } else { self.run.pages.len().div_ceil(pages_per_part(self.size)) }
     }
 
-    fn part(&self, part: usize, cache: Option<&Cache>, mut wanted: Option<Wanted<'_>>) -> Result<()> {
+    fn part(&self, part: usize, batch: &mut Batch<'_>, mut wanted: Option<Wanted<'_>>) -> Result<()> {
         let pages = self.run.pages.chunks(pages_per_part(self.size)).nth(part).unwrap_or_default();
-        let mut batch = Batch::new(cache, self.view.txid, self.size, pages.len());
         for (page, slot) in pages {
             let out = wanted.as_mut().filter(|(wanted, _)| wanted == page).map(|(_, out)| &mut **out);
             let part = frame(&self.bytes, self.start, slot.offset(), slot.len());
