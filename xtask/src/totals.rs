@@ -14,11 +14,11 @@ pub(crate) struct Totals {
 impl Totals {
     /// Adds what a line says, if it is the summary of a test program: libtest's (which others imitate) or nextest's.
     pub(crate) fn read(&mut self, line: &str) {
-        let line = line.trim();
+        // What nextest repeats of a test that failed is indented, and counted by its own summary.
         if let Some(rest) = line.strip_prefix("test result:") {
             self.passed += number_before(rest, "passed");
             self.failed += number_before(rest, "failed");
-        } else if line.starts_with("Summary [") {
+        } else if line.trim_start().starts_with("Summary [") {
             let run = number_before(line, "tests run").max(number_before(line, "test run"));
             let passed = number_before(line, "passed");
             self.passed += passed;
@@ -64,6 +64,14 @@ mod tests {
         assert_eq!(read("     Summary [   1.234s] 10 tests run: 7 passed (1 slow), 2 failed, 1 timed out"), (7, 3));
         assert_eq!(read("     Summary [   1.234s] 4/9 tests run: 3 passed, 1 failed, 0 skipped"), (3, 1));
         assert_eq!(read("     Summary [   0.004s] 1 test run: 1 passed, 0 skipped"), (1, 0));
+    }
+
+    #[test]
+    fn a_test_that_failed_counts_once_although_nextest_shows_what_it_printed() {
+        let text = "        FAIL [   0.010s] (2/2) a b\n  stdout ───\n\n    running 1 test\n    test b ... FAILED\n\n    \
+            test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 9 filtered out; finished in 0.00s\n\n\
+            ────────────\n     Summary [   0.010s] 2 tests run: 1 passed, 1 failed, 0 skipped";
+        assert_eq!(read(text), (1, 1));
     }
 
     #[test]
