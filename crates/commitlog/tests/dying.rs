@@ -163,6 +163,7 @@ fn what_was_lost_is_not_made_up_for_by_the_commits_of_who_died_before_he_could_s
     World::run(|world| async move {
         first(&world).await;
         let second = world.open(takeover(2)).await.unwrap();
+        assert!(!second.owes_an_account(), "it answers for its own journal only");
         assert_eq!(second.create_next(sync(&second, 2, 30)).await.unwrap(), Outcome::Durable);
         let second_found = second.inherited();
         drop(second);
@@ -355,5 +356,14 @@ fn a_lease_that_is_given_up_unused_says_what_it_owes() {
         drop(lease);
         let failed = world.open(same(1)).await.unwrap();
         assert!(!failed.owes_an_account());
+    });
+    // What was never synced to the disk is in the journal as well, unless power was lost.
+    World::run(|world| async move {
+        let lease = world.open(same(1)).await.unwrap();
+        assert_eq!(lease.create_next(sync(&lease, 1, 8)).await.unwrap(), Outcome::Durable);
+        let mark = |lsn| Mark { lsn: Lsn(lsn), ms: world.host.clock.wall().0 };
+        let watermarks = Watermarks { appended: mark(20), journaled: mark(8), durable: mark(8) };
+        let _ = lease.heartbeat(&StatusReport { watermarks, ..StatusReport::default() }).await.unwrap();
+        assert!(world.open(same(1)).await.unwrap().owes_an_account());
     });
 }

@@ -10,7 +10,7 @@ use plimsoll_commitlog::{
 };
 use plimsoll_host::Clock as _;
 use plimsoll_ltx::{FileId, Layout};
-use plimsoll_model::{Epoch, ErrorKind, Lsn, Txid};
+use plimsoll_model::{Epoch, ErrorKind, Lsn, Stamp, Txid, WriterId};
 use plimsoll_store::{
     Store as _,
     fault::{Fault, Op},
@@ -83,6 +83,23 @@ fn a_first_sync_of_an_earlier_process_of_the_same_journal_does_not_say_that_the_
         let info = fenced(other.create_next(sync(&other, 2, 8)).await.unwrap());
         assert!(info.settled);
     });
+}
+
+/// Ours may have been there before, and be merged and collected since.
+#[test]
+fn what_has_our_name_late_and_is_of_somebody_newer_does_not_say_that_ours_was_never_there() {
+    for (epoch, settled) in [(9, false), (0, true)] {
+        World::run(move |world| async move {
+            let lease = world.open(ask(1)).await.unwrap();
+            durable(&lease, 1, 1).await;
+            let stamp = Stamp { writer: WriterId(9), epoch: Epoch(epoch), lsn: Lsn(1) };
+            let stray = object(Txid(2), Some(stamp).filter(|stamp| !stamp.epoch.is_zero()), 0, 99).0;
+            world.memory.create(&key(2), stray).await.unwrap();
+            world.script.once(Op::Create, "ltx/0/", Fault::Delay(R));
+            let info = fenced(lease.create_next(sync(&lease, 1, 2)).await.unwrap());
+            assert_eq!((info.held, info.settled), (Lsn(1), settled), "{epoch}");
+        });
+    }
 }
 
 #[test]

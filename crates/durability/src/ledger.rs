@@ -266,6 +266,20 @@ mod tests {
     }
 
     #[test]
+    fn commits_that_are_counted_together_are_as_old_as_the_oldest_of_them() {
+        let mut ledger = Ledger::default();
+        let last = RUNS_MAX as u64 + 1;
+        for lsn in 1..=last {
+            // Each pair is merged, and its second commit is the older one.
+            let dirtied = if lsn == 2 { 5 } else { 1000 };
+            ledger.note(Lsn(lsn), 1, secs(dirtied), Promise::Acknowledged);
+        }
+        ledger.note(Lsn(last + 1), 1, secs(1000), Promise::Held);
+        ledger.acknowledge(&(Lsn(last + 1)..=Lsn(last + 1)));
+        assert_eq!(ledger.load(secs(1005)).age, Duration::from_secs(1000));
+    }
+
+    #[test]
     fn a_held_commit_is_pending_but_no_load() {
         let mut ledger = Ledger::default();
         ledger.note(Lsn(1), 70, secs(1), Promise::Held);

@@ -208,3 +208,16 @@ fn of_large_objects_the_newest_has_a_page_also_where_nobody_asked_for_it_before(
     let first = now(volume.state(1)).unwrap();
     assert_eq!(first.differing(&state).len() as u32, PAGES - 600 + 2);
 }
+
+#[test]
+fn what_an_object_below_another_one_was_replaced_by_is_read_too() {
+    let mut volume = Volume::new();
+    volume.put(2, 18, &(600..=PAGES).collect::<Vec<_>>());
+    assert!(volume.files[1].size > WHOLE_BYTES_MAX);
+    let before = now(volume.state(2)).unwrap();
+    volume.put(1, 17, &(1..=PAGES).collect::<Vec<_>>());
+    let after = now(volume.state(2)).unwrap();
+    let hash = |number, mark| Some(page_hash(&[content(number, mark), content(number, mark)].concat()));
+    let found = [&before, &after].map(|view| [3, 700].map(|number| view.slot(page(number)).unwrap().hash()));
+    assert_eq!(found, [[hash(3, 16), hash(700, 18)], [hash(3, 17), hash(700, 18)]]);
+}

@@ -273,6 +273,17 @@ mod tests {
     }
 
     #[test]
+    fn a_time_whose_state_cannot_be_reproduced_is_answered_by_the_one_before_it() {
+        let store = MemoryStore::private(os::host().unwrap().clock);
+        for txid in [1, 2, 4, 5] {
+            put(&store, txid, 100 + txid);
+        }
+        for (minute, txid) in [(101, 1), (102, 2), (103, 2), (104, 2), (105, 2)] {
+            assert_eq!(until(&store, minute).unwrap(), txid, "minute {minute}");
+        }
+    }
+
+    #[test]
     fn a_time_is_by_the_clock_of_the_writer_that_came_last() {
         let store = MemoryStore::private(os::host().unwrap().clock);
         // The first writer's clock was ahead.

@@ -191,11 +191,15 @@ impl Snapshot {
         }
     }
 
-    /// Whether another view has the same content of a page elsewhere.
+    /// Whether another view has the same content of a page elsewhere. A number may be that of another history's state.
     fn same_page(&self, other: &Arc<View>, page: PageNo) -> bool {
         let slot = |view: &View| view.slot(page).map(|slot| (slot.object().id, slot.hash()));
         let (Some((here, wanted)), Some((there, found))) = (slot(&self.view), slot(other)) else { return false };
-        here != there && (other.txid == self.view.txid || (wanted.is_some() && wanted == found))
+        let same_state = || {
+            let known = [self.view.checksum, other.checksum];
+            self.view.txid == other.txid && (known[0] == known[1] || known.contains(&0))
+        };
+        here != there && wanted.zip(found).map_or_else(same_state, |(wanted, found)| wanted == found)
     }
 }
 

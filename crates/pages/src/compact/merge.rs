@@ -361,3 +361,38 @@ fn runs(frames: Wanted) -> Vec<Wanted> {
 fn gone(key: &str) -> Error {
     Error::new(ErrorKind::NotFound, "merging").object(key.to_owned()).why("the object was collected meanwhile")
 }
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_host::WallMs;
+    use plimsoll_ltx::IndexEntry;
+    use plimsoll_model::{PageCount, Txid};
+
+    use super::*;
+
+    fn index(txid: u64, count: u32, pages: &[u32]) -> Arc<Index> {
+        let entry = |page: &u32| IndexEntry { page: PageNo::new(*page).unwrap(), offset: 0, len: 1, hash: txid };
+        Arc::new(Index {
+            object: Arc::new(Object { id: FileId::sync(Txid(txid)), size: 1 }),
+            count: PageCount(count),
+            page_size: PageSize::DEFAULT,
+            lsn: None,
+            checksum: 0,
+            link: None,
+            timestamp: WallMs(0),
+            entries: Arc::new(pages.iter().map(entry).collect::<Vec<_>>().into()),
+        })
+    }
+
+    /// Our own syncs carry such a page as zeros. Whatever else writes there may not.
+    #[test]
+    fn a_page_that_was_cut_off_and_came_back_without_being_written_is_not_what_it_was_before() {
+        let picked = |indexes: &[Arc<Index>]| -> Vec<(u32, usize)> {
+            picks(indexes).iter().map(|pick| (pick.placed.page.get(), pick.source)).collect()
+        };
+        let first = index(1, 5, &[1, 2, 3, 4, 5]);
+        assert_eq!(picked(&[first.clone(), index(2, 2, &[1]), index(3, 5, &[4])]), [(1, 1), (2, 0), (4, 2)]);
+        assert_eq!(picked(&[first.clone(), index(2, 5, &[1]), index(3, 3, &[2])]), [(1, 1), (2, 2), (3, 0)]);
+        assert_eq!(picked(&[index(0, 2, &[1]), first]), [1, 2, 3, 4, 5].map(|page| (page, 1)));
+    }
+}

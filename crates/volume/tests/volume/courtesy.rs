@@ -9,7 +9,7 @@ use plimsoll_model::Level;
 use plimsoll_volume::{Config, Volume};
 
 use crate::{
-    meanwhile::{Act, Meanwhile},
+    meanwhile::{Act, Locked, Meanwhile},
     world::{World, put},
 };
 
@@ -41,7 +41,7 @@ fn readers_offer_their_core_now_and_then_while_a_commit_waits_for_the_disk_and_n
     let (act, offers) = (Act::default(), Arc::new(AtomicUsize::new(0)));
     let host = machine.host();
     let host = Host {
-        files: Arc::new(Meanwhile { disk: machine.disk.clone(), act: Arc::clone(&act) }),
+        files: Arc::new(Meanwhile { disk: machine.disk.clone(), act: Arc::clone(&act), locked: Locked::default() }),
         tasks: Arc::new(Offers(Arc::clone(&host.tasks), Arc::clone(&offers))),
         ..host
     };

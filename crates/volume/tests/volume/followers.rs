@@ -303,3 +303,34 @@ fn a_reader_that_is_told_late_that_there_is_nothing_newer_lists_what_there_is() 
     assert!(!world.keys("ltx/0/").iter().any(|key| key.ends_with("2.ltx")), "{:?}", world.keys("ltx/0/"));
     assert_eq!(reader.status().txid, 4);
 }
+
+/// As after objects were put back from a copy. It was taken for the same state, read from where it is now.
+#[test]
+fn another_history_that_ends_with_the_same_number_is_another_state_for_readers_and_for_who_writes_next() {
+    let world = World::new(21);
+    let first = world.machine("a").open(&[]);
+    put(&first, &[(1, 1), (2, 1)], 2, Level::Durable).unwrap();
+    put(&first, &[(1, 2)], 2, Level::Durable).unwrap();
+    first.close().unwrap();
+    let [reader, writer] = ["b", "c"].map(|name| world.machine(name).open(&[NO_CACHE]));
+    assert_eq!((marks(&reader), marks(&writer)), (vec![2, 1], vec![2, 1]));
+    let (pinned, before) = (reader.snapshot().unwrap(), reader.snapshot().unwrap().version());
+    let newest = world.keys("ltx/0/").pop().unwrap();
+    world.wait(world.shelf().delete(&[newest])).unwrap();
+    let other = world.machine("d").open(&[]);
+    // Its fence takes the number, so that it is without its sync.
+    drop(other.begin_write(&other.snapshot().unwrap()));
+    other.release().unwrap();
+    assert_eq!(world.keys("ltx/0/").len(), 2);
+    let stale = put(&writer, &[(2, 7)], 2, Level::Durable).err().unwrap();
+    assert_eq!(stale.kind(), ErrorKind::Conflict, "it began to read another one");
+    put(&writer, &[(2, 7)], 2, Level::Durable).unwrap();
+    assert_eq!(marks(&writer), [1, 7]);
+    let last = world.keys("ltx/0/").split_off(2);
+    world.wait(world.shelf().delete(&last)).unwrap();
+    world.run_for(600_000);
+    reader.refresh().unwrap();
+    assert_eq!(marks(&reader), [1, 1]);
+    assert!(reader.snapshot().unwrap().version() > before);
+    assert_ne!(try_get(&pinned, 1).ok(), Some(1), "what has the number of its state by now is another one");
+}

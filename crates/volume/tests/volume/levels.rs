@@ -6,7 +6,7 @@ use plimsoll_store::fault::{Fault, Op};
 use plimsoll_volume::{Config, Volume};
 
 use crate::{
-    meanwhile::{Act, Meanwhile},
+    meanwhile::{Act, Locked, Meanwhile},
     world::{World, content, marks, page, put},
 };
 
@@ -42,7 +42,7 @@ fn what_is_committed_while_the_journal_is_synced_is_not_journaled_by_that() {
     let world = World::new(9);
     let machine = world.machine("a");
     let act = Act::default();
-    let files = Arc::new(Meanwhile { disk: machine.disk.clone(), act: Arc::clone(&act) });
+    let files = Arc::new(Meanwhile { disk: machine.disk.clone(), act: Arc::clone(&act), locked: Locked::default() });
     let config = machine.config(&[("journal_sync_policy", "manual"), ("sync_interval_ms", "60000")]);
     let volume = Volume::open(Config { host: Host { files, ..machine.host() }, ..config }).unwrap();
     let receipt = put(&volume, &[(1, 1)], 1, Level::Buffered).unwrap();
@@ -156,12 +156,17 @@ fn a_page_is_left_to_the_next_sync_only_if_no_sync_under_way_has_it() {
     assert_eq!(marks(&volume), [2, 2], "nothing else brings it");
     put_without_first(3);
     assert_eq!(marks(&volume), [2, 3], "the next sync brings it");
+    let mut alone = volume.begin_write(&volume.snapshot().unwrap()).unwrap();
+    alone.write(page(1), &content(5)).unwrap();
+    alone.leave_out(page(1));
+    drop(alone.commit(PageCount(2), Level::Buffered).unwrap());
+    assert_eq!(marks(&volume), [5, 3], "nothing else was written");
 
     machine.remote.script.once(Op::Create, ".ltx", Fault::Delay(Duration::from_secs(10)));
     world.run_for(5000);
     assert_eq!(volume.status().durable.lsn, 1, "a sync is under way");
     put_without_first(4);
     world.run_for(20_000);
-    assert_eq!(volume.status().durable.lsn, 4);
+    assert_eq!(volume.status().durable.lsn, 5);
     assert_eq!(marks(&world.machine("b").open_read_only(&[])), [4, 4]);
 }

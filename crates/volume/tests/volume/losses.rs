@@ -171,3 +171,14 @@ fn what_was_acknowledged_before_the_time_of_a_sync_is_in_it() {
         assert_eq!(missing, None, "{key} is of {} and goes up to {held}", header.timestamp);
     }
 }
+
+/// What they had acknowledged is in its journal, or kept aside.
+#[test]
+fn what_earlier_processes_of_this_host_had_acknowledged_is_no_loss_that_others_took() {
+    let world = World::new(9);
+    let machine = lost(&world, "first");
+    // Gone before it could say that it has accounted for the first.
+    assert_eq!(told(&short_lived(&world, "second")), [("first", 3)]);
+    let back = machine.open(&[]);
+    assert_eq!(told(&back.take_over().unwrap()), [("second", 0)], "it had said nothing yet");
+}

@@ -1,4 +1,4 @@
-//! A disk on which something happens while a file is synced.
+//! A disk on which something happens while a file is synced, and that knows who held the volume when its journal went.
 
 use std::{
     io,
@@ -11,10 +11,14 @@ use plimsoll_host::{File, Files, Lock, OpenMode, sim_disk::SimDisk};
 /// What happens at the end of the next sync of a file, too late to be part of it.
 pub(crate) type Act = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
+/// Whether the volume's folder was locked, each time that a journal lost its name.
+pub(crate) type Locked = Arc<Mutex<Vec<bool>>>;
+
 /// See the [module](self).
 pub(crate) struct Meanwhile {
     pub(crate) disk: SimDisk,
     pub(crate) act: Act,
+    pub(crate) locked: Locked,
 }
 
 struct Watched {
@@ -33,6 +37,10 @@ impl Files for Meanwhile {
         self.disk.list(path)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if from.ends_with("journal") {
+            let free = self.disk.try_lock(&from.with_file_name("lock"))?.is_some();
+            self.locked.lock().unwrap().push(!free);
+        }
         self.disk.rename(from, to)
     }
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -1,9 +1,16 @@
 //! Moving to another host: letting go, taking over, and what that says of what is lost.
 
-use plimsoll_model::{ErrorKind, Level};
-use plimsoll_volume::{Losses, Role};
+use std::sync::Arc;
 
-use crate::world::{World, marks, put};
+use plimsoll_host::Host;
+use plimsoll_model::{ErrorKind, Level};
+use plimsoll_store::fault::{Fault, Op, Rule};
+use plimsoll_volume::{Config, Losses, Role, Volume};
+
+use crate::{
+    meanwhile::{Act, Locked, Meanwhile},
+    world::{Machine, World, marks, put},
+};
 
 const LAZY: [(&str, &str); 2] = [("sync_interval_ms", "600000"), ("max_loss_window_ms", "600000")];
 
@@ -129,4 +136,44 @@ fn what_another_host_has_left_open_is_not_released_here_however_long_it_is_silen
     world.run_for(600_000);
     let error = world.machine("second").open(&[]).release().unwrap_err();
     assert!(error.kind() == ErrorKind::Held && error.to_string().contains("host first"), "{error}");
+}
+
+#[test]
+fn an_epoch_that_a_release_could_not_close_is_closed_by_the_next_one() {
+    let world = World::new(13);
+    let (first, second) = (world.machine("first"), world.machine("second"));
+    let volume = first.open(&LAZY);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    let rule = Rule { op: Some(Op::Put), key_contains: "status/".into(), fault: Fault::FailBefore, times: u32::MAX };
+    first.remote.script.add(rule);
+    assert_eq!(volume.release().unwrap_err().kind(), ErrorKind::Unavailable);
+    first.remote.script.clear();
+    assert_eq!(put(&second.open(&LAZY), &[(1, 2)], 1, Level::Durable).err().unwrap().kind(), ErrorKind::Held);
+    volume.release().unwrap();
+    put(&second.open(&LAZY), &[(1, 2)], 1, Level::Durable).unwrap();
+}
+
+/// Whoever takes the volume in between would find the journal, and have it removed under his feet.
+#[test]
+fn nobody_else_of_this_host_has_the_volume_before_the_journal_is_gone() {
+    let world = World::new(12);
+    let (first, second) = (world.machine("a"), world.machine("b"));
+    let locked = Locked::default();
+    let open = |machine: &Machine| {
+        let files = Meanwhile { disk: machine.disk.clone(), act: Act::default(), locked: Arc::clone(&locked) };
+        let config = machine.config(&[("sync_interval_ms", "60000"), ("takeover", "true")]);
+        Volume::open(Config { host: Host { files: Arc::new(files), ..machine.host() }, ..config }).unwrap()
+    };
+    let volume = open(&first);
+    put(&volume, &[(1, 1)], 1, Level::Journaled).unwrap();
+    volume.release().unwrap();
+    put(&volume, &[(1, 2)], 1, Level::Journaled).unwrap();
+    volume.close().unwrap();
+    let volume = open(&first);
+    put(&volume, &[(1, 3)], 1, Level::Durable).unwrap();
+    put(&volume, &[(1, 4)], 1, Level::Journaled).unwrap();
+    put(&open(&second), &[(1, 9)], 1, Level::Durable).unwrap();
+    assert!(volume.sync().is_err());
+    world.run_for(1000);
+    assert_eq!(*locked.lock().unwrap(), [true; 3], "released, closed, kept aside");
 }

@@ -137,6 +137,65 @@ fn a_restore_is_a_commit_that_changes_what_differs_and_can_be_undone() {
 }
 
 #[test]
+fn a_restore_of_a_state_that_has_another_size_and_the_same_pages_is_a_commit_too() {
+    let world = World::new(15);
+    let volume = world.machine("a").open(&[]);
+    put(&volume, &[(1, 1), (2, 2)], 2, Level::Durable).unwrap();
+    let before = volume.status().txid;
+    put(&volume, &[(1, 1)], 4, Level::Durable).unwrap();
+    assert_eq!(marks(&volume), [1, 2, 0, 0]);
+    volume.restore(&at(&volume, before), keep).unwrap();
+    assert_eq!(marks(&volume), [1, 2]);
+}
+
+/// The list of what it is made of, by which it is named in fewer requests, is outrun by what a process syncs itself.
+#[test]
+fn the_state_before_a_restore_is_kept_as_it_was_whoever_has_written_it() {
+    let world = World::new(16);
+    let (machine, other) = (world.machine("a"), world.machine("b"));
+    let volume = machine.open(&[]);
+    put(&volume, &[(1, 1), (2, 1), (3, 1)], 3, Level::Durable).unwrap();
+    let first = Reference::Txid(Txid(volume.status().txid));
+    volume.close().unwrap();
+    let volume = machine.open(&[]);
+    let kept_before = |expected: &[u64]| {
+        assert_eq!(marks(&volume), expected);
+        let name = volume.restore_to(&first, true, keep).unwrap().kept().unwrap().unwrap();
+        let kept = other.open_read_only(&[]).at(&Reference::Checkpoint(name)).unwrap();
+        assert_eq!(all(&kept), expected);
+        assert_eq!(marks(&volume), [1, 1, 1]);
+    };
+    // What it has synced itself, and then what was put on top of that by somebody else.
+    put(&volume, &[(1, 2)], 3, Level::Durable).unwrap();
+    put(&volume, &[(2, 2)], 3, Level::Durable).unwrap();
+    kept_before(&[2, 2, 1]);
+    put(&volume, &[(3, 3)], 3, Level::Durable).unwrap();
+    volume.release().unwrap();
+    let elsewhere = world.machine("c").open(&[]);
+    put(&elsewhere, &[(1, 4)], 3, Level::Durable).unwrap();
+    elsewhere.release().unwrap();
+    volume.refresh().unwrap();
+    kept_before(&[4, 1, 3]);
+}
+
+/// SQLite's change counter goes on from it.
+#[test]
+fn page_1_of_the_newest_state_is_that_of_the_commits_which_the_restore_has_made_durable() {
+    let world = World::new(17);
+    let volume = world.machine("a").open(&[("sync_interval_ms", "600000"), ("max_loss_window_ms", "6000000")]);
+    put(&volume, &[(1, 1), (2, 1)], 2, Level::Durable).unwrap();
+    let past = at(&volume, volume.status().txid);
+    put(&volume, &[(1, 2), (2, 2)], 2, Level::Durable).unwrap();
+    put(&volume, &[(1, 3), (2, 3)], 2, Level::Buffered).unwrap();
+    let done = volume.restore(&past, |earlier, newest| {
+        assert_eq!((earlier.to_vec(), newest.to_vec()), (content(1), content(3)));
+        earlier.copy_from_slice(&content(4));
+    });
+    assert_eq!(done.unwrap().pages, 2);
+    assert_eq!(marks(&volume), [4, 1]);
+}
+
+#[test]
 fn a_restore_to_the_newest_state_changes_nothing() {
     let world = World::new(5);
     let volume = world.machine("a").open(&[]);

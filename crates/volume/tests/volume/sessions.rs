@@ -50,6 +50,46 @@ fn a_token_survives_the_move_of_its_writer() {
     follower.wait_token(&token, MINUTE).unwrap();
 }
 
+/// A session would read what is older than its token: what the next writer found is read by whoever has looked only.
+#[test]
+fn a_follower_that_has_not_looked_since_reads_what_was_synced_before_its_writer_was_taken_over_from() {
+    let world = World::new(10);
+    let volume = world.machine("first").open(&LAZY);
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    put(&volume, &[(1, 2)], 1, Level::Buffered).unwrap();
+    let token = volume.token().unwrap();
+    let follower = world.machine("third").open_read_only(&[("follow_interval_ms", "60000")]);
+    assert_eq!(marks(&follower), [1]);
+    volume.release().unwrap();
+    let other = world.machine("second").open(&LAZY);
+    other.take_over().unwrap();
+    follower.wait_token(&token, MINUTE * 3).unwrap();
+    assert_eq!(marks(&follower), [2]);
+}
+
+/// It fences nobody before its first sync. Commits of the same numbers were taken for those of the token.
+#[test]
+fn a_token_of_a_writer_without_syncs_is_not_reached_by_a_history_that_an_earlier_writer_began() {
+    let world = World::new(11);
+    let earlier = world.machine("first").open(&LAZY);
+    put(&earlier, &[(1, 1)], 1, Level::Journaled).unwrap();
+    let later = world.machine("second").open(&LAZY);
+    later.take_over().unwrap();
+    put(&later, &[(1, 2)], 1, Level::Journaled).unwrap();
+    let token = later.token().unwrap();
+    earlier.sync().unwrap();
+    let follower = world.machine("third").open_read_only(&[]);
+    assert_eq!(marks(&follower), [1]);
+    assert_eq!(follower.wait_token(&token, Duration::from_secs(3)).unwrap_err().kind(), ErrorKind::Unavailable);
+    // One that began it itself.
+    let world = World::new(12);
+    let only = world.machine("first").open(&LAZY);
+    put(&only, &[(1, 1)], 1, Level::Journaled).unwrap();
+    let token = only.token().unwrap();
+    only.sync().unwrap();
+    world.machine("third").open_read_only(&[]).wait_token(&token, MINUTE).unwrap();
+}
+
 #[test]
 fn a_token_of_a_commit_that_was_lost_with_its_writer_is_an_error_at_once() {
     let world = World::new(3);
