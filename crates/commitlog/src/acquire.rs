@@ -188,7 +188,12 @@ async fn take_epoch(context: &Context, ask: &Acquire) -> Result<Taken> {
         };
         let (key, bytes) = (epoch_key(epoch), record::encode(&record));
         crash::here(Point::EpochTake);
-        if insist(context, || create_record(context, &key, &bytes).boxed()).await? {
+        let created = if taken(step::Step::CreateEpoch) {
+            insist(context, || create_record(context, &key, &bytes).boxed()).await?
+        } else {
+            context.store.put(&key, bytes.clone().into()).await.map(|()| true)?
+        };
+        if created {
             crash::here(Point::EpochTaken);
             let ours = standing.holder.as_ref().is_some_and(|holder| holder.writer == ask.writer);
             let standing = if known_before && ours { reread(context, standing).await? } else { standing };

@@ -27,6 +27,8 @@ macro_rules! steps {
 }
 
 steps! {
+    /// An epoch is created if absent: of two writers that want it one gets the next.
+    CreateEpoch = "create an epoch only if absent",
     /// A writer publishes a fence before it acknowledges anything.
     Fence = "publish a fence",
     /// An open gives up when the newest sync is of a newer epoch.

@@ -14,7 +14,8 @@ pub const RUNS_MAX: u64 = 1000;
 #[must_use]
 pub fn aim(step: Step) -> Aim {
     match step {
-        Step::Fence
+        Step::CreateEpoch
+        | Step::Fence
         | Step::GiveUp
         | Step::CompareStamp
         | Step::AskAgain
