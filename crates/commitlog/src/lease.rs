@@ -323,6 +323,11 @@ impl Lease {
         }
         // There may be another volume by now, or none.
         if self.is_silent() && !self.look_before().await? {
+            if self.state().closing {
+                // Asked again after no answer: who has it now was let in, and nothing of ours was pending.
+                self.state().over = Some(Over::Closed);
+                return Ok(());
+            }
             self.fenced(None, None).await;
             return self.alive(DOING);
         }

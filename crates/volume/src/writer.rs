@@ -574,7 +574,7 @@ impl Shared {
         writer.stop();
         {
             let mut state = self.state();
-            // When it was looked last stays: closing looks at nothing, and after a suspend others may have gone on.
+            // When it was looked last stays: closing need not have looked, and after a suspend others may have gone on.
             state.writer = None;
         }
         let (of, by) = (Arc::clone(self), Arc::clone(writer));
