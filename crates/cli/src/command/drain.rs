@@ -78,7 +78,7 @@ fn all(
     bar: &ProgressBar,
 ) -> Result<Vec<Outcome>> {
     let next = AtomicUsize::new(0);
-    let outcomes = Mutex::new(Vec::with_capacity(wanted.len()));
+    let outcomes = Mutex::new(Vec::<Outcome>::with_capacity(wanted.len()));
     let left = |drained: usize| format!("drained {drained} of {}; run it again for what is left", wanted.len());
     let end = interrupt::note(left(0))?;
     thread::scope(|scope| {
@@ -89,11 +89,13 @@ fn all(
                     let name = home.as_ref().map_or_else(|| dir.path().display().to_string(), |home| home.url.clone());
                     // That a volume was let go under it is no outcome.
                     interrupt::give_way();
+                    let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+                    let before = outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count();
+                    // First, so that what was told of is counted whenever the end comes.
+                    end.say(left(before + usize::from(outcome.is_ok())));
                     bar.suspend(|| tell(setup, &name, &outcome));
                     bar.inc(1);
-                    let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
                     outcomes.push((name, outcome));
-                    end.say(left(outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count()));
                 }
             });
         }
