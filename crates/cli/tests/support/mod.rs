@@ -137,10 +137,12 @@ impl Sandbox {
         self.writer(host, url, then)
     }
 
+    /// Until it is killed; where a test has failed, some minutes, so that it takes no core from whatever comes after it.
     fn writer(&self, host: &str, url: &str, then: &str) -> Child {
         let sql = &format!(
             "INSERT INTO t(v) VALUES('kept'); {then} SELECT 'ready';
-                   WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+                   WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000000000)
+                   SELECT max(i) FROM n"
         );
         let slow = ["sync_interval_ms=600000", "max_loss_window_ms=600000", "heartbeat_ms=200"];
         let set = slow.iter().flat_map(|setting| ["--set", setting]);
