@@ -138,3 +138,17 @@ fn a_removal_that_came_to_nothing_is_nobody_who_holds_the_volume() {
     let text = sandbox.run(&["status", &url]).ok();
     assert!(text.lines().any(|line| line == "writer     nobody"), "{text}");
 }
+
+#[test]
+fn what_does_not_succeed_for_the_holder_is_shown_to_everybody_as_it_said_it() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 10);
+    assert!(!sandbox.run(&["status", &url]).ok().contains("trouble"));
+    let newest = files(&sandbox.path("db/status")).pop().unwrap().0;
+    record_from(&newest, &newest, |said| said["trouble"] = "merging 9: too large (spread the data)".into());
+    let json = support::answer(&mut sandbox.on("elsewhere", &["--json", "status", &url])).json();
+    assert_eq!(json["trouble"], "merging 9: too large (spread the data)");
+    let text = support::answer(&mut sandbox.on("elsewhere", &["status", &url])).ok();
+    let told = |line: &str| line.starts_with("trouble    merging 9: too large (spread the data), as the writer said ");
+    assert!(text.lines().any(told), "{text}");
+}

@@ -112,6 +112,7 @@ mod tests {
                 inherited: None,
                 replayed: None,
                 took_from: None,
+                trouble: None,
                 closed,
             },
             modified: WallMs(modified),

@@ -143,7 +143,7 @@ pub enum Beat {
 }
 
 /// What a sign of life says.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct StatusReport {
     /// How far commits have got.
     pub watermarks: Watermarks,
@@ -151,7 +151,12 @@ pub struct StatusReport {
     pub load: LoadRecord,
     /// How much of that there may be by now. `None`: as when the volume was taken.
     pub line: Option<LineRecord>,
+    /// What does not succeed, and why. What is longer than [`TROUBLE_BYTES_MAX`] is cut off.
+    pub trouble: Option<String>,
 }
+
+/// Of the words about what does not succeed in a sign of life: records stay small.
+pub const TROUBLE_BYTES_MAX: usize = 1000;
 
 impl Lease {
     pub(crate) fn new(context: Context, holder: Holder, volume: VolumeRecord, begun: Begun) -> Self {
@@ -430,7 +435,7 @@ impl Lease {
             bytes: before.load.bytes,
             age_ms: now.saturating_sub(oldest),
         };
-        StatusReport { watermarks: Watermarks { appended, journaled, durable: mark }, load, line: None }
+        StatusReport { watermarks: Watermarks { appended, journaled, durable: mark }, load, ..StatusReport::default() }
     }
 
     /// Before anything but a sync is written, or anything removed: makes sure that the volume is still this writer's. No
@@ -608,6 +613,10 @@ pub(crate) fn status_record(context: &Context, holder: &Holder, report: &StatusR
         inherited: None,
         replayed: None,
         took_from: holder.taken_from,
+        trouble: report
+            .trouble
+            .as_ref()
+            .map(|trouble| trouble[..trouble.floor_char_boundary(TROUBLE_BYTES_MAX)].to_owned()),
         closed: false,
     }
 }

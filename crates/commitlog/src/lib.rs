@@ -38,7 +38,7 @@ pub use key::{
     detached_key, detaching_key, epoch_key, fork_pin_name, is_like_a_time, parse_epoch_key, parse_pin_key,
     parse_status_key, pin_key, record_folders, status_key, volume_key,
 };
-pub use lease::{Beat, Lease, Outcome, StatusReport, Sync};
+pub use lease::{Beat, Lease, Outcome, StatusReport, Sync, TROUBLE_BYTES_MAX};
 pub use loss::{Loss, Toll, losses, toll};
 pub use pin::{Pin, Pinned, Pins, is_pinned, pin, pins, read_pin, unpin};
 pub use record::{

@@ -229,6 +229,7 @@ mod tests {
             inherited,
             replayed: None,
             took_from: None,
+            trouble: None,
             closed: false,
         };
         let records = [
@@ -270,6 +271,7 @@ mod tests {
             inherited: Some(inherited(0, None)),
             replayed: None,
             took_from: None,
+            trouble: None,
             closed: false,
         };
         let lost = judge(&dead, Some(&inherited(3, Some((1, 12)))));

@@ -40,6 +40,7 @@ pub(crate) struct Families {
     pub(crate) cache_hits: Counters,
     pub(crate) cache_misses: Counters,
     pub(crate) hydration: Family<Labels, Real>,
+    pub(crate) setbacks: Family<Labels, Whole>,
     pub(crate) fences: Counters,
     pub(crate) strandings: Counters,
     pub(crate) stranded_commits: Counters,
@@ -69,6 +70,7 @@ impl Families {
             cache_hits: add(r, "cache_hits", "Pages read from the local cache"),
             cache_misses: add(r, "cache_misses", "Pages that had to be fetched"),
             hydration: add(r, "hydration_ratio", "Share of the volume that is in the local cache"),
+            setbacks: add(r, "setbacks", "Merges, snapshots and collecting that did not succeed last"),
             fences: add(r, "fences", "Times that another writer took the volume from this process"),
             strandings: add(r, "strandings", "Journals that could no longer be appended to the history"),
             stranded_commits: add(r, "stranded_commits", "Acknowledged commits in stranded journals"),
@@ -80,7 +82,9 @@ impl Families {
     /// Forgets what a volume shows only while it is open.
     pub(crate) fn remove_gauges(&self, volume: &str) {
         let labels = vec![("volume", volume.to_owned())];
-        for family in [&self.load_commits, &self.load_bytes, &self.load_pages, &self.read_txid, &self.breaker] {
+        let whole =
+            [&self.load_commits, &self.load_bytes, &self.load_pages, &self.read_txid, &self.breaker, &self.setbacks];
+        for family in whole {
             family.remove(&labels);
         }
         for family in [&self.load_age, &self.read_age, &self.hydration] {

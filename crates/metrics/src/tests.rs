@@ -38,7 +38,7 @@ fn reading() -> Reading {
     marks.advance(Level::Buffered, Lsn(9), WallMs(2000));
     marks.advance(Level::Journaled, Lsn(7), WallMs(2000));
     let load = Load { commits: 6, bytes: 4096, pages: 2, age: Duration::from_millis(250) };
-    Reading { load, marks, cache_hits: 5, cache_misses: 2, hydration: 0.25 }
+    Reading { load, marks, cache_hits: 5, cache_misses: 2, hydration: 0.25, setbacks: 3 }
 }
 
 #[test]
@@ -71,6 +71,7 @@ fn everything_that_is_counted_is_shown_under_its_name() {
         ("cache_hits_total", &[V], 5.0),
         ("cache_misses_total", &[V], 2.0),
         ("hydration_ratio", &[V], 0.25),
+        ("setbacks", &[V], 3.0),
         ("fences_total", &[V], 1.0),
         ("strandings_total", &[V], 1.0),
         ("stranded_commits_total", &[V], 11.0),

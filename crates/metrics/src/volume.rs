@@ -34,6 +34,8 @@ pub struct Reading {
     pub cache_misses: u64,
     /// How much of the volume is in the cache, from 0 to 1.
     pub hydration: f64,
+    /// Merges, snapshots and collecting that did not succeed last and are tried again.
+    pub setbacks: u64,
 }
 
 /// Which state is read, whether or not the volume is held for writing.
@@ -137,6 +139,7 @@ pub(crate) struct Inner {
     strandings: Counter,
     stranded_commits: Counter,
     hydration: Real,
+    setbacks: Whole,
     breaker: Whole,
     load_commits: Whole,
     load_bytes: Whole,
@@ -183,6 +186,7 @@ impl Inner {
             strandings: families.strandings.get_or_create_owned(&volume()),
             stranded_commits: families.stranded_commits.get_or_create_owned(&volume()),
             hydration: real(&families.hydration, volume()),
+            setbacks: whole(&families.setbacks, volume()),
             breaker: whole(&families.breaker, volume()),
             load_commits: whole(&families.load_commits, volume()),
             load_bytes: whole(&families.load_bytes, volume()),
@@ -214,7 +218,7 @@ impl Inner {
         }
         let reader = self.source().reader.clone();
         let Some(read) = reader else { return };
-        let Some(Reading { load, marks, cache_hits, cache_misses, hydration }) = read() else { return };
+        let Some(Reading { load, marks, cache_hits, cache_misses, hydration, setbacks }) = read() else { return };
         {
             let mut source = self.source();
             // Unless the volume was opened anew meanwhile.
@@ -229,6 +233,7 @@ impl Inner {
             }
         }
         self.hydration.set(hydration.clamp(0.0, 1.0));
+        self.setbacks.set(setbacks);
         self.load_commits.set(load.commits);
         self.load_bytes.set(load.bytes);
         self.load_pages.set(load.pages);

@@ -75,7 +75,8 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
         let settled = now >= began + SETTLED;
         let waits = writer.waiting().crowd();
         let crowded = waits == Crowd::Cheap || waits == Crowd::Dear && settled;
-        if again.is_empty() && (head <= merged_at || (now < first && !crowded)) {
+        let left = writer.setbacks().rest_due(now);
+        if again.is_empty() && left.is_none() && (head <= merged_at || (now < first && !crowded)) {
             // Nothing new costs nothing: a new sync rings.
             let timer = (head > merged_at).then_some(first);
             let soon = (waits == Crowd::Dear && !settled).then_some(began + SETTLED);
@@ -90,32 +91,53 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
                 levels.push(u8::try_from(at + 1).unwrap_or(u8::MAX));
             }
         }
-        let look_above = new_merges >= CROWD;
+        let look_above = new_merges >= CROWD || left == Some(true);
         let most = if settled { Crowd::Dear } else { Crowd::Cheap };
         let due_now =
             Due { levels: &levels, early: levels.is_empty().then_some(most), above: look_above, ..Due::default() };
         writer.set_brisk(levels.is_empty() && waits == Crowd::Cheap);
-        let done = match &newest_merge {
-            Some(newest) if levels.is_empty() && !look_above => brief_round(&shared, &writer, newest, most).await,
+        let mut progress = Progress::default();
+        let only_merges = levels.is_empty() && left.is_none();
+        let ended = match &newest_merge {
+            Some(newest) if only_merges && !look_above => {
+                brief_round(&shared, &writer, newest, most, &mut progress).await
+            }
             // Writers that do not live to see the time of a level collect in their first round.
-            newest => round(&shared, &writer, Due { brief: newest.is_some() && levels.is_empty(), ..due_now }).await,
+            newest => {
+                let brief = newest.is_some() && only_merges;
+                round(&shared, &writer, Due { brief, ..due_now }, &mut progress).await
+            }
         };
         writer.set_brisk(false);
-        match done {
-            Ok((done, put_off)) => {
+        // What was merged is, whatever became of the rest.
+        let Progress { done, merged, whole, put_off } = progress;
+        let of_syncs = || done.merged.iter().filter(|id| id.level == 1);
+        new_merges = if merged && look_above { 0 } else { new_merges } + of_syncs().count();
+        newest_merge = of_syncs().next_back().copied().or(newest_merge);
+        if merged {
+            merged_at = head;
+            writer.waiting().forget(head);
+            writer.setbacks().forget(now);
+        } else if let Some(newest) = of_syncs().next_back() {
+            writer.waiting().forget(newest.max);
+        }
+        if let Some(error) = put_off {
+            tracing::warn!(%error, "a merge is tried again later");
+        }
+        match ended {
+            Ok(()) => {
                 tracing::debug!(?done, "compacted");
-                if let Some(error) = put_off {
-                    tracing::warn!(%error, "a merge is tried again later");
+                if let Some(all) = whole {
+                    writer.setbacks().note_rest(all, None, clock.now());
                 }
-                merged_at = head;
-                writer.waiting().forget(head);
-                writer.setbacks().forget(now);
-                new_merges = if look_above { 0 } else { new_merges };
-                new_merges += done.merged.iter().filter(|id| id.level == 1).count();
-                newest_merge = done.merged.into_iter().rfind(|id| id.level == 1).or(newest_merge);
             }
+            Err(_) if writer.stopped() => {}
             Err(error) => {
-                tracing::warn!(%error, "merging is tried again later");
+                tracing::warn!(%error, ?done, "what is left of merging and collecting is tried again later");
+                writer.setbacks().note_rest(whole == Some(true), Some(&error), clock.now());
+                if merged {
+                    continue;
+                }
                 for (at, level) in due.iter_mut().zip(1..) {
                     if levels.contains(&level) {
                         *at = clock.now() + RETRY;
@@ -151,23 +173,33 @@ pub(crate) async fn everything(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Re
     let _merging = Merging::on(writer);
     let levels = shared.settings().compaction_levels.len();
     let levels: Vec<u8> = (1..=levels).filter_map(|level| u8::try_from(level).ok()).collect();
-    whole(round(shared, writer, Due { levels: &levels, wanted: Some(&|_| {}), ..Due::default() }).await)
+    whole_round(shared, writer, Due { levels: &levels, wanted: Some(&|_| {}), ..Due::default() }).await
 }
 
 /// Makes a snapshot of the newest state, unless there is one.
 pub(crate) async fn snapshot(shared: &Arc<Shared>, writer: &Arc<Writer>, watcher: &Watcher<'_>) -> Result<Compacted> {
     let _merging = Merging::on(writer);
-    whole(round(shared, writer, Due { wanted: Some(watcher), ..Due::default() }).await)
+    whole_round(shared, writer, Due { wanted: Some(watcher), ..Due::default() }).await
 }
 
 /// For whoever asked for all of it.
-fn whole(done: Result<Outcome>) -> Result<Compacted> {
-    let (done, put_off) = done?;
-    put_off.map_or(Ok(done), Err)
+async fn whole_round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Result<Compacted> {
+    let mut progress = Progress::default();
+    round(shared, writer, due, &mut progress).await?;
+    progress.put_off.map_or(Ok(progress.done), Err)
 }
 
-/// What a round did, and why it could not make the first merge of those that [`Setbacks`] remember.
-type Outcome = (Compacted, Option<Error>);
+/// How far a round has come, also if it fails.
+#[derive(Default)]
+struct Progress {
+    done: Compacted,
+    /// Every merge that was due is made, or put off.
+    merged: bool,
+    /// If it is to do more than merge: whether it goes through all of the volume.
+    whole: Option<bool>,
+    /// Why it could not make the first merge of those that [`Setbacks`] remember.
+    put_off: Option<Error>,
+}
 
 /// What a round is to do.
 #[derive(Default)]
@@ -188,17 +220,18 @@ struct Due<'a> {
 ///
 /// What needs all of the volume is done whenever all of it is listed, also in the first round of each writer: those that
 /// let go again after a minute never see the time of a higher level.
-async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Result<Outcome> {
+async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>, progress: &mut Progress) -> Result<()> {
     let Due { levels, early, above, brief, wanted } = due;
+    let Progress { done, merged, whole, put_off: failed } = progress;
     let _compacting = writer.compacting.lock().await;
     let (store, layout) = (&shared.config.store, shared.config.layout());
     let settings = &shared.settings();
-    let mut done = Compacted::default();
     // As long as these are listed, whatever becomes of them meanwhile.
     let inherited = shared.origins.inherited();
     // The levels above the second are read only when they may change: most rounds list two.
     let all = wanted.is_some() || levels.iter().any(|level| *level > 1) || above;
     let deep = all && !brief;
+    *whole = (!brief).then_some(all);
     let most = early.unwrap_or(Crowd::Dear);
     let mut listing = if brief {
         list_newest(store, layout).await?.0
@@ -214,20 +247,19 @@ async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Resu
         listing = list(store, layout).await?;
     }
     let head = only_ours(shared, writer, &mut listing)?;
-    let mut failed = None;
     if (levels.contains(&1) || early == Some(Crowd::Dear))
         && !brief
         && let Some((id, inputs)) = first_snapshot(&listing)
     {
         writer.set_brisk(false);
-        let made = merge(shared, writer, (id, &inputs), &mut listing, &mut done, wanted.unwrap_or(&|_| {})).await;
-        put_off(made, &mut failed)?;
+        let made = merge(shared, writer, (id, &inputs), &mut listing, done, wanted.unwrap_or(&|_| {})).await;
+        put_off(made, failed)?;
     }
     for level in 1..SNAPSHOT_LEVEL {
         let timely = levels.contains(&level);
         if timely || early.is_some() && level == 1 || above && is_crowded(&listing, level) {
             let most = if timely { Crowd::Dear } else { most };
-            put_off(merge_level(shared, writer, (level, most), &mut listing, &mut done).await, &mut failed)?;
+            put_off(merge_level(shared, writer, (level, most), &mut listing, done).await, failed)?;
         }
     }
     if done.merged.is_empty() {
@@ -246,7 +278,7 @@ async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Resu
                 Ok(())
             }
             Ok(Some((id, inputs))) => {
-                merge(shared, writer, (id, &inputs), &mut listing, &mut done, wanted.unwrap_or(&|_| {})).await
+                merge(shared, writer, (id, &inputs), &mut listing, done, wanted.unwrap_or(&|_| {})).await
             }
             Ok(None) => Ok(()),
             Err(error) => {
@@ -254,23 +286,30 @@ async fn round(shared: &Arc<Shared>, writer: &Arc<Writer>, due: Due<'_>) -> Resu
                 Err(error)
             }
         };
-        put_off(made, &mut failed)?;
+        put_off(made, failed)?;
     }
+    *merged = true;
     if !brief {
-        collect(shared, writer, (&listing, inherited), all, &mut done).await?;
+        collect(shared, writer, (&listing, inherited), all, done).await?;
     }
     if deep {
         stand_alone(shared, writer, &listing).await;
         shared.forget_stranded(writer).await?;
         done.removed += forget_bygone(&shared.context(), writer.epoch).await?;
     }
-    Ok((done, failed))
+    Ok(())
 }
 
 /// Merges the newest syncs and does nothing else. Where syncs are many, those that are merged already are thousands, so
 /// only what comes after `newest` is listed, the newest merge of syncs that this process knows: two small requests. What
 /// else there is to do is done when the time of a level has come.
-async fn brief_round(shared: &Arc<Shared>, writer: &Arc<Writer>, newest: &FileId, most: Crowd) -> Result<Outcome> {
+async fn brief_round(
+    shared: &Arc<Shared>,
+    writer: &Arc<Writer>,
+    newest: &FileId,
+    most: Crowd,
+    progress: &mut Progress,
+) -> Result<()> {
     let _compacting = writer.compacting.lock().await;
     let (store, layout) = (&shared.config.store, shared.config.layout());
     let (syncs, before) = (FileId::sync(newest.max), FileId { min: newest.min.prev(), ..*newest });
@@ -279,10 +318,9 @@ async fn brief_round(shared: &Arc<Shared>, writer: &Arc<Writer>, newest: &FileId
     files.extend(merges);
     let mut listing = Listing { files };
     only_ours(shared, writer, &mut listing)?;
-    let mut done = Compacted::default();
-    let mut failed = None;
-    put_off(merge_level(shared, writer, (1, most), &mut listing, &mut done).await, &mut failed)?;
-    Ok((done, failed))
+    put_off(merge_level(shared, writer, (1, most), &mut listing, &mut progress.done).await, &mut progress.put_off)?;
+    progress.merged = true;
+    Ok(())
 }
 
 /// What somebody else has put on our newest sync is not in our view, and must not get there by a merge. So nothing is

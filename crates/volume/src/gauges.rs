@@ -35,17 +35,18 @@ fn reading(shared: &Shared) -> Reading {
         let state = shared.state();
         (state.writer.clone(), Arc::clone(&state.view))
     };
-    let (load, marks) = match writer {
+    let (load, marks, setbacks) = match writer {
         Some(writer) => {
+            let (setbacks, _) = writer.setbacks().told();
             let accounts = writer.accounts();
-            (accounts.ledger.load(shared.now()), *accounts.progress.marks())
+            (accounts.ledger.load(shared.now()), *accounts.progress.marks(), setbacks)
         }
         // Nothing of this process is at risk, and what it reads is what the store holds; since when, nobody here knows.
-        None => (Load::default(), Watermarks::starting(Mark { lsn: view.lsn, at: WallMs(0) })),
+        None => (Load::default(), Watermarks::starting(Mark { lsn: view.lsn, at: WallMs(0) }), 0),
     };
     let cache = shared.cache().map(|cache| cache.stats()).unwrap_or_default();
     let hydration = if view.count.0 == 0 { 0.0 } else { cache.pages as f64 / f64::from(view.count.0) };
-    Reading { load, marks, cache_hits: cache.hits, cache_misses: cache.misses, hydration }
+    Reading { load, marks, cache_hits: cache.hits, cache_misses: cache.misses, hydration, setbacks }
 }
 
 fn position(shared: &Shared) -> Option<Position> {

@@ -31,6 +31,7 @@ const TURN_PAUSE_MAX: Duration = Duration::from_secs(4);
 const TENURE_MIN: Duration = Duration::from_millis(250);
 
 pub(crate) fn report(shared: &Shared, writer: &Writer) -> StatusReport {
+    let trouble = shared.trouble().or_else(|| writer.setbacks().told().1.map(str::to_owned));
     let accounts = writer.accounts();
     let mark = |level| {
         let mark = accounts.progress.marks().mark(level);
@@ -49,6 +50,7 @@ pub(crate) fn report(shared: &Shared, writer: &Writer) -> StatusReport {
             age_ms: u64::try_from(load.age.as_millis()).unwrap_or(u64::MAX),
         },
         line: Some(shared.line()),
+        trouble,
     }
 }
 

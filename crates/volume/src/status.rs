@@ -94,6 +94,9 @@ pub struct Status {
     pub detaching: Option<Detaching>,
     /// The last thing that went wrong, until the next sync or look at the store succeeds; that commits were stranded, for good.
     pub trouble: Option<String>,
+    /// Why a merge, a snapshot, or collecting did not succeed last, until it does. It is tried again by itself; until then
+    /// openings and space grow.
+    pub upkeep_trouble: Option<String>,
 }
 
 fn millis(duration: std::time::Duration) -> u64 {
@@ -122,6 +125,7 @@ impl Status {
         };
         let read = LevelStatus { lsn: view.lsn.0, at_ms: 0 };
         let mut levels = [read; 3];
+        let upkeep_trouble = writer.as_ref().and_then(|writer| writer.setbacks().told().1.map(str::to_owned));
         if let Some(writer) = &writer {
             let accounts = writer.accounts();
             let marks = accounts.progress.marks();
@@ -155,6 +159,7 @@ impl Status {
             losses,
             detaching: shared.detaching().clone(),
             trouble,
+            upkeep_trouble,
         }
     }
 }

@@ -38,6 +38,9 @@ pub struct StatusRecord {
     /// comes after a writer that failed before it could do so does it. Its own record may name another one.
     #[serde(default, with = "wire::maybe_epoch", skip_serializing_if = "Option::is_none")]
     pub took_from: Option<Epoch>,
+    /// What does not succeed for it, and why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// Whether the writer has let go, with everything durable.
     #[serde(default)]
     pub closed: bool,
@@ -147,6 +150,7 @@ mod tests {
             }),
             replayed: None,
             took_from: None,
+            trouble: None,
             closed: false,
         };
         let text = concat!(
@@ -160,9 +164,10 @@ mod tests {
         assert_eq!(String::from_utf8(encode(&record)).unwrap(), text);
         assert_eq!(decode::<StatusRecord>(text.as_bytes()).unwrap(), record);
         let line = Some(LineRecord { bytes: 65536, age_ms: 500 });
-        let record = StatusRecord { replayed: Some(Lsn(3)), line, ..record };
+        let trouble = Some("merging: no".to_owned());
+        let record = StatusRecord { replayed: Some(Lsn(3)), line, trouble, ..record };
         let text = String::from_utf8(encode(&record)).unwrap();
-        assert!(text.contains(r#"},"replayed":3,"closed":false,"#), "{text}");
+        assert!(text.contains(r#"},"replayed":3,"trouble":"merging: no","closed":false,"#), "{text}");
         assert!(text.contains(r#""age_ms":40},"line":{"bytes":65536,"age_ms":500},"inherited""#), "{text}");
         assert_eq!(decode::<StatusRecord>(text.as_bytes()).unwrap(), record);
     }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use plimsoll_commitlog::decode_status;
 use plimsoll_model::{ErrorKind, Level, PageCount, Txid};
 use plimsoll_store::{
     Store as _,
-    fault::{Fault, Op},
+    fault::{Fault, Op, Rule},
 };
 use plimsoll_volume::{Role, Volume};
 
@@ -239,6 +240,10 @@ fn where_a_snapshot_would_be_too_large_syncs_are_merged_in_parts_and_collected_a
     assert!(world.keys("ltx/0/").len() < 3, "{:?}", world.keys("ltx/0/"));
     let merged = world.wait(world.shelf().list("ltx/1/", None)).unwrap();
     assert!(merged.len() >= 3 && merged.iter().all(|object| object.size <= LARGEST), "{merged:?}");
+    let told = volume.status().upkeep_trouble;
+    assert!(told.as_ref().is_some_and(|told| told.contains("20000") && told.contains("several volumes")), "{told:?}");
+    let sign = world.wait(world.shelf().get(&world.keys("status/")[0])).unwrap().unwrap();
+    assert_eq!(decode_status(&sign.bytes).unwrap().trouble, told, "others are told, too");
     let error = volume.compact().err().map(|error| error.to_string());
     assert!(error.as_ref().is_some_and(|error| error.contains("20000")), "{error:?}");
     let there = |volume: &Volume| {
@@ -247,6 +252,42 @@ fn where_a_snapshot_would_be_too_large_syncs_are_merged_in_parts_and_collected_a
         pages.collect::<Vec<_>>()
     };
     assert_eq!(there(&world.machine("b").open_read_only(&[])), there(&volume));
+}
+
+/// What it had merged was forgotten, so all there is was listed for each of the next merges.
+#[test]
+fn where_nothing_may_be_removed_merging_goes_on_as_before_and_the_status_says_so() {
+    let world = World::new(9);
+    let slow = [("compaction_levels_ms", "3600000,7200000")];
+    let before = world.machine("a").open(&slow);
+    let syncs = 1000;
+    for mark in 1..=syncs {
+        put(&before, &[(1, mark)], 1, Level::Durable).unwrap();
+    }
+    before.close().unwrap();
+    world.run_for(400_000);
+    let machine = world.machine("b");
+    let refused = Rule { op: Some(Op::Delete), key_contains: String::new(), fault: Fault::FailBefore, times: u32::MAX };
+    machine.remote.script.add(refused);
+    let volume = machine.open(&slow);
+    let write = |round: u64| {
+        for mark in 1..=40 {
+            put(&volume, &[(1, syncs + round * 40 + mark)], 1, Level::Durable).unwrap();
+        }
+        world.run_for(20_000);
+    };
+    write(0);
+    let (listed, merged) = (machine.remote.listed(), world.keys("ltx/1/").len());
+    let told = volume.status().upkeep_trouble;
+    assert!(told.as_ref().is_some_and(|told| told.contains("scripted")), "{told:?}");
+    (1..=20).for_each(write);
+    let listed = machine.remote.listed() - listed;
+    assert!(world.keys("ltx/1/").len() >= merged + 20, "{merged} {:?}", world.keys("ltx/1/"));
+    assert!(listed < 10 * (syncs + 20 * 40), "{listed} names were listed for twenty merges");
+    machine.remote.script.clear();
+    world.run_for(300_000);
+    assert_eq!(volume.status().upkeep_trouble, None);
+    assert!(world.keys("ltx/0/").len() < syncs as usize, "{}", world.keys("ltx/0/").len());
 }
 
 #[test]

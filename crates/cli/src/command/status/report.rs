@@ -40,6 +40,8 @@ pub(crate) struct Report {
     /// As the holder said last.
     pub(crate) watermarks: Option<Marks>,
     pub(crate) load: Load,
+    /// What does not succeed for the holder, as it said last.
+    pub(crate) trouble: Option<String>,
     /// Commits of this host.
     pub(crate) journal: Option<JournalTail>,
     /// Why this host's journal could not be read.
@@ -160,6 +162,7 @@ impl Report {
             levels,
             watermarks: status.map(|status| status.watermarks.into()),
             load: load(&standing, journal.as_ref(), located, now_ms),
+            trouble: status.and_then(|status| status.trouble.clone()),
             journal,
             journal_trouble,
             stranded: located.dir.stranded().iter().map(|kept| kept.path.display().to_string()).collect(),

@@ -47,6 +47,10 @@ pub(crate) fn write(setup: &Setup, report: &Report) -> String {
         };
         line("journal", value);
     }
+    if let Some(trouble) = &report.trouble {
+        let alive = report.holder.as_ref().map_or(report.now_ms, |holder| holder.alive_ms);
+        line("trouble", format!("{trouble}, as the writer said {}", units::ago(report.now_ms, alive)));
+    }
     if let Some(trouble) = &report.journal_trouble {
         line("journal", format!("cannot be read just now: {trouble}"));
     }
