@@ -90,6 +90,6 @@ fn collectable(names: &[Name], left_out: Option<Step>) -> Vec<u8> {
         let id = FileId { level: 1, min: Txid(1), max: last };
         listing.files.push(Listed { id, size: 1, modified });
     }
-    let ids: Vec<FileId> = garbage(&listing, keep, |_| false);
+    let ids: Vec<FileId> = garbage(&listing, listing.now(), keep, |_| false);
     ids.iter().filter(|id| id.level == 0).map(|id| id.max.0 as u8).collect()
 }

@@ -129,6 +129,12 @@ steps! {
     LookAtEpochs = "look at epochs after a collector's decision",
     /// Whoever has made a fork looks whether what it reads from is being removed.
     HeedRemovals = "heed a removal when forking",
+    /// An earlier state is made of syncs that the newest one links back to.
+    LinkBack = "trust earlier syncs only by links",
+    /// A collector removes no sync that is not part of a merge.
+    OnlyMerged = "collect only what is merged",
+    /// How old an object is, is told by the store's clock alone.
+    OneClock = "tell the age of objects by one clock",
 }
 
 /// Whether a step is taken: always, except in a test of the tests.

@@ -49,6 +49,12 @@ impl Listing {
         self.files.iter().map(|file| file.id.max).max().unwrap_or(Txid::ZERO)
     }
 
+    /// The time by the store's clock, or somewhat before that: when the newest of the objects was made.
+    #[must_use]
+    pub fn now(&self) -> WallMs {
+        self.files.iter().map(|file| file.modified).max().unwrap_or_default()
+    }
+
     /// The objects that make up the newest state, oldest first.
     ///
     /// # Errors

@@ -69,6 +69,10 @@ pub enum Aim {
     Decision,
     /// Volumes that are removed while others are forked from them.
     Vanish,
+    /// A late request that takes the name of an earlier sync.
+    Stray,
+    /// Syncs that cannot be merged.
+    Unmerged,
 }
 
 impl Aim {
@@ -98,6 +102,8 @@ impl Aim {
         Aim::Decision,
         Aim::Meeting,
         Aim::Vanish,
+        Aim::Stray,
+        Aim::Unmerged,
     ];
 
     /// For people.
@@ -128,6 +134,8 @@ impl Aim {
             Aim::Decision => "decision",
             Aim::Meeting => "meeting",
             Aim::Vanish => "vanish",
+            Aim::Stray => "stray",
+            Aim::Unmerged => "unmerged",
         }
     }
 
@@ -317,7 +325,9 @@ impl Aim {
                 settings.follow_interval = 100 * MILLI;
                 settings.idle_release = 2 * SECOND;
             }
-            Aim::Newborn | Aim::Fence | Aim::Account | Aim::Decision | Aim::Meeting => stage(self, profile),
+            Aim::Newborn | Aim::Fence | Aim::Account | Aim::Decision | Aim::Meeting | Aim::Stray | Aim::Unmerged => {
+                stage(self, profile)
+            }
             Aim::Told => {
                 (profile.hosts, profile.applications, profile.workers) = (2, 1, 2);
                 (profile.pointers, profile.deeds, profile.takeover) = (40, MERGING, 1);

@@ -36,7 +36,7 @@ pub fn aim(step: Step) -> Aim {
         | Step::MakeGood => Aim::Power,
         Step::SettleStranded => Aim::Aside,
         Step::FrameChecksum => Aim::Torn,
-        Step::NewestUpTo | Step::KeepInUse | Step::KeepWindow => Aim::Reading,
+        Step::NewestUpTo | Step::KeepInUse | Step::KeepWindow | Step::OneClock => Aim::Reading,
         Step::ForwardOnly => Aim::Turns,
         Step::CacheHash | Step::CacheWant => Aim::Rot,
         Step::ObjectChecksum => Aim::Flips,
@@ -57,6 +57,8 @@ pub fn aim(step: Step) -> Aim {
         Step::FirstSync => Aim::Newborn,
         Step::EndFenced => Aim::Told,
         Step::HeedRemovals => Aim::Vanish,
+        Step::LinkBack => Aim::Stray,
+        Step::OnlyMerged => Aim::Unmerged,
     }
 }
 

@@ -44,6 +44,8 @@ pub(crate) struct Weather {
     pub(crate) cut_off: BTreeMap<usize, Duration>,
     /// The next such request of a host takes long on its way: one whose name contains this, shortest and longest time.
     pub(crate) slow: Vec<(usize, &'static str, Duration, Duration)>,
+    /// Answers to such requests of a host are damaged: those whose name contains this, and from when to when.
+    pub(crate) spoilt: Vec<(usize, &'static str, Duration, Duration)>,
     /// When a storm ends. Until then most requests fail.
     pub(crate) storm_until: Duration,
     /// Keys in one page of a listing.
@@ -219,6 +221,15 @@ impl Connection {
         Some(Duration::from_millis(self.world.dice.between(millis(min), millis(max))))
     }
 
+    /// Whether the answer to this request is one of those that are damaged.
+    fn is_spoilt(&self, what: &str) -> bool {
+        let now = self.world.time.now();
+        let meant = |(host, name, from, until): &(usize, &str, Duration, Duration)| {
+            *host == self.host && what.contains(name) && (*from..*until).contains(&now)
+        };
+        self.world.weather().spoilt.iter().any(meant)
+    }
+
     /// The same to another volume.
     pub(crate) fn on(&self, shelf: &Arc<Shelf>) -> Self {
         Connection { world: self.world.on(shelf), ..self.clone() }
@@ -248,6 +259,9 @@ impl Connection {
         let mut fate = self.fate(what.starts_with("create"));
         if let Some(there) = self.slow(&what) {
             fate.there = there;
+        }
+        if self.is_spoilt(&what) {
+            fate.flip = Some(world.dice.roll());
         }
         if self.is_cut_off() {
             world.time.sleep(fate.there.min(self.timeout)).await;

@@ -285,6 +285,7 @@ impl Run {
         {
             let mut weather = self.world.weather();
             weather.cut_off.clear();
+            weather.spoilt.clear();
             weather.storm_until = Duration::ZERO;
             (weather.lost_request, weather.lost_answer, weather.throttled) = (0, 0, 0);
             (weather.late, weather.late_create, weather.flipped) = (0, 0, 0);

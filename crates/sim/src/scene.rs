@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use plimsoll_model::{Level, Txid};
+use plimsoll_volume::Reference;
 
 use crate::{
     handle::{Handle, Stopped},
@@ -22,6 +23,8 @@ pub(crate) enum Act {
     Look,
     /// Makes a checkpoint of the state after a sync.
     Pin(u64),
+    /// Reads the state after a sync.
+    Past(u64),
     /// Nothing.
     Rest,
 }
@@ -105,6 +108,48 @@ pub(crate) const ACCOUNT: Scene = &[
     &[(8_000, 8_000, Act::Rest)],
 ];
 
+/// A sync of the first host is on its way for so long that the second one has taken the volume, put its fence where that was
+/// to go, merged and collected when it arrives. Then somebody asks for the state of that number.
+pub(crate) const STRAY: Scene = &[
+    &[
+        (0, 100, Act::Take),
+        (100, 300, Act::Write(Level::Durable)),
+        (300, 500, Act::Write(Level::Durable)),
+        (500, 700, Act::Merge),
+        (800, 1_000, Act::Write(Level::Buffered)),
+        (14_000, 14_000, Act::Rest),
+    ],
+    &[
+        (1_500, 1_700, Act::Take),
+        (1_700, 1_900, Act::Write(Level::Durable)),
+        (1_900, 2_100, Act::Write(Level::Durable)),
+        (2_200, 2_500, Act::Merge),
+        (5_000, 5_500, Act::Write(Level::Durable)),
+        (5_600, 6_000, Act::Merge),
+        (14_000, 14_000, Act::Rest),
+    ],
+    &[(10_000, 12_000, Act::Past(3)), (14_000, 14_000, Act::Rest)],
+];
+
+/// Syncs are older than their retention when a new writer wants to merge them, cannot, since what it reads of them comes
+/// damaged, and collects.
+pub(crate) const UNMERGED: Scene = &[
+    &[
+        (0, 100, Act::Take),
+        (100, 300, Act::Write(Level::Durable)),
+        (300, 500, Act::Write(Level::Durable)),
+        (500, 700, Act::Write(Level::Durable)),
+        (9_000, 9_000, Act::Rest),
+    ],
+    &[
+        (4_000, 4_200, Act::Take),
+        (4_200, 4_500, Act::Write(Level::Durable)),
+        (5_200, 5_800, Act::Merge),
+        (9_000, 9_000, Act::Rest),
+    ],
+    &[(9_000, 9_000, Act::Rest)],
+];
+
 impl Application {
     /// Plays this host's part, if the run has only begun.
     pub(crate) fn play(&self, handle: &Arc<Handle>, receipts: &mut Vec<Kept>) -> Result<(), Stopped> {
@@ -122,6 +167,11 @@ impl Application {
                 Act::Merge => drop(handle.volume.compact().map_err(|error| handle.stopped("compact", &error))?),
                 Act::Look => handle.refresh()?,
                 Act::Pin(txid) => self.checkpoint_of(handle, Some(Txid(*txid)))?,
+                Act::Past(txid) => {
+                    let reference = Reference::Txid(Txid(*txid));
+                    let found = handle.look_back(&reference)?;
+                    handle.check_past(&reference, &found)?;
+                }
                 Act::Rest => {}
             }
         }

@@ -8,7 +8,7 @@ use crate::{
     aim::Aim,
     fate::Blow,
     profile::Profile,
-    scene::{ACCOUNT, LATE_DECISION, LATE_FENCE, MEETING, NEWBORN, Scene},
+    scene::{ACCOUNT, LATE_DECISION, LATE_FENCE, MEETING, NEWBORN, STRAY, Scene, UNMERGED},
 };
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -54,6 +54,20 @@ pub(crate) fn stage(aim: Aim, profile: &mut Profile) {
             let settings = &mut profile.settings;
             (settings.heartbeat, settings.sync_interval) = (500 * MILLI, 20 * SECOND);
             settings.sync_backlog_bytes = 16 << 20;
+        }
+        Aim::Stray => {
+            staged(profile, STRAY);
+            profile.request_timeout = 30 * SECOND;
+            profile.weather.slow = vec![(0, "create ltx/0/0000000000000003", 7 * SECOND, 8 * SECOND)];
+            let settings = &mut profile.settings;
+            (settings.heartbeat, settings.l0_retention) = (60 * SECOND, 2 * SECOND);
+        }
+        Aim::Unmerged => {
+            staged(profile, UNMERGED);
+            profile.rough = true;
+            profile.weather.spoilt = vec![(1, "ltx/0/", 5 * SECOND, 6 * SECOND)];
+            let settings = &mut profile.settings;
+            (settings.heartbeat, settings.l0_retention) = (60 * SECOND, 2 * SECOND);
         }
         other => panic!("BUG: {} has no scene", other.name()),
     }

@@ -409,8 +409,7 @@ async fn merge(
         shared.set_view(&mut state, view);
     }
     // By the store's clock, it is as new as anything.
-    let modified = listing.files.iter().map(|file| file.modified).max().unwrap_or_default();
-    listing.files.push(Listed { id, size: merged.object.size, modified });
+    listing.files.push(Listed { id, size: merged.object.size, modified: listing.now() });
     listing.files.sort_unstable_by_key(|file| (file.id.level, file.id.min, file.id.max));
     done.bytes += merged.bytes;
     done.merged.push(id);
@@ -418,10 +417,9 @@ async fn merge(
 }
 
 fn snapshot_is_due(listing: &Listing, interval: Duration) -> bool {
-    let Some(now) = listing.files.iter().map(|file| file.modified).max() else { return false };
     let newest = listing.snapshots().map(|file| file.modified).max();
     let oldest = listing.files.iter().map(|file| file.modified).min();
-    newest.or(oldest).is_some_and(|since| u128::from(now.0 - since.0) >= interval.as_millis())
+    newest.or(oldest).is_some_and(|since| u128::from(listing.now().0 - since.0) >= interval.as_millis())
 }
 
 async fn collect(
@@ -435,7 +433,8 @@ async fn collect(
     let mut needed = shared.in_use();
     // What is in other volumes is theirs.
     needed.extend(inherited);
-    let mut gone = garbage(listing, shared.retention(), |id| needed.contains(id) && taken(Step::KeepInUse));
+    let now = if taken(Step::OneClock) { listing.now() } else { shared.config.host.clock.wall() };
+    let mut gone = garbage(listing, now, shared.retention(), |id| needed.contains(id) && taken(Step::KeepInUse));
     if !all {
         // Of the other levels only a part was listed. What the volume began with is at level 0 and in a snapshot only.
         let is_merged = |id: &FileId| listing.level(1).any(|merge| merge.id.min <= id.min && id.max <= merge.id.max);

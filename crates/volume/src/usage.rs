@@ -72,7 +72,7 @@ pub async fn usage(context: &Context, keep: Retention, elsewhere: &dyn Elsewhere
     let elsewhere_is = |id: FileId| origins.iter().any(|origin| is_of(origin, id));
     let sizes: HashMap<FileId, u64> = listing.files.iter().map(|file| (file.id, file.size)).collect();
     let live: HashSet<FileId> = listing.newest()?.iter().map(|file| file.id).collect();
-    let loose: HashSet<FileId> = garbage(&listing, keep, |id| elsewhere_is(*id)).into_iter().collect();
+    let loose: HashSet<FileId> = garbage(&listing, listing.now(), keep, |id| elsewhere_is(*id)).into_iter().collect();
     let mut holders: HashMap<FileId, u32> = HashMap::new();
     for (_, record) in &pins {
         for object in record.iter().flat_map(|record| &record.objects) {

@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use plimsoll_host::WallMs;
 use plimsoll_ltx::{FileId, SNAPSHOT_LEVEL as SNAPSHOT, plan::Target};
 use plimsoll_model::{
     Result, Txid,
@@ -128,11 +129,10 @@ pub fn snapshot_inputs(listing: &Listing) -> Result<Option<(FileId, Vec<Listed>)
 
 /// The objects that neither the newest state, nor the retention window, nor `needed` calls for.
 ///
-/// Ages are differences of modification times, so of one clock, the store's.
+/// Ages are differences of modification times, so of one clock, the store's: `now` is [`Listing::now`].
 #[must_use]
-pub fn garbage(listing: &Listing, keep: Retention, needed: impl Fn(&FileId) -> bool) -> Vec<FileId> {
-    let Some(now) = listing.files.iter().map(|file| file.modified).max() else { return Vec::new() };
-    let older = |file: &Listed, than: Duration| u128::from(now.0 - file.modified.0) >= than.as_millis();
+pub fn garbage(listing: &Listing, now: WallMs, keep: Retention, needed: impl Fn(&FileId) -> bool) -> Vec<FileId> {
+    let older = |file: &Listed, than: Duration| u128::from(now.0.saturating_sub(file.modified.0)) >= than.as_millis();
     let last = |level: u8| listing.level(level).map(|file| file.id).max_by_key(|id| id.max);
     let covered = last(1).map_or(Txid::ZERO, |id| id.max);
 
@@ -157,7 +157,10 @@ pub fn garbage(listing: &Listing, keep: Retention, needed: impl Fn(&FileId) -> b
     let newest_base = base(SNAPSHOT - 1);
 
     let gone = |file: &&Listed| match file.id.level {
-        0 => file.id.max <= covered && ((older(file, keep.level0) && older_merges(file)) || !taken(Step::KeepWindow)),
+        0 => {
+            let merged = file.id.max <= covered || !taken(Step::OnlyMerged);
+            merged && ((older(file, keep.level0) && older_merges(file)) || !taken(Step::KeepWindow))
+        }
         SNAPSHOT => file.id.max < newest_base,
         level => file.id.max <= base(level),
     };
@@ -183,8 +186,7 @@ fn stood_for<'a>(files: impl Iterator<Item = &'a Listed>) -> Txid {
 #[must_use]
 pub fn superseded(listing: &Listing, keep: Retention, objects: &HashSet<FileId>) -> bool {
     let Some(last) = objects.iter().map(|id| id.max).max() else { return true };
-    let now = listing.files.iter().map(|file| file.modified).max().unwrap_or_default();
-    let kept = keep.states().as_millis();
+    let (now, kept) = (listing.now(), keep.states().as_millis());
     listing
         .snapshots()
         .any(|file| !objects.contains(&file.id) && file.id.max >= last && u128::from(now.0 - file.modified.0) >= kept)
@@ -192,9 +194,11 @@ pub fn superseded(listing: &Listing, keep: Retention, objects: &HashSet<FileId>)
 
 #[cfg(test)]
 mod tests {
-    use plimsoll_host::WallMs;
-
     use super::*;
+
+    fn garbage(listing: &Listing, keep: Retention, needed: impl Fn(&FileId) -> bool) -> Vec<FileId> {
+        super::garbage(listing, listing.now(), keep, needed)
+    }
 
     fn file(level: u8, min: u64, max: u64, modified: u64) -> Listed {
         Listed { id: FileId { level, min: Txid(min), max: Txid(max) }, size: 1, modified: WallMs(modified) }

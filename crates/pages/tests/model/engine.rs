@@ -249,7 +249,8 @@ impl Engine {
         let views = self.pins.iter().map(|pin| &pin.view).chain([&self.view]);
         let needed: HashSet<FileId> =
             views.flat_map(|view| view.slots().map(|(_, slot)| slot.object().id).collect::<Vec<_>>()).collect();
-        let gone = garbage(&self.listing(), KEEP, |id| needed.contains(id));
+        let listing = self.listing();
+        let gone = garbage(&listing, listing.now(), KEEP, |id| needed.contains(id));
         let keys: Vec<String> = gone.iter().flat_map(|id| [Layout::Other.key(id), id.sidecar_key()]).collect();
         block_on(self.store.delete(&keys)).unwrap();
         self.merger.forget(&gone);
