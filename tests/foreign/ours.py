@@ -1,12 +1,16 @@
 """Plimsoll in this process and in others, by way of apsw, and its command line."""
 
+import contextlib
 import json
+import os
+import sqlite3
 import subprocess
 import sys
 
 import apsw
 
 from places import DRIVERS, EXTENSION, PROGRAM
+from stores import scratch
 
 _FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
 _loaded = False
@@ -66,6 +70,16 @@ class Elsewhere:
     def digests(self):
         """One digest per page."""
         return self._ask(None)
+
+
+def large_database():
+    """The path of a database file that takes more than goes in one request from memory, however it is compressed."""
+    path = scratch("large.db")
+    with contextlib.closing(sqlite3.connect(path)) as made:
+        made.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
+        made.executemany("INSERT INTO t(v) VALUES (?)", ((os.urandom(1 << 20),) for _ in range(36)))
+        made.commit()
+    return path
 
 
 def command(volume, name, *arguments):

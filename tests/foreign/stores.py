@@ -154,14 +154,19 @@ class Volume:
         """The same settings for the command line."""
         return [word for key, value in self.settings.items() for word in ("--set", f"{key}={value}")]
 
-    def objects(self):
-        """The keys below the URL, relative to it."""
+    def sizes(self):
+        """How many bytes each object below the URL has, by its key relative to it."""
         if self.kind == "file":
-            found = (os.path.join(at, name) for at, _, names in os.walk(self.path) for name in names)
-            return sorted(os.path.relpath(path, self.path) for path in found)
+            found = [os.path.join(at, name) for at, _, names in os.walk(self.path) for name in names]
+            return {os.path.relpath(path, self.path): os.path.getsize(path) for path in found}
         client = s3()
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{self.path}/")
-        return sorted(entry["Key"][len(self.path) + 1 :] for page in pages for entry in page.get("Contents", []))
+        entries = (entry for page in pages for entry in page.get("Contents", []))
+        return {entry["Key"][len(self.path) + 1 :]: entry["Size"] for entry in entries}
+
+    def objects(self):
+        """The keys below the URL, relative to it."""
+        return sorted(self.sizes())
 
     def levels(self):
         """How many files each level has."""

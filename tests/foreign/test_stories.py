@@ -1,14 +1,21 @@
 """The story of a volume, on each sort of server."""
 
+import contextlib
 import copy
+import sqlite3
+import subprocess
 import unittest
 
-from ours import Elsewhere, command, connect, value
-from stores import Volume
+from ours import Elsewhere, command, connect, large_database, value
+from places import PROGRAM
+from stores import Volume, scratch
 
 STORES = ("file", "s3", "az")
 FILL = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) INSERT INTO t SELECT i, randomblob(300) FROM n"
 COUNT = "SELECT count(*) FROM t"
+
+# More than that goes to a server while it is read from the disk.
+IN_MEMORY_BYTES_MAX = 32 << 20
 
 
 class Stories(unittest.TestCase):
@@ -83,3 +90,25 @@ class Stories(unittest.TestCase):
         listed = command(folder, "ls")
         self.assertIn(f" {name} ", listed)
         self.assertNotIn(fork.url.rsplit("/")[-1], listed)
+
+    def test_a_large_database_is_sent_in_one_request_and_merged_into_a_snapshot(self):
+        database = large_database()
+        for kind in STORES:
+            with self.subTest(store=kind):
+                volume = Volume(kind, name="large")
+                words = [PROGRAM, *volume.sets(), "import", database, volume.url]
+                subprocess.run(words, check=True, capture_output=True, timeout=300)
+                with Elsewhere(volume) as writer:
+                    writer.execute("UPDATE t SET v = 'small' WHERE id = 7")
+                    writer.execute("SELECT plimsoll_wait('durable')")
+                command(volume, "compact")
+                if kind != "az":
+                    large = [key for key, size in volume.sizes().items() if size > IN_MEMORY_BYTES_MAX]
+                    self.assertEqual({key.split("/")[-2] for key in large}, {"0", "9"} if kind == "file" else {"0000", "0009"})
+                command(volume, "verify")
+                copied = scratch("copy.db")
+                command(volume, "export", copied)
+                with contextlib.closing(sqlite3.connect(copied)) as found, contextlib.closing(sqlite3.connect(database)) as one:
+                    rows = "SELECT id, v FROM t WHERE id <> 7 ORDER BY id"
+                    self.assertEqual(found.execute(rows).fetchall(), one.execute(rows).fetchall())
+                    self.assertEqual(found.execute("SELECT v FROM t WHERE id = 7").fetchone()[0], "small")

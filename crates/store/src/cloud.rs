@@ -5,8 +5,10 @@
 //! 4 KiB does not suit an upload of 4 GiB.
 
 mod answer;
+mod authorities;
 mod aws;
 mod azure;
+mod client;
 mod connections;
 mod credentials;
 mod gcp;
@@ -95,7 +97,7 @@ impl CloudStore {
             prefix: url.prefix().to_owned(),
             inner: built.inner,
             credentials: built.credentials,
-            limits: Limits::new(options.request_timeout, &host.clock),
+            limits: Limits::new(http::request_timeout(options, environment, url.scheme())?, &host.clock),
             part_retry: options.retry.clone(),
             permits: Semaphore::new(REQUESTS_MAX),
             mark: built.mark,

@@ -13,7 +13,8 @@ pub struct StoreOptions {
     pub endpoint: Option<String>,
     /// The region of S3, unless the URL names one; else `AWS_REGION`, `AWS_DEFAULT_REGION`, the AWS profile, `us-east-1`.
     pub region: Option<String>,
-    /// Allows plain http to hosts other than this one, where everybody on the way can read and change it.
+    /// Allows plain http to hosts other than this one, where everybody on the way can read and change it. So does
+    /// `AWS_ALLOW_HTTP`.
     pub allow_http: bool,
     /// How often and how long to try again.
     pub retry: RetryPolicy,
@@ -21,7 +22,8 @@ pub struct StoreOptions {
     pub breaker: BreakerPolicy,
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
-    /// Longest wait for an answer, or for the next piece of one. Uploads get a second more per MiB.
+    /// Longest wait for an answer, or for the next piece of one, unless the environment says (`AWS_TIMEOUT`,
+    /// `AWS_READ_TIMEOUT`, and so on for the other clouds). Uploads get a second more per MiB.
     pub request_timeout: Duration,
     /// Connections to share with other stores of the same host; those of the default are the store's own.
     pub connections: Connections,

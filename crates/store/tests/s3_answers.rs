@@ -142,14 +142,17 @@ impl Blocks for Zeros {
     }
 }
 
+fn zeros() -> Body {
+    let piece = |block| Piece::Stored { blocks: Arc::new(Zeros), block, range: 0..1 << 20 };
+    Body { pieces: (0..33).map(piece).collect(), timestamp: None }
+}
+
 #[test]
 fn a_body_that_is_read_while_it_is_sent_is_signed_like_any_other() {
     let host = host();
     let (endpoint, seen) = serve(vec![Reply::Answer("200 OK", String::new())]);
     let store = opened(&endpoint, &impatient(), &host).store;
-    let piece = |block| Piece::Stored { blocks: Arc::new(Zeros), block, range: 0..1 << 20 };
-    let read = Body { pieces: (0..33).map(piece).collect(), timestamp: None };
-    for body in [read, Body::from(vec![0; 33 << 20])] {
+    for body in [zeros(), Body::from(vec![0; 33 << 20])] {
         assert_eq!(host.tasks.wait(store.create("a", body)).unwrap(), Created::New);
     }
     let told: Vec<Vec<String>> = seen
@@ -171,6 +174,26 @@ fn a_body_that_is_read_while_it_is_sent_is_signed_like_any_other() {
         .collect();
     assert_eq!(told[0], told[1]);
     assert_eq!(told[0].len(), 6, "{told:?}");
+}
+
+#[test]
+fn a_body_that_is_read_while_it_is_sent_goes_the_way_that_the_environment_says() {
+    let host = host();
+    let (proxy, seen) = serve(vec![Reply::Answer("200 OK", String::new())]);
+    let others = [("AWS_PROXY_URL", proxy.as_str()), ("AWS_USER_AGENT", "harbour/7"), ("AWS_ALLOW_HTTP", "true")];
+    let keys = [("AWS_ACCESS_KEY_ID", "AKIATEST"), ("AWS_SECRET_ACCESS_KEY", SECRET)];
+    let environment: Environment = keys.into_iter().chain(others).collect();
+    // No such host can be looked up: only the proxy is asked for it.
+    let url = server::url("http://store.invalid", "bucket", "p");
+    let store = open_observed(&url, &impatient(), &environment, &host, Arc::new(Unobserved)).unwrap().store;
+    for body in [zeros(), Body::from(vec![0])] {
+        assert_eq!(host.tasks.wait(store.create("a", body)).unwrap(), Created::New);
+    }
+    for head in seen.lock().unwrap().iter() {
+        assert!(head.starts_with("PUT http://store.invalid/bucket/p/a HTTP/1.1\r\n"), "{head}");
+        assert!(head.to_ascii_lowercase().contains("user-agent: harbour/7"), "{head}");
+    }
+    assert_eq!(seen.lock().unwrap().len(), 2);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use plimsoll_model::{Error, ErrorKind, Result};
 
 use super::{
     Built,
+    authorities::Authorities,
     credentials::Source,
     http,
     profile::{self, Profile},
@@ -20,8 +21,8 @@ pub(super) fn build(url: &VolumeUrl, options: &StoreOptions, environment: &Envir
     let mut builder = AmazonS3Builder::new()
         .with_client_options(http::client(options))
         .with_crypto_provider(Arc::new(Crypto(mark)))
-        .with_http_connector(options.connections.clone());
-    for (name, value) in environment.starting_with("AWS_") {
+        .with_http_connector(options.connections.trusting(Authorities::of(environment, &*host.files)?));
+    for (name, value) in http::variables(environment, url.scheme()) {
         // This checksum would need all of a body in memory. The signature has one that does not.
         if let Ok(key) = name.parse::<AmazonS3ConfigKey>()
             && !(key == AmazonS3ConfigKey::Checksum && value.eq_ignore_ascii_case("crc64nvme"))
@@ -58,7 +59,7 @@ pub(super) fn build(url: &VolumeUrl, options: &StoreOptions, environment: &Envir
     }
     let s3 = builder
         .with_bucket_name(url.bucket())
-        .with_allow_http(http::is_plain(&url, options)?)
+        .with_allow_http(http::is_plain(&url, options, environment)?)
         .with_retry(http::no_retries())
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .build()

@@ -6,14 +6,14 @@ use object_store::{
 };
 use plimsoll_model::{Error, ErrorKind, Result};
 
-use super::{Built, credentials::Source, http};
+use super::{Built, authorities::Authorities, credentials::Source, http};
 use crate::{Environment, StoreOptions, VolumeUrl};
 
 pub(super) fn build(url: &VolumeUrl, options: &StoreOptions, environment: &Environment) -> Result<Built> {
     let mut builder = MicrosoftAzureBuilder::new()
         .with_client_options(http::client(options))
-        .with_http_connector(options.connections.clone());
-    for (name, value) in environment.starting_with("AZURE_") {
+        .with_http_connector(options.connections.trusting(Authorities::default()));
+    for (name, value) in http::variables(environment, url.scheme()) {
         if let Ok(key) = name.parse::<AzureConfigKey>() {
             builder = builder.with_config(key, value);
         }
@@ -40,7 +40,7 @@ pub(super) fn build(url: &VolumeUrl, options: &StoreOptions, environment: &Envir
     if let Some(endpoint) = url.endpoint() {
         builder = builder.with_endpoint(endpoint.to_owned());
     }
-    let plain = http::is_plain(&url, options)?;
+    let plain = http::is_plain(&url, options, environment)?;
     let azure = builder
         .with_container_name(url.bucket())
         .with_config(AzureConfigKey::UseEmulator, "false")

@@ -11,7 +11,7 @@ use object_store::{
     client::{HttpClient, HttpConnector, ReqwestConnector},
 };
 
-use super::streamed::Client;
+use super::{authorities::Authorities, streamed::Client};
 
 /// HTTP clients, each with its certificates and its connections that wait for the next request. Stores that share them
 /// go on where another one has a connection, and many that are idle hold no more than one. A request brings its own
@@ -34,15 +34,29 @@ impl fmt::Debug for Connections {
     }
 }
 
-impl HttpConnector for Connections {
+/// Makes a store's clients, unless another store has one like it.
+#[derive(Debug)]
+pub(super) struct Connector {
+    shared: Connections,
+    authorities: Authorities,
+}
+
+impl Connections {
+    pub(super) fn trusting(&self, authorities: Authorities) -> Connector {
+        Connector { shared: self.clone(), authorities }
+    }
+}
+
+impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         // Options cannot be compared, but they print all that they hold.
-        let name = format!("{options:?}");
-        let mut clients = self.clients();
+        let name = format!("{options:?} {:?}", self.authorities);
+        let mut clients = self.shared.clients();
         if let Some(client) = clients.get(&name) {
             return Ok(client.clone());
         }
-        let client = HttpClient::new(Client::new(ReqwestConnector::default().connect(options)?, options));
+        let others = ReqwestConnector::default().connect(&self.authorities.only(options)?)?;
+        let client = HttpClient::new(Client::new(others, options, &self.authorities));
         clients.insert(name, client.clone());
         Ok(client)
     }
@@ -59,7 +73,7 @@ mod tests {
         let connections = Connections::default();
         let options = |seconds| ClientOptions::new().with_connect_timeout(Duration::from_secs(seconds));
         for seconds in [5, 5, 6, 5] {
-            connections.clone().connect(&options(seconds)).unwrap();
+            connections.trusting(Authorities::default()).connect(&options(seconds)).unwrap();
         }
         assert_eq!(format!("{connections:?}"), "Connections(2 clients)");
     }

@@ -6,17 +6,17 @@ use object_store::{
 };
 use plimsoll_model::{Error, ErrorKind, Result};
 
-use super::{Built, credentials::Source, http};
+use super::{Built, authorities::Authorities, credentials::Source, http};
 use crate::{Environment, StoreOptions, VolumeUrl};
 
 pub(super) fn build(url: &VolumeUrl, options: &StoreOptions, environment: &Environment) -> Result<Built> {
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_client_options(http::client(options))
-        .with_http_connector(options.connections.clone());
+        .with_http_connector(options.connections.trusting(Authorities::default()));
     if let Some(path) = environment.get("SERVICE_ACCOUNT") {
         builder = builder.with_service_account_path(path);
     }
-    for (name, value) in environment.starting_with("GOOGLE_") {
+    for (name, value) in http::variables(environment, url.scheme()) {
         if let Ok(key) = name.parse::<GoogleConfigKey>() {
             builder = builder.with_config(key, value);
         }
@@ -26,7 +26,7 @@ pub(super) fn build(url: &VolumeUrl, options: &StoreOptions, environment: &Envir
     if let Some(endpoint) = url.endpoint() {
         builder = builder.with_base_url(endpoint);
     }
-    let plain = http::is_plain(&url, options)?;
+    let plain = http::is_plain(&url, options, environment)?;
     let gcs = builder
         .with_bucket_name(url.bucket())
         .with_config(GoogleConfigKey::Client(ClientConfigKey::AllowHttp), plain.to_string())

@@ -6,7 +6,6 @@
 use std::{
     fmt, io,
     sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -14,19 +13,17 @@ use aws_lc_rs::{digest, hmac};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, stream};
 use object_store::{
-    ClientConfigKey, ClientOptions, PutPayload,
+    ClientOptions, PutPayload,
     client::{
         CryptoProvider, DigestAlgorithm, DigestContext, HmacContext, HttpClient, HttpError, HttpErrorKind, HttpRequest,
         HttpResponse, HttpResponseBody, HttpService, Signer, SigningAlgorithm,
     },
 };
 use plimsoll_host::{Chance, Host, run_blocking};
-use reqwest::{NoProxy, Proxy, tls::Certificate};
 
+use super::{authorities::Authorities, client::client};
 use crate::{Body, body::Piece};
 
-/// How long a connection may take. The time for all of it grows with the body.
-const CONNECT: Duration = Duration::from_secs(10);
 /// Pieces that are read before it is their turn.
 const PIECES_AHEAD: usize = 2;
 /// Bytes of a digest.
@@ -116,21 +113,23 @@ impl Sending {
 pub(super) struct Client {
     others: HttpClient,
     options: ClientOptions,
+    authorities: Authorities,
     /// Made for the first large body.
     own: OnceLock<reqwest::Client>,
 }
 
 impl Client {
-    /// `others` was made by the same options.
-    pub(super) fn new(others: HttpClient, options: &ClientOptions) -> Client {
-        Client { others, options: options.clone(), own: OnceLock::new() }
+    /// `others` was made by the same options, and trusts the same.
+    pub(super) fn new(others: HttpClient, options: &ClientOptions, authorities: &Authorities) -> Client {
+        Client { others, options: options.clone(), authorities: authorities.clone(), own: OnceLock::new() }
     }
 
     fn own(&self) -> Result<&reqwest::Client, HttpError> {
         if let Some(client) = self.own.get() {
             return Ok(client);
         }
-        let made = client(&self.options).map_err(|error| HttpError::new(HttpErrorKind::Connect, error))?;
+        let made =
+            client(&self.options, &self.authorities).map_err(|error| HttpError::new(HttpErrorKind::Connect, error))?;
         Ok(self.own.get_or_init(|| made))
     }
 }
@@ -139,27 +138,6 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.others.fmt(f)
     }
-}
-
-/// A client that reaches the same servers.
-fn client(options: &ClientOptions) -> reqwest::Result<reqwest::Client> {
-    let value = |key| options.get_config_value(&key);
-    let mut builder = reqwest::Client::builder().connect_timeout(CONNECT);
-    if let Some(agent) = value(ClientConfigKey::UserAgent) {
-        builder = builder.user_agent(agent);
-    }
-    if let Some(url) = value(ClientConfigKey::ProxyUrl) {
-        let excludes = value(ClientConfigKey::ProxyExcludes);
-        builder =
-            builder.proxy(Proxy::all(url)?.no_proxy(excludes.and_then(|excludes| NoProxy::from_string(&excludes))));
-    }
-    if let Some(certificate) = value(ClientConfigKey::ProxyCaCertificate) {
-        builder = builder.tls_certs_merge([Certificate::from_pem(certificate.as_bytes())?]);
-    }
-    if value(ClientConfigKey::AllowInvalidCertificates).as_deref() == Some("true") {
-        builder = builder.tls_danger_accept_invalid_certs(true);
-    }
-    builder.build()
 }
 
 #[async_trait]
