@@ -15,6 +15,7 @@ mod model; // every order of events of the protocol
 mod mutate; // the engine with a step left out
 mod process; // running programs
 mod sim; // the engine on simulated hosts
+mod sqllogic; // SQLite's scripts of queries
 mod suites; // foreign test suites
 mod test; // every test
 mod tools; // what the tests need
@@ -57,6 +58,8 @@ enum Command {
     Mutate(mutate::Mutate),
     /// Runs the engine on simulated hosts from seeds, and checks every promise.
     Sim(sim::Sim),
+    /// Runs the scripts of SQLite's sqllogictest on volumes.
+    Sqllogic(sqllogic::Sqllogic),
     /// Runs every test: the workspace's own, then other programs that load the extension.
     Test(test::Test),
     /// Installs what the tests need into .venv and target.
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Command::Model(command) => command.run(),
         Command::Mutate(command) => command.run(),
         Command::Sim(command) => command.run(),
+        Command::Sqllogic(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Tools(command) => command.run(),
         Command::Suites(command) => command.run(),

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use rusqlite::{Connection, OpenFlags, Result, types::ValueRef};
+use rusqlite::{
+    Connection, OpenFlags, Result,
+    types::{Value, ValueRef},
+};
 use sqllogictest::{DB, DBOutput, DefaultColumnType};
 
 /// Where the database of a script is.
@@ -63,6 +66,25 @@ impl Database {
         }
         let rows = statement.query_map([], |row| (0..columns).map(|at| row.get_ref(at).map(shown)).collect())?;
         Ok(Answer::Rows(columns, rows.collect::<Result<_>>()?))
+    }
+}
+
+impl Database {
+    /// Runs statements, whatever rows they have.
+    pub(crate) fn batch(&self, sql: &str) -> Result<()> {
+        self.0.execute_batch(sql)
+    }
+
+    /// Runs one statement, and returns its rows as SQLite has them.
+    pub(crate) fn values(&self, sql: &str) -> Result<Vec<Vec<Value>>> {
+        let mut statement = self.0.prepare(sql)?;
+        let columns = statement.column_count();
+        let mut rows = statement.query([])?;
+        let mut values = Vec::new();
+        while let Some(row) = rows.next()? {
+            values.push((0..columns).map(|at| row.get(at)).collect::<Result<_>>()?);
+        }
+        Ok(values)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The same script, on a volume and on a plain file.
 
-use std::{fs, path::Path};
+use std::{cell::Cell, fs, path::Path};
 
-use plimsoll_sqllogic::{Place, script};
+use plimsoll_sqllogic::{Place, run_original, script};
 use sqllogictest::Runner;
 
 /// Runs a script and says where the answer is another one.
@@ -59,4 +59,39 @@ fn a_script_with_another_answer_is_noticed() {
     let mut runner = Runner::new(async || place.open());
     let error = runner.run_script("query I\nSELECT 1\n----\n2\n").unwrap_err();
     assert!(error.to_string().contains("query result mismatch"), "{error}");
+}
+
+/// In the form that SQLite's project uses: conditions, types, sorting, hashes, lines that end as on Windows.
+const ORIGINAL: &str = "\
+onlyif mysql\r\nhalt\r\n\r\nhash-threshold 4\r\n
+statement ok\nCREATE TABLE t(a INTEGER, b TEXT, c REAL)\n
+statement ok\nINSERT INTO t VALUES (2, 'two', 2.5), (10, '', -0.125), (NULL, 'b\tc', 1e15)\n
+statement error\nINSERT INTO missing VALUES (1)\n
+skipif sqlite # others only\nquery I nosort\nSELECT 1/0\n----\n7\n
+query ITR rowsort\nSELECT a, b, c FROM t\n----\n10\n(empty)\n-0.125\n2\ntwo\n2.500\nNULL\nb@c\n1000000000000000.000\n
+query I valuesort\nSELECT c FROM t WHERE a > 0\n----\n0\n2\n
+query I nosort label-1\nSELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5\n----
+5 values hashing to {hash}\n
+skipif mysql\nhalt\n
+query I nosort\nSELECT 1\n----\n2\n";
+
+#[test]
+fn scripts_of_sqlites_project_are_read_as_its_program_reads_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let runs = Cell::new(0);
+    let run = |text: String| {
+        let script = dir.path().join("one.test");
+        fs::write(&script, text).unwrap();
+        let database = Place::Volume(format!("memory:///original-{}", runs.replace(runs.get() + 1))).open().unwrap();
+        run_original(&script, &database, |_| {}).unwrap()
+    };
+    // `printf '1\n2\n3\n4\n5\n' | md5sum`
+    let hash = "a7b1ac3a2b072f71a8e0d463bf4eb822";
+    let good = run(ORIGINAL.replace("{hash}", hash));
+    assert_eq!(good.different, Vec::<String>::new());
+    assert_eq!((good.statements, good.queries), (3, 3));
+    let other = run(ORIGINAL.replace("{hash}", hash).replace("two\n2.500", "two\n2.600"));
+    assert_eq!(other.different.len(), 1);
+    assert!(other.different[0].contains("one.test:") && other.different[0].contains("2.500"), "{other:?}");
+    assert_eq!(run(ORIGINAL.replace("{hash}", "00000000000000000000000000000000")).different.len(), 1);
 }
