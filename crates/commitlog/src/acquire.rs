@@ -333,7 +333,8 @@ async fn fence(
         }
         // It counts if whoever had this name cannot have been merged and deleted since the listing was sent;
         // otherwise the next listing tells.
-        if is_late(tail.sent, context.now(), context.fresh_for()) && taken(step::Step::LateFence) {
+        let late = is_late(tail.sent, context.now(), context.fresh_for());
+        if late && taken(step::Step::ReadTail) && taken(step::Step::LateFence) {
             placed = Some((Placed { txid, stamp }, fenced));
             continue;
         }

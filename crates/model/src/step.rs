@@ -129,6 +129,8 @@ steps! {
     LookAtEpochs = "look at epochs after a collector's decision",
     /// Whoever has made a fork looks whether what it reads from is being removed.
     HeedRemovals = "heed a removal when forking",
+    /// A fence that was answered late is read again, lest what it was put on is said to be what there was.
+    ReadTail = "read the tail again after a late fence",
     /// An earlier state is made of syncs that the newest one links back to.
     LinkBack = "trust earlier syncs only by links",
     /// A collector removes no sync that is not part of a merge.

@@ -69,6 +69,8 @@ pub enum Aim {
     Decision,
     /// Volumes that are removed while others are forked from them.
     Vanish,
+    /// A fence that takes the name of an earlier sync.
+    StrayFence,
     /// A late request that takes the name of an earlier sync.
     Stray,
     /// Syncs that cannot be merged.
@@ -102,6 +104,7 @@ impl Aim {
         Aim::Decision,
         Aim::Meeting,
         Aim::Vanish,
+        Aim::StrayFence,
         Aim::Stray,
         Aim::Unmerged,
     ];
@@ -134,6 +137,7 @@ impl Aim {
             Aim::Decision => "decision",
             Aim::Meeting => "meeting",
             Aim::Vanish => "vanish",
+            Aim::StrayFence => "stray fence",
             Aim::Stray => "stray",
             Aim::Unmerged => "unmerged",
         }
@@ -325,9 +329,14 @@ impl Aim {
                 settings.follow_interval = 100 * MILLI;
                 settings.idle_release = 2 * SECOND;
             }
-            Aim::Newborn | Aim::Fence | Aim::Account | Aim::Decision | Aim::Meeting | Aim::Stray | Aim::Unmerged => {
-                stage(self, profile)
-            }
+            Aim::Newborn
+            | Aim::Fence
+            | Aim::Account
+            | Aim::Decision
+            | Aim::Meeting
+            | Aim::Stray
+            | Aim::StrayFence
+            | Aim::Unmerged => stage(self, profile),
             Aim::Told => {
                 (profile.hosts, profile.applications, profile.workers) = (2, 1, 2);
                 (profile.pointers, profile.deeds, profile.takeover) = (40, MERGING, 1);
@@ -390,7 +399,7 @@ const BREEDING: Deeds = &[
     (2, Deed::Release),
     (14, Deed::Compact),
 ];
-const ASIDE: Deeds = &[(1, Deed::Aside)];
+pub(crate) const ASIDE: Deeds = &[(1, Deed::Aside)];
 const NAMING: Deeds = &[(50, Deed::Checkpoint), (25, Deed::Forget), (10, Deed::Compact)];
 const MOVING: Deeds = &[(20, Deed::Token), (40, Deed::Carry), (20, Deed::Release), (10, Deed::TakeOver)];
 const MERGING: Deeds = &[(1, Deed::Compact)];
@@ -410,7 +419,7 @@ fn shorten(profile: &mut Profile) {
     profile.pause_max = 200 * MILLI;
     profile.rest_max = 5 * SECOND;
     profile.blow_every = 3 * SECOND;
-    profile.back_max = 2 * SECOND;
+    (profile.back_min, profile.back_max) = (Duration::ZERO, 2 * SECOND);
     profile.sleep = (SECOND, 20 * SECOND);
     profile.length = 40 * SECOND;
     let settings = &mut profile.settings;

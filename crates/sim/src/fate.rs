@@ -172,7 +172,8 @@ impl Run {
         self.executor.kill(life.group);
         self.world.end(life.group);
         self.world.count(how);
-        self.machines[at].back_at = self.world.time.now() + self.dice.time(self.profile.back_max);
+        let back = self.profile.back_min + self.dice.time(self.profile.back_max);
+        self.machines[at].back_at = self.world.time.now() + back;
         self.say(at, how.name());
     }
 

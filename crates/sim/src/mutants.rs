@@ -57,6 +57,7 @@ pub fn aim(step: Step) -> Aim {
         Step::FirstSync => Aim::Newborn,
         Step::EndFenced => Aim::Told,
         Step::HeedRemovals => Aim::Vanish,
+        Step::ReadTail => Aim::StrayFence,
         Step::LinkBack => Aim::Stray,
         Step::OnlyMerged => Aim::Unmerged,
     }

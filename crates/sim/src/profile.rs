@@ -52,7 +52,9 @@ pub(crate) struct Profile {
     pub(crate) sleep: (Duration, Duration),
     /// One action in so many is the last before an application closes the volume.
     pub(crate) patience: u64,
-    /// Longest time until a host that died is back.
+    /// Shortest time until a host that died is back.
+    pub(crate) back_min: Duration,
+    /// Longest time on top of that.
     pub(crate) back_max: Duration,
     /// One open in so many takes the volume by force.
     pub(crate) takeover: u64,
@@ -109,6 +111,7 @@ impl Profile {
             blows: EVERYTHING,
             sleep: (Duration::ZERO, 180 * MINUTE),
             patience: 60,
+            back_min: Duration::ZERO,
             back_max: MINUTE,
             takeover: 4,
             levels: (40, 40),

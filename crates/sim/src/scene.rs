@@ -7,6 +7,7 @@ use plimsoll_volume::Reference;
 
 use crate::{
     handle::{Handle, Stopped},
+    network::Doom,
     worker::{Application, Kept},
 };
 
@@ -23,6 +24,8 @@ pub(crate) enum Act {
     Look,
     /// Makes a checkpoint of the state after a sync.
     Pin(u64),
+    /// Dies when such a request of its takes effect: one whose name contains this.
+    Die(&'static str),
     /// Reads the state after a sync.
     Past(u64),
     /// Nothing.
@@ -108,6 +111,27 @@ pub(crate) const ACCOUNT: Scene = &[
     &[(8_000, 8_000, Act::Rest)],
 ];
 
+/// The first host dies once its second sync is in the store. The second one had looked before that, and its fence is on its
+/// way to the same name for so long that the third one has taken the volume, written, merged and collected when it arrives.
+/// Then the first one comes back, and wants to know what became of its sync.
+pub(crate) const STRAY_FENCE: Scene = &[
+    &[
+        (0, 100, Act::Take),
+        (100, 300, Act::Write(Level::Durable)),
+        (600, 700, Act::Die("create ltx/0/0000000000000002")),
+        (1_300, 1_400, Act::Write(Level::Durable)),
+    ],
+    &[(750, 850, Act::Take), (14_000, 14_000, Act::Rest)],
+    &[
+        (1_700, 1_900, Act::Take),
+        (1_900, 2_100, Act::Write(Level::Durable)),
+        (2_200, 2_500, Act::Merge),
+        (7_000, 7_500, Act::Write(Level::Durable)),
+        (7_600, 8_000, Act::Merge),
+        (14_000, 14_000, Act::Rest),
+    ],
+];
+
 /// A sync of the first host is on its way for so long that the second one has taken the volume, put its fence where that was
 /// to go, merged and collected when it arrives. Then somebody asks for the state of that number.
 pub(crate) const STRAY: Scene = &[
@@ -167,6 +191,7 @@ impl Application {
                 Act::Merge => drop(handle.volume.compact().map_err(|error| handle.stopped("compact", &error))?),
                 Act::Look => handle.refresh()?,
                 Act::Pin(txid) => self.checkpoint_of(handle, Some(Txid(*txid)))?,
+                Act::Die(request) => self.world.doom(self.connection.group, Doom::Dies, request),
                 Act::Past(txid) => {
                     let reference = Reference::Txid(Txid(*txid));
                     let found = handle.look_back(&reference)?;

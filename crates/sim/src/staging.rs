@@ -5,10 +5,10 @@ use std::time::Duration;
 use plimsoll_ltx::Layout;
 
 use crate::{
-    aim::Aim,
+    aim::{ASIDE, Aim},
     fate::Blow,
     profile::Profile,
-    scene::{ACCOUNT, LATE_DECISION, LATE_FENCE, MEETING, NEWBORN, STRAY, Scene, UNMERGED},
+    scene::{ACCOUNT, LATE_DECISION, LATE_FENCE, MEETING, NEWBORN, STRAY, STRAY_FENCE, Scene, UNMERGED},
 };
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -61,6 +61,14 @@ pub(crate) fn stage(aim: Aim, profile: &mut Profile) {
             profile.weather.slow = vec![(0, "create ltx/0/0000000000000003", 7 * SECOND, 8 * SECOND)];
             let settings = &mut profile.settings;
             (settings.heartbeat, settings.l0_retention) = (60 * SECOND, 2 * SECOND);
+        }
+        Aim::StrayFence => {
+            staged(profile, STRAY_FENCE);
+            (profile.request_timeout, profile.back_min) = (30 * SECOND, 11 * SECOND);
+            (profile.pointers, profile.deeds) = (40, ASIDE);
+            profile.weather.slow = vec![(1, "create ltx/0/", 9 * SECOND, 10 * SECOND)];
+            let settings = &mut profile.settings;
+            (settings.heartbeat, settings.l0_retention) = (60 * SECOND, 4 * SECOND);
         }
         Aim::Unmerged => {
             staged(profile, UNMERGED);
