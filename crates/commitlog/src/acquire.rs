@@ -212,7 +212,8 @@ async fn reread(context: &Context, standing: Standing) -> Result<Standing> {
 }
 
 /// What an earlier process of this writer had said last, unless it had let go; and the epoch of another writer that had not,
-/// and that is to be accounted for. No request, unless whoever was here last had died before he said anything.
+/// and that is to be accounted for. No request, unless whoever was here last had died before he said anything, or was about to
+/// remove the volume.
 async fn last_of(
     context: &Context,
     standing: &Standing,
@@ -221,9 +222,8 @@ async fn last_of(
     let status = standing.status.as_ref().map(|seen| &seen.record);
     let last = match status {
         Some(status) if !is_greeting(status) => Some(status.clone()),
-        _ if standing.holder.as_ref().is_some_and(|holder| !holder.removal) => {
-            lenient(last_word(context, standing.epoch).await)?
-        }
+        // A removal that was called off says nothing either: what was said before it still stands.
+        _ if standing.holder.is_some() => lenient(last_word(context, standing.epoch).await)?,
         _ => None,
     };
     let taken_from = unaccounted(standing, last.as_ref(), writer);
@@ -244,7 +244,7 @@ fn unaccounted(standing: &Standing, last: Option<&StatusRecord>, writer: WriterI
     if let Some(status) = status {
         return status.took_from;
     }
-    // It was this writer itself, and died before it said anything.
+    // It was this writer itself, and died before it said anything, or somebody who was about to remove the volume.
     let last = last.filter(|last| last.epoch != standing.epoch)?;
     if last.writer != writer && !last.closed { Some(last.epoch) } else { last.took_from }
 }

@@ -50,6 +50,6 @@ pub use removal::{
     settle, stays_until_last, take_up_removal,
 };
 pub use standing::{Seen, Standing, lives, look, look_anyway, opened_since};
-pub use succession::alone_since;
+pub use succession::{alone_since, unwritten_since};
 pub use sweep::sweep;
 pub use tail::{Head, Levels, LtxObject, Tail, head_of, tail};

@@ -137,7 +137,7 @@ pub(crate) fn is_greeting(record: &StatusRecord) -> bool {
 }
 
 /// The last that was said by the holder of an epoch, or by whoever held one before and had not let go, if this one never
-/// came to say more than that it is there: what the other one had said still stands then. One request, or three, and one
+/// came to say more than that it is there: what the other one had said still stands then. One request, or four, and two
 /// more for each who died at the same point before.
 ///
 /// # Errors
@@ -150,7 +150,11 @@ pub(crate) async fn last_word(context: &Context, epoch: Epoch) -> Result<Option<
     let entries = context.store.list(STATUSES, None).await?;
     let earlier = entries.iter().rev().filter_map(|entry| parse_status_key(&entry.key));
     for earlier in earlier.filter(|earlier| *earlier < epoch) {
-        let Some(seen) = read_status(context, earlier).await? else { break };
+        let key = epoch_key(earlier);
+        let (seen, taken) = try_join(read_status(context, earlier), context.store.get(&key)).await?;
+        // A removal takes the records of the epochs before it with it. A status without one came late, and is of the volume
+        // that was here before.
+        let Some(seen) = seen.filter(|_| taken.is_some()) else { break };
         if !is_greeting(&seen.record) {
             // Whoever let go left nothing of his own to answer for, but perhaps somebody before him.
             let answers = !seen.record.closed || seen.record.took_from.is_some();

@@ -5,8 +5,8 @@ mod support;
 use std::time::Duration;
 
 use plimsoll_commitlog::{
-    Lease, LoadRecord, Loss, Mark, Outcome, Sequel, StatusReport, Watermarks, aftermath, alone_since, epoch_key,
-    forget_bygone, look, losses, sequel, status_key, toll,
+    Lease, LoadRecord, Loss, Mark, Outcome, Sequel, StatusReport, Watermarks, aftermath, alone_since, announce_removal,
+    epoch_key, forget_bygone, look, losses, sequel, status_key, toll, unwritten_since,
 };
 use plimsoll_model::{Epoch, ErrorKind, Lsn, WriterId};
 use plimsoll_store::{
@@ -129,6 +129,62 @@ fn what_was_acknowledged_is_lost_once_and_said_to_be_if_nobody_came_to_its_journ
             assert_eq!(sequel(&world.context, Epoch(1), Lsn(15)).await.unwrap(), Sequel::Lost, "{way:?}");
         });
     }
+}
+
+/// Somebody is about to remove the volume, and comes no further.
+async fn about_to_remove(world: &World) -> Epoch {
+    let standing = look(&world.context).await.unwrap();
+    announce_removal(&world.context, &standing).await.unwrap().unwrap()
+}
+
+/// Whoever called the removal off was told that nobody had held the volume.
+#[test]
+fn what_a_dead_writer_took_is_accounted_for_also_if_a_removal_was_called_off_since() {
+    for way in WAYS {
+        World::run(move |world| async move {
+            first(&world).await;
+            for how in way {
+                silent(&world, *how).await;
+            }
+            world.clock.advance(TTL);
+            about_to_remove(&world).await;
+            let other = world.open(ask(2)).await.unwrap();
+            let found = took(&world, &other).await.remove(0);
+            assert_eq!((found.commits(), found.held, found.settled), (12, Lsn(8), true), "{way:?}");
+        });
+        // The same host, where nobody comes to look at the journal after all.
+        World::run(move |world| async move {
+            first(&world).await;
+            about_to_remove(&world).await;
+            assert!(world.open(same(1)).await.unwrap().owes_an_account(), "{way:?}");
+            about_to_remove(&world).await;
+            for how in way {
+                silent(&world, *how).await;
+            }
+            let other = world.open(takeover(2)).await.unwrap();
+            let found = took(&world, &other).await.remove(0);
+            assert_eq!((found.commits(), found.held, found.settled), (12, Lsn(8), true), "{way:?}");
+        });
+    }
+}
+
+/// Whoever was here last has let go, and was to account for the one before.
+#[test]
+fn whom_a_writer_left_to_the_next_is_accounted_for_also_if_a_removal_was_called_off_since() {
+    World::run(|world| async move {
+        first(&world).await;
+        world.open(takeover(2)).await.unwrap().close_unused().await.unwrap();
+        about_to_remove(&world).await;
+        let last = world.open(ask(3)).await.unwrap();
+        assert_eq!(took(&world, &last).await.iter().map(Loss::commits).collect::<Vec<_>>(), [12]);
+    });
+    World::run(|world| async move {
+        let lease = world.open(ask(1)).await.unwrap();
+        assert_eq!(lease.create_next(sync(&lease, 1, 8)).await.unwrap(), Outcome::Durable);
+        lease.close(&StatusReport::default()).await.unwrap();
+        about_to_remove(&world).await;
+        assert_eq!(world.open(ask(2)).await.unwrap().taken_from(), None, "it had left nothing");
+    });
 }
 
 /// Whoever needed a second try to take the volume was told that nobody had held it.
@@ -302,6 +358,25 @@ fn an_epoch_whose_record_is_damaged_or_gone_may_have_been_anybodys() {
         assert!(!alone(1, 3).await && alone(2, 3).await);
         world.memory.delete(&[epoch_key(Epoch(3))]).await.unwrap();
         assert!(!alone(2, 3).await);
+    });
+}
+
+/// A journal that was left behind was kept aside, though nobody had written to the volume since.
+#[test]
+fn an_epoch_that_was_taken_for_a_removal_is_of_nobody_who_writes() {
+    World::run(|world| async move {
+        let writes = |n| world.open(plimsoll_commitlog::Acquire { same_host: true, ..takeover(n) });
+        writes(1).await.unwrap();
+        assert_eq!((about_to_remove(&world).await, about_to_remove(&world).await), (Epoch(2), Epoch(3)));
+        writes(1).await.unwrap();
+        about_to_remove(&world).await;
+        let (context, one) = (world.context.clone(), WriterId(1));
+        assert!(alone_since(&context, one, Epoch(1), Epoch(5)).await.unwrap());
+        let unwritten = async move |after, last| unwritten_since(&context, Epoch(after), Epoch(last)).await.unwrap();
+        assert!(unwritten(1, 3).await && unwritten(4, 5).await && unwritten(5, 5).await);
+        assert!(!unwritten(1, 4).await && !unwritten(0, 3).await && !unwritten(4, 6).await);
+        world.memory.put(&epoch_key(Epoch(2)), b"{}".to_vec().into()).await.unwrap();
+        assert!(!unwritten(1, 3).await, "it may have been anybody's");
     });
 }
 

@@ -8,7 +8,7 @@ use futures::{FutureExt as _, future::join};
 use plimsoll_commitlog::{
     Beat, Context, Outcome, PinRecord, Standing, StatusReport, VolumeRecord, announce_removal, create_volume,
     decide_removal, decided_removal, delete_volume, end_removal, epoch_key, held_for, look, look_anyway,
-    overtaken_since, pin, read_pin, take_up_removal, unpin, volume_key,
+    overtaken_since, pin, read_pin, status_key, take_up_removal, unpin, volume_key,
 };
 use plimsoll_host::Clock as _;
 use plimsoll_model::{Epoch, ErrorKind};
@@ -313,4 +313,25 @@ fn a_writer_that_is_letting_go_is_not_fenced_by_whoever_takes_the_volume_then() 
         assert!(!lease.is_fenced());
         lease.close(&StatusReport::default()).await.unwrap();
     });
+}
+
+#[test]
+fn a_sign_of_life_that_comes_after_its_volume_was_removed_is_no_debt_of_the_one_that_is_there_since() {
+    for with_a_record in [false, true] {
+        World::run(move |world| async move {
+            let old = world.open(ask(1)).await.unwrap();
+            assert_eq!(old.create_next(sync(&old, 1, 1)).await.unwrap(), Outcome::Durable);
+            let late = world.memory.get(&status_key(old.epoch())).await.unwrap().unwrap().bytes;
+            world.clock.advance(TTL);
+            remove(&world).await;
+            world.memory.put(&status_key(old.epoch()), late.into()).await.unwrap();
+            if with_a_record {
+                // As whoever makes a volume without writing to it.
+                let record = VolumeRecord { uuid: [7; 16], ..old.volume().clone() };
+                assert!(create_volume(&world.context, &record).await.unwrap());
+            }
+            let new = world.open(ask(2)).await.unwrap();
+            assert_eq!((new.taken_from(), new.owes_an_account()), (None, false), "{with_a_record}");
+        });
+    }
 }

@@ -54,7 +54,7 @@ impl FromStr for OnLoadLine {
 pub struct LoadLine {
     /// Most bytes that may be acknowledged and not durable.
     pub max_dirty_bytes: u64,
-    /// No commit is acknowledged while the load is this old.
+    /// No commit is let through while the load is this old.
     pub max_loss_window: Duration,
     /// What happens to a commit that would cross the line.
     pub policy: OnLoadLine,
@@ -122,8 +122,9 @@ impl Refusal {
 impl LoadLine {
     /// Decides on a commit of `bytes` in the journal.
     ///
-    /// Commits noted as this says keep the acknowledged load within `max_dirty_bytes` always, and
-    /// acknowledge nothing while the load is `max_loss_window` old. A commit that crosses the line
+    /// Commits noted as this says keep the acknowledged load within `max_dirty_bytes` always, provided that nothing was
+    /// [acknowledged](Ledger::acknowledge) in between: see [`LoadLine::has_room`]. None is let through while the load is
+    /// `max_loss_window` old; one whose journal is synced before it is acknowledged may be so by then. A commit that crosses the line
     /// by itself is not turned away for good: once nothing is pending it goes, acknowledged when durable.
     #[must_use]
     pub fn admit(&self, ledger: &Ledger, bytes: u64, now: Mono) -> Admission {
@@ -138,6 +139,13 @@ impl LoadLine {
             OnLoadLine::Fail => Admission::Refuse(Refusal { limit, load, bytes, line: *self }),
             OnLoadLine::WriteThrough => Admission::GoWaitDurable,
         }
+    }
+
+    /// Whether a commit of `bytes` may be acknowledged before it is durable. Asked again where it is noted: what was held when
+    /// it was admitted may be load by then.
+    #[must_use]
+    pub fn has_room(&self, ledger: &Ledger, bytes: u64, now: Mono) -> bool {
+        self.reached(&ledger.load(now), bytes).is_none()
     }
 
     /// Whether less than `durable` may be promised for the commits in `lsns`: whether the load stays under the line

@@ -45,6 +45,14 @@ pub(crate) struct Wake {
     pub(crate) syncer: bool,
 }
 
+/// What becomes of a commit that is in the journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Noted {
+    pub(crate) wake: Wake,
+    /// The line had no room for it any more: it is acknowledged only once durable.
+    pub(crate) held: bool,
+}
+
 impl Accounts {
     /// Everything up to `durable` is durable. `most`: bytes that one sync can carry.
     pub(crate) fn new(settings: &Settings, most: u64, durable: Lsn, at: WallMs, now: Mono) -> Self {
@@ -92,9 +100,11 @@ impl Accounts {
         admission
     }
 
-    /// Notes a commit that is in the journal. `held`: it is acknowledged only once durable, so its sync is asked for.
-    pub(crate) fn committed(&mut self, lsn: Lsn, bytes: u64, held: bool, now: Mono, at: WallMs) -> Wake {
-        self.note(lsn, bytes, held, now, now, at)
+    /// Notes a commit that is in the journal. `held`: it is acknowledged only once durable, so its sync is asked for. So is that
+    /// of one for which there is no room any more: since it was admitted, less may have been promised for those before it.
+    pub(crate) fn committed(&mut self, lsn: Lsn, bytes: u64, held: bool, now: Mono, at: WallMs) -> Noted {
+        let crossed = !held && taken(Step::LoadLine) && !self.line.has_room(&self.ledger, bytes, now);
+        Noted { wake: self.note(lsn, bytes, held || crossed, now, now, at), held: crossed }
     }
 
     /// Notes a commit that an earlier process has made and acknowledged, first dirtied at `dirtied`.
@@ -187,7 +197,7 @@ mod tests {
     }
 
     fn commit(accounts: &mut Accounts, lsn: u64, now: Mono) -> bool {
-        accounts.committed(Lsn(lsn), 1000, false, now, WallMs(0)).flusher
+        accounts.committed(Lsn(lsn), 1000, false, now, WallMs(0)).wake.flusher
     }
 
     #[test]
@@ -235,6 +245,24 @@ mod tests {
             assert_eq!(accounts.admit(1001, ms(2)), Admission::WaitForSync, "{policy}");
             accounts.durable(Lsn(1), WallMs(0));
             assert_eq!(accounts.admit(3000, ms(3)), Admission::GoWaitDurable, "{policy}");
+        }
+    }
+
+    /// Both were acknowledged, and twice as much was at risk as there may be.
+    #[test]
+    fn a_commit_is_held_where_less_was_promised_for_those_before_it_after_it_was_admitted() {
+        for policy in OnLoadLine::ALL {
+            let mut accounts = Accounts::new(&settings("interval"), u64::MAX, Lsn::ZERO, WallMs(0), ms(0));
+            accounts.line = LoadLine { max_dirty_bytes: 100, policy, ..accounts.line };
+            accounts.committed(Lsn(1), 60, true, ms(1), WallMs(0));
+            assert_eq!(accounts.admit(60, ms(2)), Admission::Go, "{policy}");
+            assert!(accounts.promise_less(&(Lsn(1)..=Lsn(1)), ms(3)));
+            let noted = accounts.committed(Lsn(2), 60, false, ms(4), WallMs(0));
+            assert!(noted.held && noted.wake.syncer, "{policy}");
+            assert_eq!(accounts.ledger.load(ms(5)).bytes, 60, "{policy}");
+            accounts.durable(Lsn(2), WallMs(0));
+            let noted = accounts.committed(Lsn(3), 60, false, ms(6), WallMs(0));
+            assert!(!noted.held && accounts.ledger.load(ms(7)).bytes == 60, "{policy}");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::{Either, select};
-use plimsoll_commitlog::{Inherited, Levels, Sequel, aftermath, identity, sequel, tail};
+use plimsoll_commitlog::{Inherited, Levels, Sequel, aftermath, identity, sequel, tail, unwritten_since};
 use plimsoll_model::{
     Epoch, Error, ErrorKind, Level, Lsn, Result, Txid,
     step::{Step, taken},
@@ -185,7 +185,10 @@ impl Shared {
             return Ok(false);
         }
         let info = aftermath(&self.context(), token.epoch, Lsn::ZERO, true).await?;
-        if info.epoch <= token.epoch || !taken(Step::TokenAftermath) {
+        // Who was about to remove the volume, and did not, has not written.
+        let called_off = info.inherited.is_none() && info.holder.as_ref().is_some_and(|holder| holder.removal);
+        let unwritten = called_off && unwritten_since(&self.context(), token.epoch, info.epoch).await?;
+        if info.epoch <= token.epoch || unwritten || !taken(Step::TokenAftermath) {
             // Nobody has taken over, so commits up to this number are that writer's, or those that it went on from.
             *asked = Some(view.txid);
             if token.txid.is_zero() {

@@ -95,7 +95,7 @@ pub(crate) struct State {
     pub(crate) cramped: bool,
     /// The last thing that went wrong, for people.
     pub(crate) trouble: Option<Error>,
-    /// What was stranded when another writer took the volume. Whoever closes it has to be told.
+    /// What was stranded, or left in the journal, when another writer took the volume. Whoever closes it has to be told.
     pub(crate) lost: Option<Error>,
     /// What the writer that this one has pushed aside took with it.
     pub(crate) losses: Losses,

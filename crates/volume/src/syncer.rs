@@ -25,7 +25,7 @@ use plimsoll_store::{Body, Piece};
 use crate::{
     shared::{Shared, Tip, Writer},
     stow::{Stowage, stow},
-    stranded::{Circumstances, base_at, base_of},
+    stranded::{Circumstances, Stranded, base_at, base_of},
 };
 
 /// First pause after a sync without outcome; doubles up to the maximum.
@@ -347,7 +347,8 @@ pub(crate) async fn fence(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &Fen
     }
 }
 
-/// Gives everything back after a fence; what the history lacks is kept aside. The caller holds `turning`.
+/// Gives everything back after a fence; what the history lacks is kept aside, or left in the journal if nobody has written
+/// since. The caller holds `turning`.
 ///
 /// # Errors
 /// Says what is not in the history, and where it is.
@@ -355,6 +356,20 @@ pub(crate) async fn dispossess(shared: &Arc<Shared>, writer: &Arc<Writer>, info:
     // The thread that drives all volumes waits for no disk: a journal is closed, and moved or removed.
     let (of, by) = (Arc::clone(shared), Arc::clone(writer));
     run_blocking(&shared.config.host.tasks, move || give_back(&of, &by, &info)).await
+}
+
+/// Where the commits of a fenced writer are that the history may not hold.
+enum Kept {
+    Nowhere,
+    /// In the journal: whoever opens the volume on this host next judges it.
+    Left,
+    Aside(Stranded),
+}
+
+/// Pure: whether all that is known to have come after a fenced writer is somebody who was about to remove the volume. If that
+/// is called off, the journal continues the history.
+fn leaves_the_journal(info: &FenceInfo) -> bool {
+    !info.gone && !info.settled && info.holder.as_ref().is_some_and(|holder| holder.removal)
 }
 
 fn give_back(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &FenceInfo) -> Result<()> {
@@ -372,31 +387,41 @@ fn give_back(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &FenceInfo) -> Re
     let found = base_of(info.settled, info.inherited.as_ref(), writer.epoch);
     let base = found.or_else(|| base_at(txid, lsn, info.held).filter(|_| info.settled));
     let kept = if complete || !taken(Step::Strand) {
-        shared.dir.drop_journal().map(|()| None)
+        shared.dir.drop_journal().map(|()| Kept::Nowhere)
+    } else if leaves_the_journal(info) {
+        Ok(Kept::Left)
     } else {
         let in_history = Some(writer.lease.head().is_some());
         let circumstances = Circumstances { epoch: Some(writer.epoch.0), base, in_history };
-        shared.dir.strand(&shared.config.host, circumstances).map(Some)
+        shared.dir.strand(&shared.config.host, circumstances).map(Kept::Aside)
     };
-    if let (Ok(Some(_)), Some(base)) = (&kept, base) {
+    if let (Ok(Kept::Aside(_)), Some(base)) = (&kept, base) {
         let (of, id, epoch) = (Arc::clone(shared), writer.id, writer.epoch);
         // Nobody has to wait for that: what was acknowledged is safe where it is.
         shared.config.host.tasks.spawn(Box::pin(async move { of.keep_base(id, epoch, Txid(base.txid)).await }));
     }
     let error = Error::new(ErrorKind::Fenced, "syncing").object(shared.url().to_owned());
     let error = match &kept {
-        Ok(None) => error.why("another writer has taken the volume; nothing of ours is missing in its history"),
-        Ok(Some(stranded)) if lost == 0 => error.why(format!(
+        Ok(Kept::Nowhere) => error.why("another writer has taken the volume; nothing of ours is missing in its history"),
+        Ok(Kept::Left) if lost == 0 => error.why("somebody removes the volume, or was about to; everything is synced"),
+        Ok(Kept::Left) => error
+            .why(format!(
+                "somebody removes the volume, or was about to; commits {} to {appended} may not be in the store, they are in \
+                 the journal of this host",
+                info.held.next()
+            ))
+            .hint("close it, and open the URL again: if the volume is still there, they are synced then"),
+        Ok(Kept::Aside(stranded)) if lost == 0 => error.why(format!(
             "another writer has taken the volume; it has not said yet what it found of ours, a copy is kept in {}",
             stranded.path.display()
         )),
-        Ok(Some(stranded)) if !info.settled => error.why(format!(
+        Ok(Kept::Aside(stranded)) if !info.settled => error.why(format!(
             "another writer has taken the volume; it has not said yet which of the commits {} to {appended} it found, they \
              are kept in {}",
             info.held.next(),
             stranded.path.display()
         )),
-        Ok(Some(stranded)) => error.why(format!(
+        Ok(Kept::Aside(stranded)) => error.why(format!(
             "another writer has taken the volume; commits {} to {appended} are not in its history and are kept in {}",
             info.held.next(),
             stranded.path.display()
@@ -406,7 +431,7 @@ fn give_back(shared: &Arc<Shared>, writer: &Arc<Writer>, info: &FenceInfo) -> Re
         }
     };
     shared.config.metrics.fenced();
-    if lost > 0 {
+    if lost > 0 && !matches!(kept, Ok(Kept::Left)) {
         shared.config.metrics.stranded(lost);
     }
     {

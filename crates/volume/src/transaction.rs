@@ -12,6 +12,7 @@ use plimsoll_pages::Found;
 use rustc_hash::FxHashMap;
 
 use crate::{
+    accounts::Noted,
     receipt::Receipt,
     shared::{Tip, Writer},
     snapshot::Snapshot,
@@ -233,9 +234,9 @@ impl WriteTxn {
             overlay.insert(lsn, page_count, spilled.into_iter().chain(pages.iter().copied().zip(places)));
             overlay.pages()
         };
-        let wake = {
+        let Noted { wake, held: crosses } = {
             let mut accounts = self.writer.accounts();
-            let wake = accounts.committed(
+            let noted = accounts.committed(
                 lsn,
                 appended.bytes + self.spilled_bytes,
                 held || level == Level::Durable,
@@ -243,8 +244,9 @@ impl WriteTxn {
                 wall,
             );
             accounts.ledger.set_pages(dirty);
-            wake
+            noted
         };
+        let held = held || (crosses && taken(Step::HeldCommits));
         let tip = {
             let mut state = shared.state();
             let tip = Tip { lsn, count: page_count, page_size: Some(page_size), version: state.tip.version + 1 };

@@ -2,6 +2,7 @@
 
 mod asleep; // writers that were silent
 mod caches; // what a host has read
+mod called_off; // removals that were announced, and nothing more
 mod checkpoints; // states that are kept
 mod courtesy; // readers and a commit that waits
 mod followers; // readers on other hosts
