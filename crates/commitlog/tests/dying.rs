@@ -442,3 +442,15 @@ fn a_lease_that_is_given_up_unused_says_what_it_owes() {
         assert!(world.open(same(1)).await.unwrap().owes_an_account());
     });
 }
+
+/// It would be told again, for as long as nobody else writes.
+#[test]
+fn what_this_journal_had_said_before_it_was_let_go_is_not_owed_any_more() {
+    World::run(|world| async move {
+        let lease = first(&world).await;
+        let mark = |lsn| Mark { lsn: Lsn(lsn), ms: world.host.clock.wall().0 };
+        let watermarks = Watermarks { appended: mark(20), journaled: mark(18), durable: mark(8) };
+        lease.close(&StatusReport { watermarks, ..StatusReport::default() }).await.unwrap();
+        assert!(!world.open(same(1)).await.unwrap().owes_an_account());
+    });
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::join;
 use plimsoll_commitlog::{
-    Acquire, Beat, Levels, Outcome, Standing, StatusReport, epoch_key, look, status_key, tail, volume_key,
+    Acquire, Beat, Levels, Outcome, Standing, StatusReport, epoch_key, lives, look, status_key, tail, volume_key,
 };
 use plimsoll_host::Clock as _;
 use plimsoll_ltx::{FileId, Layout};
@@ -408,5 +408,21 @@ fn a_writer_that_syncs_without_a_pause_is_fenced_once_it_looks() {
         let ((syncs, ()), new) = join(join(syncing, looking), async move { taking.open(takeover(2)).await }).await;
         assert_eq!(new.unwrap().epoch(), Epoch(2));
         assert!(syncs > 64, "{syncs}");
+    });
+}
+
+#[test]
+fn a_writer_has_given_a_sign_of_life_if_it_has_said_something_since_and_not_that_it_lets_go() {
+    World::run(|world| async move {
+        let lease = world.open(ask(1)).await.unwrap();
+        assert_eq!(lease.create_next(sync(&lease, 1, 1)).await.unwrap(), Outcome::Durable);
+        let before = look(&world.context).await.unwrap();
+        assert!(!lives(&world.context, &before).await.unwrap(), "nothing since");
+        world.clock.advance(TTL / 4);
+        assert!(matches!(lease.heartbeat(&StatusReport::default()).await.unwrap(), Beat::Holding));
+        assert!(lives(&world.context, &before).await.unwrap());
+        world.clock.advance(TTL / 4);
+        lease.close(&StatusReport::default()).await.unwrap();
+        assert!(!lives(&world.context, &before).await.unwrap(), "it has let go");
     });
 }

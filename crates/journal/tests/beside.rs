@@ -21,12 +21,13 @@ use plimsoll_model::{ErrorKind, Lsn};
 
 type Deed = Box<dyn FnOnce() + Send>;
 
-/// A disk on which something else happens when somebody is about to read a file, and when a file is synced. That sync fails, as
-/// one does that is told of bytes which could not be written: the next one is not told.
+/// A disk on which something else happens when somebody is about to read a file, or to write zeros, and when a file is synced. That
+/// sync fails, as one does that is told of bytes which could not be written: the next one is not told.
 #[derive(Default, Clone)]
 struct Stage {
     disk: SimDisk,
     before_reading: Arc<Mutex<Option<(String, Deed)>>>,
+    before_zeros: Arc<Mutex<Option<Deed>>>,
     in_failing_sync: Arc<Mutex<Option<Deed>>>,
     /// Unless zero, reading fails each time in another way.
     flickers: Arc<AtomicU64>,
@@ -45,6 +46,11 @@ impl File for Prop {
         self.0.read_at(buf, offset)
     }
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        let zeros = buf.iter().all(|byte| *byte == 0);
+        let deed = if zeros { self.1.before_zeros.lock().unwrap().take() } else { None };
+        if let Some(deed) = deed {
+            deed();
+        }
         self.0.write_all_at(buf, offset)
     }
     fn sync(&self) -> io::Result<()> {
@@ -201,4 +207,40 @@ fn bytes_that_a_sync_beside_it_was_told_are_lost_are_not_acknowledged() {
         journal.prepare().unwrap_err();
         assert!(!acknowledged.join().unwrap());
     });
+}
+
+/// They would be written over it.
+#[test]
+fn what_would_reach_to_where_zeros_are_just_being_written_is_appended_once_they_are() {
+    let stage = Stage::default();
+    let config = || Config { segment_bytes: 3 << 20, ..config() };
+    let (journal, _) = Journal::open(&host(&stage), dir(), config()).unwrap();
+    let mut lsn = 0;
+    while !journal.needs_preparing() {
+        lsn += 1;
+        append(&journal, lsn, &[(1, lsn); 8]).unwrap();
+        sync(&journal);
+    }
+    let (begin, beginning) = mpsc::channel();
+    let (done, end) = mpsc::channel();
+    *stage.before_zeros.lock().unwrap() = Some(Box::new(move || {
+        begin.send(()).unwrap();
+        // Time for it to go wrong. It has to wait, so nothing ends this early.
+        let _ = end.recv_timeout(Duration::from_millis(200));
+    }));
+    let pages: Vec<_> = (1..=1100).map(|number| (number, u64::from(number))).collect();
+    thread::scope(|scope| {
+        let (journal, pages) = (&journal, &pages);
+        scope.spawn(move || {
+            beginning.recv().unwrap();
+            append(journal, lsn + 1, pages).unwrap();
+            let _ = done.send(());
+        });
+        journal.prepare().unwrap();
+    });
+    assert!(stage.before_zeros.lock().unwrap().is_none());
+    sync(&journal);
+    drop(journal);
+    let (_, replay) = Journal::open(&host(&stage), dir(), config()).unwrap();
+    assert_eq!((replay.last, replay.commits.last().unwrap().pages.len()), (Lsn(lsn + 1), pages.len()));
 }

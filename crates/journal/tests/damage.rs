@@ -187,3 +187,22 @@ fn a_read_of_a_damaged_page_names_file_and_offset() {
     assert_eq!((error.kind(), error.object_name()), (ErrorKind::Corrupt, path.to_str()));
     assert!(error.to_string().contains(&format!("at byte {before}")), "{error}");
 }
+
+/// What closing leaves behind the last commit is all that tells of its sync.
+#[test]
+fn damage_to_a_closed_journal_is_told_from_a_crash_also_after_the_power_was_lost() {
+    for seed in 0..16 {
+        let disk = SimDisk::new();
+        let host = sim_host(&disk, 1);
+        let (journal, _) = open(&host).unwrap();
+        append(&journal, 1, &[(1, 1)]).unwrap();
+        sync(&journal);
+        let before = journal.written();
+        append(&journal, 2, &[(1, 2)]).unwrap();
+        journal.close().unwrap();
+        disk.power_loss(&*common::Seeded::new(seed));
+        assert!(disk.flip(&segments(&disk)[0], before.0 + 100, 1));
+        let opened = open(&host).map(|(_, replay)| replay.last);
+        assert_eq!(opened.unwrap_err().kind(), ErrorKind::Corrupt, "power loss {seed}");
+    }
+}

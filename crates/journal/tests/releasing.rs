@@ -158,3 +158,48 @@ fn a_spare_file_is_not_written_to_while_it_may_still_come_back_as_a_segment() {
         }
     }
 }
+
+/// Its begin frame says after which commit the journal goes on. Without either, numbers would begin anew.
+#[test]
+fn a_segment_is_not_given_up_while_the_begin_of_the_next_one_may_be_lost_with_the_power() {
+    for seed in 0..16 {
+        let (disk, host, journal) = fresh();
+        let mut last = 0;
+        while segments(&disk).len() < 2 {
+            sync(&journal);
+            last += 1;
+            append(&journal, last, &[(1, last), (2, last)]).unwrap();
+        }
+        // The last one is the first of its segment, and not synced.
+        let synced = last - 1;
+        journal.release(Lsn(synced)).unwrap();
+        disk.power_loss(&*common::Seeded::new(seed));
+        let found = open(&host).unwrap().1.last;
+        assert!(found >= Lsn(synced), "commit {found} after {synced} were synced, power loss {seed}");
+    }
+}
+
+#[test]
+fn what_comes_before_a_commit_whose_early_pages_were_released_was_released_too() {
+    let (_, host, journal) = fresh();
+    let txn = journal.begin();
+    journal.spill(txn, &[(page(9), &content(99))], &mut Vec::new()).unwrap();
+    // Into the next segment, where two commits are before its own.
+    let mut last = 0;
+    while last < 2 || segments_of(&journal) < 3 {
+        fill(&journal, last + 1..=last + 1);
+        last += 1;
+    }
+    fill(&journal, last + 1..=last + 1);
+    journal.append(common::commit(last + 2), &[], Some(txn), &mut Vec::new()).unwrap();
+    fill(&journal, last + 3..=last + 3);
+    journal.release(Lsn(last + 2)).unwrap();
+    drop(journal);
+    let (_, replay) = open(&host).unwrap();
+    assert_eq!((lsns(&replay), replay.last), (vec![last + 3], Lsn(last + 3)));
+}
+
+/// How many segments its frames so far take, a part of one counted as one.
+fn segments_of(journal: &Journal) -> u64 {
+    journal.written().0.div_ceil(common::config().segment_bytes)
+}

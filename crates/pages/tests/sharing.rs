@@ -10,7 +10,7 @@ use std::{
 use futures::{FutureExt as _, future::join};
 use plimsoll_host::{Host, WallMs};
 use plimsoll_ltx::{Encoder, FileId, Frames, Header, Layout, page_hash, sidecar::Sidecar};
-use plimsoll_model::{PageCount, PageNo, PageSize, Result, Txid};
+use plimsoll_model::{ErrorKind, PageCount, PageNo, PageSize, Result, Txid};
 use plimsoll_pages::{Bases, Listed, Reading, View, load};
 use plimsoll_proof::{Prover, WHOLE_BYTES_MAX};
 use plimsoll_store::{MemoryStore, Store};
@@ -220,4 +220,13 @@ fn what_an_object_below_another_one_was_replaced_by_is_read_too() {
     let hash = |number, mark| Some(page_hash(&[content(number, mark), content(number, mark)].concat()));
     let found = [&before, &after].map(|view| [3, 700].map(|number| view.slot(page(number)).unwrap().hash()));
     assert_eq!(found, [[hash(3, 16), hash(700, 18)], [hash(3, 17), hash(700, 18)]]);
+}
+
+/// A late request may bring the very bytes again, once they were merged and collected: that is not what was listed.
+#[test]
+fn what_has_taken_a_name_since_it_was_listed_is_not_taken_for_the_listed_object_also_where_its_bytes_are_known() {
+    let mut volume = Volume::new();
+    let _known = now(volume.state(1)).unwrap();
+    volume.files[0].modified = WallMs(1);
+    assert_eq!(now(volume.state(1)).err().unwrap().kind(), ErrorKind::NotFound);
 }

@@ -334,3 +334,26 @@ fn another_history_that_ends_with_the_same_number_is_another_state_for_readers_a
     assert!(reader.snapshot().unwrap().version() > before);
     assert_ne!(try_get(&pinned, 1).ok(), Some(1), "what has the number of its state by now is another one");
 }
+
+/// The newest sync is asked what the state's commit and checksum are, and a merge of it does not know.
+#[test]
+fn a_listing_that_shows_a_merge_and_not_the_sync_in_it_is_asked_for_again() {
+    let world = World::new(41);
+    let home = world.machine("a");
+    let writer = home.open(&BUSY);
+    for mark in [1, 2] {
+        put(&writer, &[(1, mark)], 1, Level::Durable).unwrap();
+    }
+    let (host, later) = (home.host(), writer.clone());
+    home.host().tasks.spawn(Box::pin(async move {
+        host.clock.sleep(Duration::from_secs(30)).await;
+        host.tasks.spawn_blocking(Box::new(move || drop(put(&later, &[(1, 3)], 1, Level::Durable).unwrap())));
+    }));
+    let machine = world.machine("b");
+    // The merges are listed long after the syncs, and there is another one by then.
+    machine.remote.script.once(Op::List, "ltx/1", Fault::Delay(Duration::from_secs(60)));
+    let reader = machine.open_read_only(&[]);
+    assert_eq!(marks(&reader), [3]);
+    assert!(machine.remote.script.is_used_up());
+    assert_eq!((reader.status().txid, reader.status().lsn), (writer.status().txid, 3));
+}

@@ -161,3 +161,24 @@ fn a_replica_of_which_only_a_merge_of_a_high_level_is_left_is_continued() {
         assert_eq!(marks(&world.machine("b").open_read_only(&[])), [5, 2], "level {level}");
     }
 }
+
+/// Where no hashes are known, two pages that have none are not the same for that.
+#[test]
+fn without_proofs_a_page_of_a_state_that_was_collected_is_not_read_from_another_state() {
+    let world = World::new(14);
+    let [first, second] = [(); 2].map(|()| noise(&world, 1100));
+    object(&world, FileId::sync(Txid(1)), PAGE, &first, 1100);
+    let values = [("unsafe_unproved_pages", "true"), ("cache_bytes_max", "0")];
+    let follower = world.machine("a").open_read_only(&values);
+    let pinned = follower.snapshot().unwrap();
+    object(&world, FileId::sync(Txid(2)), PAGE, &second, 1100);
+    world.run_for(5000);
+    follower.refresh().unwrap();
+    let mut bytes = vec![0; PAGE];
+    follower.snapshot().unwrap().read(page(7), &mut bytes).unwrap();
+    assert_eq!(bytes, second[6].1);
+    object(&world, FileId { level: 9, min: Txid(1), max: Txid(2) }, PAGE, &second, 1100);
+    let gone = world.keys("ltx/0/").swap_remove(0);
+    world.wait(world.shelf().delete(&[gone])).unwrap();
+    assert_eq!(pinned.read(page(7), &mut bytes).unwrap_err().kind(), ErrorKind::NotFound);
+}

@@ -5,6 +5,7 @@ mod caches; // what a host has read
 mod called_off; // removals that were announced, and nothing more
 mod checkpoints; // states that are kept
 mod courtesy; // readers and a commit that waits
+mod failing_disk; // a disk that does not give back what it took
 mod followers; // readers on other hosts
 mod foreign; // replicas that something else writes
 mod forks; // volumes that start as another one's state

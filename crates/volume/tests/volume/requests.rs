@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use plimsoll_model::{Level, PageCount};
-use plimsoll_store::fault::{Fault, Op};
+use plimsoll_store::fault::{Fault, Op, Rule};
 use plimsoll_volume::Volume;
 
 use crate::world::{Machine, PAGE, World, get, marks, page, put};
@@ -18,9 +18,13 @@ fn noise(world: &World) -> Vec<u8> {
 
 /// One object that is too large to be fetched whole: pages that do not compress.
 pub(crate) fn fill(world: &World, volume: &Volume, pages: u32) {
+    fill_from(world, volume, 1, pages);
+}
+
+fn fill_from(world: &World, volume: &Volume, first: u32, pages: u32) {
     let base = volume.snapshot().unwrap();
     let mut txn = volume.begin_write(&base).unwrap();
-    for number in 1..=pages {
+    for number in first..=pages {
         txn.write(page(number), &noise(world)).unwrap();
     }
     txn.commit(PageCount(pages), Level::Durable).unwrap().wait(Level::Durable).unwrap();
@@ -338,6 +342,60 @@ fn hydration_goes_on_with_the_newest_state_when_what_it_was_bringing_was_collect
     world.run_for(120_000);
     reader.remote.set_down(true);
     read_all(&follower);
+}
+
+/// A host on which hydration of twelve thousand pages has begun, which takes some seconds.
+fn hydrating(world: &World) -> (Volume, Machine, Volume) {
+    let volume = world.machine("a").open(&[]);
+    fill(world, &volume, 12_000);
+    let reader = world.machine("b");
+    let follower = reader.open_read_only(&[("hydrate", "true")]);
+    reader.remote.set_latency(1000);
+    let before = reader.remote.brought();
+    while reader.remote.brought() < before + (1 << 20) {
+        world.run_for(100);
+    }
+    assert!(reader.remote.brought() < 10_000 * PAGE as u64, "there is more");
+    (volume, reader, follower)
+}
+
+/// Whether everything comes to be here: with what was brought before.
+fn all_comes(world: &World, reader: &Machine, follower: &Volume) {
+    reader.remote.set_latency(0);
+    follower.refresh().unwrap();
+    world.run_for(120_000);
+    reader.remote.set_down(true);
+    read_all(follower);
+    reader.remote.set_down(false);
+}
+
+#[test]
+fn what_is_synced_while_hydration_is_under_way_is_brought_too() {
+    let world = World::new(13);
+    let (volume, reader, follower) = hydrating(&world);
+    reader.remote.script.once(Op::GetRange, ".ltx", Fault::Delay(Duration::from_secs(60)));
+    reader.remote.set_latency(0);
+    fill_from(&world, &volume, 1, 8000);
+    follower.refresh().unwrap();
+    assert!(reader.remote.brought() < 10_000 * PAGE as u64, "it is under way");
+    all_comes(&world, &reader, &follower);
+}
+
+#[test]
+fn what_a_hydration_that_failed_has_not_brought_comes_with_the_next_state_and_what_one_has_brought_comes_once() {
+    let world = World::new(14);
+    let (volume, reader, follower) = hydrating(&world);
+    let fault = Fault::FailBefore;
+    reader.remote.script.add(Rule { op: Some(Op::GetRange), key_contains: ".ltx".into(), fault, times: u32::MAX });
+    world.run_for(60_000);
+    reader.remote.script.clear();
+    put(&volume, &[(1, 1)], 12_000, Level::Durable).unwrap();
+    all_comes(&world, &reader, &follower);
+    let before = reader.remote.brought();
+    fill_from(&world, &volume, 5000, 12_000);
+    all_comes(&world, &reader, &follower);
+    let bytes = reader.remote.brought() - before;
+    assert!((7000 * PAGE as u64..9000 * PAGE as u64).contains(&bytes), "{bytes} bytes");
 }
 
 #[test]

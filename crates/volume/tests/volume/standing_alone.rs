@@ -234,3 +234,48 @@ fn a_writer_whose_fork_is_detached_under_it_finds_its_pages_where_they_are_now()
     let left = world.wait(places.remote("child").list("ltx/0/", None)).unwrap().len();
     assert!(left < 20, "{left} syncs, of which each should go after two seconds");
 }
+
+/// Whatever it reads there could be collected otherwise.
+#[test]
+fn a_fork_gives_up_what_its_parent_keeps_only_once_all_is_copied_and_that_is_written_down() {
+    let (world, machine, places) = setup(36);
+    let parent = open(&places, &machine, "parent");
+    busy(&world, &parent, 1..20);
+    places.fork(&world, "parent", None, "child").unwrap();
+    let child = open(&places, &machine, "child");
+    child.checkpoint("early", None).unwrap();
+    put(&child, &[(1, 1)], 4, Level::Durable).unwrap();
+    let expected = marks(&child);
+    let remote = places.remote("child");
+    let kept = |key: &str| world.wait(remote.get(key)).unwrap().is_some();
+    assert_eq!(child.detach().unwrap_err().kind(), ErrorKind::Held);
+    assert_eq!((kept("detached.json"), places.pins(&world, "parent")), (false, 1));
+    world.wait(remove_checkpoint(&places.place("child").context, "early", false, &places)).unwrap();
+    // Otherwise nothing would be left to copy.
+    let copies = world.wait(remote.list("ltx/9/", None)).unwrap();
+    world.wait(remote.delete(&copies.into_iter().map(|copy| copy.key).collect::<Vec<_>>())).unwrap();
+    for step in ["ltx/9/", "detaching.json", "detached.json"] {
+        let rule = Rule { op: None, key_contains: step.into(), fault: Fault::FailBefore, times: u32::MAX };
+        remote.script.add(rule);
+        child.detach().unwrap_err();
+        remote.script.clear();
+        assert_eq!(places.pins(&world, "parent"), 1, "{step}");
+        assert_eq!((kept("detached.json"), marks(&child)), (false, expected.clone()), "{step}");
+        let copied = world.wait(remote.list("ltx/9/", None)).unwrap().len();
+        assert_eq!(copied > 0, step != "ltx/9/", "{step}");
+    }
+    // Its parent is asked last, and does not answer.
+    let parents = places.remote("parent");
+    parents.script.add(Rule {
+        op: Some(Op::Delete),
+        key_contains: "pins/".into(),
+        fault: Fault::FailBefore,
+        times: u32::MAX,
+    });
+    child.detach().unwrap_err();
+    parents.script.clear();
+    assert!(kept("detached.json"));
+    assert_eq!(places.pins(&world, "parent"), 1);
+    child.detach().unwrap();
+    assert_eq!((places.pins(&world, "parent"), marks(&child)), (0, expected));
+}
