@@ -54,6 +54,8 @@ fn sql_makes_lists_and_removes_checkpoints() {
     // What a fork reads is not removed under it.
     sandbox.run(&["fork", &url, &sandbox.url("child")]).ok();
     let listed = sandbox.run(&["--json", "checkpoint", "ls", &url]).json();
+    let checkpoints = "SELECT plimsoll_checkpoints() AS all_of_them";
+    assert_eq!(sandbox.run(&["--json", "sql", &url, checkpoints]).ok(), "{\"all_of_them\":\"[]\"}\n", "a fork is none");
     let fork = format!("SELECT plimsoll_remove_checkpoint('{}')", listed["name"].as_str().unwrap());
     assert!(sandbox.run(&["sql", &url, &fork]).fails(3).contains("/child"));
 }
@@ -92,4 +94,29 @@ fn a_checkpoint_can_be_read_and_brought_back() {
     sandbox.run(&["restore", &format!("{url}@before")]).ok();
     assert_eq!(sandbox.run(&["--json", "sql", &url, count]).ok(), "{\"n\":10}\n");
     sandbox.run(&["restore", &format!("{url}@after")]).fails(7);
+}
+
+#[test]
+fn du_adds_up_to_what_is_in_the_store() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.brief_volume("db", 1000);
+    sandbox.run(&["checkpoint", "create", &url, "old"]).ok();
+    let short = ["--set", "l0_retention_ms=1", "--set", "retention_ms=1"];
+    let run = |args: &[&str]| sandbox.run(&[&short[..], args].concat());
+    for _ in 0..2 {
+        run(&["sql", &url, "UPDATE t SET v = hex(randomblob(50))"]).ok();
+        run(&["compact", &url]).ok();
+    }
+    let report = run(&["--json", "du", &url]).json();
+    let parts = ["live", "window", "pinned", "garbage"].map(|part| report[part].as_u64().unwrap());
+    let sum: u64 = parts.iter().sum();
+    assert!(parts[2] > sum / 10, "{report}");
+    let objects = run(&["--json", "ls", "--objects", &url]).ok();
+    let bytes = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["bytes"].as_u64().unwrap();
+    assert_eq!(objects.lines().map(bytes).sum::<u64>(), sum);
+    // Rounded, for people.
+    let table = run(&["du", &url]).ok();
+    let all = table.lines().find(|line| line.contains("altogether")).unwrap();
+    let shown: f64 = all.split_whitespace().find_map(|word| word.parse().ok()).unwrap();
+    assert!(all.contains("KiB") && (shown * 1024.0 / sum as f64 - 1.0).abs() < 0.05, "{sum}: {table}");
 }

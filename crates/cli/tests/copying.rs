@@ -153,6 +153,17 @@ fn what_was_cut_off_does_not_come_back_when_the_database_grows_again() {
 }
 
 #[test]
+fn an_exported_file_is_as_long_as_the_database_in_it_also_if_that_was_longer_before() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 5000);
+    sandbox.run(&["sql", &url, "DELETE FROM t WHERE id > 10; VACUUM"]).ok();
+    let copy = sandbox.path("out.db");
+    let told = sandbox.run(&["--json", "export", &url, copy.to_str().unwrap()]).json();
+    assert_eq!(Some(fs::metadata(&copy).unwrap().len()), told["bytes"].as_u64(), "{told}");
+    assert_eq!(rows(&copy).len(), 10);
+}
+
+#[test]
 fn a_file_is_replaced_only_by_force_and_only_whole() {
     let sandbox = Sandbox::new();
     let url = sandbox.volume("db", 10);

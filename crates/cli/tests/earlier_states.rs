@@ -51,6 +51,19 @@ fn a_restore_brings_a_state_back_and_is_undone_in_the_same_way() {
 }
 
 #[test]
+fn what_a_restore_says_to_undo_it_by_undoes_it() {
+    let sandbox = Sandbox::new();
+    let (url, txid) = ruined(&sandbox);
+    for how in [&["restore"][..], &["restore", "--no-checkpoint"]] {
+        let words = sandbox.run(&[how, &[&url, "--txid", &txid.to_string()]].concat()).ok();
+        assert_eq!(sandbox.run(&["--json", "sql", &url, COUNT]).ok(), "{\"n\":3}\n");
+        let (_, undo) = words.trim_end().rsplit_once("to undo it: plimsoll ").unwrap();
+        sandbox.run(&undo.split(' ').collect::<Vec<_>>()).ok();
+        assert_eq!(sandbox.run(&["--json", "sql", &url, COUNT]).ok(), "{\"n\":0}\n", "{undo}");
+    }
+}
+
+#[test]
 fn a_checkpoint_is_a_state_to_look_at_export_and_restore_also_when_everything_else_of_its_time_is_gone() {
     let sandbox = Sandbox::new();
     let url = sandbox.brief_volume("db", 3);

@@ -58,6 +58,31 @@ fn what_a_command_committed_is_durable_when_it_ends() {
 }
 
 #[test]
+fn a_session_fails_if_what_it_committed_was_not_durable_when_it_ended() {
+    let sandbox = Sandbox::new();
+    let url = sandbox.volume("db", 3);
+    let late = ["--set", "sync_interval_ms=600000", "--set", "close_timeout_ms=500"];
+    let mut session = sandbox.on("state", &[&late[..], &["--json", "sql", &url]].concat());
+    session.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut session = session.spawn().unwrap();
+    let mut input = session.stdin.take().unwrap();
+    let mut output = BufReader::new(session.stdout.take().unwrap()).lines();
+    write!(input, "INSERT INTO t(v) VALUES('x'); SELECT count(*) AS n FROM t;").unwrap();
+    input.flush().unwrap();
+    assert_eq!(output.next().unwrap().unwrap(), "{\"n\":4}");
+    // The store is gone, and what is at its place is none.
+    let (store, aside) = (sandbox.path("db"), sandbox.path("aside"));
+    std::fs::rename(&store, &aside).unwrap();
+    std::fs::write(&store, "").unwrap();
+    drop(input);
+    let ended = session.wait_with_output().unwrap();
+    assert!(!ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    std::fs::remove_file(&store).unwrap();
+    std::fs::rename(&aside, &store).unwrap();
+    assert!(sandbox.run(&["sync", &url]).ok().contains("synced 1 commit"));
+}
+
+#[test]
 fn a_level_can_be_asked_for() {
     let sandbox = Sandbox::new();
     let url = sandbox.volume("db", 1);

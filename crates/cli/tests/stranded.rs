@@ -52,6 +52,44 @@ fn a_stranded_journal_stays_until_it_is_discarded_by_name() {
 }
 
 #[test]
+fn of_several_stranded_journals_one_has_to_be_named() {
+    let sandbox = Sandbox::new();
+    let url = stranded(&sandbox);
+    kill(sandbox.busy_writer("state", &url));
+    let takeover = ["--set", "takeover=true", "sql", &url, "INSERT INTO t(v) VALUES('other')"];
+    answer(&mut sandbox.on("elsewhere", &takeover)).ok();
+    sandbox.run(&["sync", &url]).fails(4);
+    let listed = sandbox.run(&["--json", "stranded", "ls", &url]).ok();
+    let listed: Vec<serde_json::Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<&str> = listed.iter().map(|kept| kept["name"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), 2, "{listed:?}");
+    let file = sandbox.path("stranded.db");
+    for command in [&["show", &url][..], &["diff", &url], &["export", &url, file.to_str().unwrap()]] {
+        let words = sandbox.run(&[&["stranded"], command].concat()).fails(2);
+        assert!(names.iter().all(|name| words.contains(name)), "{command:?}: {words}");
+    }
+    for (name, kept) in names.iter().zip(&listed) {
+        let shown = sandbox.run(&["--json", "stranded", "show", &url, name]).json();
+        assert_eq!(shown["lsn"], kept["first"]["lsn"], "{name}");
+    }
+}
+
+/// The checkpoint that a journal stands on has a name that whoever writes there next may give again.
+#[test]
+fn discarding_a_journal_of_a_volume_that_was_removed_takes_no_checkpoint_of_the_next_one() {
+    let sandbox = Sandbox::new();
+    let url = stranded(&sandbox);
+    let elsewhere = |args: &[&str]| answer(&mut sandbox.on("elsewhere", args));
+    let stands_on = sandbox.run(&["--json", "checkpoint", "ls", &url]).json()["name"].as_str().unwrap().to_owned();
+    let name = sandbox.run(&["--json", "stranded", "ls", &url]).json()["name"].as_str().unwrap().to_owned();
+    elsewhere(&["rm", &url]).ok();
+    elsewhere(&["create", &url]).ok();
+    elsewhere(&["checkpoint", "create", &url, &stands_on]).ok();
+    sandbox.run(&["stranded", "discard", &url, &name]).ok();
+    assert!(elsewhere(&["checkpoint", "ls", &url]).ok().contains(&stands_on));
+}
+
+#[test]
 fn an_export_works_as_long_as_the_state_below_is_kept_and_otherwise_says_so_and_leaves_no_file() {
     let sandbox = Sandbox::new();
     let url = stranded(&sandbox);

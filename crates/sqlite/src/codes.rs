@@ -102,6 +102,15 @@ mod tests {
     }
 
     #[test]
+    fn damage_and_a_store_that_refuses_are_told_from_a_failing_disk_wherever_they_come_up() {
+        for asked in [Asked::Open, Asked::Read, Asked::Begin, Asked::Write, Asked::Commit] {
+            assert_eq!(result_code(ErrorKind::Denied, asked), IOERR_AUTH, "{asked:?}");
+            assert_eq!(result_code(ErrorKind::Corrupt, asked), IOERR_CORRUPTFS, "{asked:?}");
+            assert_eq!(result_code(ErrorKind::Full, asked), FULL, "{asked:?}");
+        }
+    }
+
+    #[test]
     fn who_may_not_write_is_told_so() {
         assert_eq!(result_code(ErrorKind::Fenced, Asked::Begin), READONLY);
         assert_eq!(result_code(ErrorKind::Invalid, Asked::Begin), READONLY);

@@ -241,6 +241,17 @@ mod tests {
     }
 
     #[test]
+    fn of_too_many_decisions_the_oldest_are_forgotten() {
+        let shown = Shown::default();
+        let versions = SHOWN_MAX as u64 + 3;
+        let decided: Vec<u32> = (0..versions).map(|version| shown.decide(version, 7)).collect();
+        for (version, counter) in (0..versions).zip(decided) {
+            let kept = (version >= 3).then_some(counter);
+            assert_eq!(shown.counter(version), kept, "version {version}");
+        }
+    }
+
+    #[test]
     fn a_stale_size_stays_stale_under_another_counter() {
         let shown = Shown::default();
         let mut seen = Some(Seen { version: 1, fingerprint: fingerprint(&page(8, 7, 12)) });

@@ -171,7 +171,9 @@ mod tests {
 
     #[test]
     fn opening_without_locks_is_refused() {
-        assert!(settings(vec![pair("immutable", "1")]).is_err());
+        for word in ["1", "yes", "on", "true", "TRUE"] {
+            assert!(settings(vec![pair("immutable", word)]).is_err(), "{word:?}");
+        }
         assert!(settings(vec![pair("nolock", "on")]).is_err());
         assert!(settings(vec![pair("nolock", "0")]).is_ok());
     }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{error_code, fresh, number, open, open_with, text};
+use common::{error_code, fresh, fresh_url, number, open, open_with, text};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 const COUNT: &str = "SELECT count(*) FROM t";
@@ -44,6 +44,7 @@ fn a_connection_is_opened_on_an_earlier_state_and_only_reads() {
     let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_URI;
     let past = open_with(&format!("file:{url}?txid={txid}"), flags).unwrap();
     assert_eq!((number(&past, COUNT), number(&connection, COUNT)), (0, 1));
+    assert!(past.is_readonly("main").unwrap(), "programs ask SQLite");
     assert_eq!(error_code(past.execute("INSERT INTO t(v) VALUES(3)", [])).0, ErrorCode::ReadOnly);
     text(&connection, "SELECT plimsoll_checkpoint('one')");
     connection.execute_batch("INSERT INTO t(v) VALUES(2)").unwrap();
@@ -108,8 +109,51 @@ fn a_session_carries_what_it_has_seen() {
     let reader = open_with(&format!("file:{url}?token={token}"), flags).unwrap();
     assert_eq!(number(&reader, COUNT), 1);
     assert_eq!(text(&reader, "SELECT plimsoll_lag()"), "{\"txids\":0,\"ms\":0}");
-    assert!(open_with(&format!("file:{url}?token=plt1abc"), flags).is_err());
+    for flags in [flags, OpenFlags::default()] {
+        assert!(open_with(&format!("file:{url}?token=plt1abc"), flags).is_err());
+    }
     let (_, elsewhere) = fresh();
     let wrong = elsewhere.query_row(&format!("SELECT plimsoll_wait_token('{token}', 10)"), [], |_| Ok(()));
     assert!(wrong.unwrap_err().to_string().contains("another volume"));
+}
+
+#[test]
+fn every_function_takes_the_name_of_an_attached_database_after_its_other_arguments() {
+    let (_, connection) = fresh();
+    connection.execute("ATTACH ?1 AS side", [fresh_url()]).unwrap();
+    connection.execute_batch("CREATE TABLE side.s(v); INSERT INTO side.s VALUES (1)").unwrap();
+    let made =
+        |schema: &str| number(&connection, &format!("SELECT json_array_length(plimsoll_checkpoints('{schema}'))"));
+    number(&connection, "SELECT plimsoll_checkpoint('one', 'a note', 'side')");
+    assert_eq!((made("main"), made("side")), (0, 1));
+    assert_eq!(text(&connection, "SELECT plimsoll_checkpoints('side') ->> '$[0].note'"), "a note");
+    connection.execute_batch("DELETE FROM side.s").unwrap();
+    let token = text(&connection, "SELECT plimsoll_token('side')");
+    assert_eq!(text(&connection, &format!("SELECT plimsoll_wait_token('{token}', 60000, 'side')")), token);
+    text(&connection, "SELECT plimsoll_restore('one', 'side')");
+    assert_eq!(number(&connection, "SELECT count(*) FROM side.s"), 1);
+    text(&connection, "SELECT plimsoll_remove_checkpoint('one', 'side')");
+    assert_eq!((made("main"), made("side")), (0, 0));
+}
+
+/// What a connection has cached is told by the version of a state, and those of a volume that was opened again begin anew.
+#[test]
+fn whoever_looks_back_and_forth_never_sees_one_state_as_the_other() {
+    let (url, connection) = fresh();
+    let mut states = Vec::new();
+    for rows in 1..=12 {
+        connection.execute_batch("INSERT INTO t(v) VALUES(1)").unwrap();
+        states.push((synced(&connection), rows));
+    }
+    drop(connection);
+    let connection = open(&url);
+    for rows in 13..=30 {
+        connection.execute_batch("INSERT INTO t(v) VALUES(1)").unwrap();
+        for (txid, then) in &states {
+            text(&connection, &format!("PRAGMA plimsoll_time={txid}"));
+            assert_eq!(number(&connection, COUNT), *then, "TXID {txid}");
+            text(&connection, "PRAGMA plimsoll_time=latest");
+            assert_eq!(number(&connection, COUNT), rows, "after TXID {txid}");
+        }
+    }
 }

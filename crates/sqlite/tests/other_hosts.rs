@@ -89,6 +89,24 @@ fn a_fenced_connection_does_not_read_the_rows_of_the_winner_as_those_of_a_table_
 }
 
 #[test]
+fn where_nothing_bounds_a_wait_a_token_is_waited_for_until_it_is_reached() {
+    let url = fresh_url();
+    let state = tempfile::tempdir().unwrap();
+    let writer = elsewhere(&url, state.path());
+    let pages = pages("CREATE TABLE t(v)");
+    write(&writer, &pages);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let reader = open_with(&format!("file:{url}?sync_timeout_ms=0&follow_interval_ms=20"), flags).unwrap();
+    let mut txn = writer.begin_write(&writer.snapshot().unwrap()).unwrap();
+    txn.write(PageNo::FIRST, &pages[0]).unwrap();
+    txn.commit(PageCount(2), Level::Buffered).unwrap();
+    // Its next sync has it, in a second.
+    let token = writer.token().unwrap().to_string();
+    assert_eq!(text(&reader, &format!("SELECT plimsoll_wait_token('{token}')")), token);
+    writer.close().unwrap();
+}
+
+#[test]
 fn a_volume_that_was_created_and_never_synced_can_be_opened_without_creating_one() {
     let rw = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI;
     let url = fresh_url();

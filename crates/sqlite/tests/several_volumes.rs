@@ -3,7 +3,10 @@
 mod common;
 
 use common::{assert_sound, error_code, fill, fresh, fresh_url, number, open, text};
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
+
+/// Nothing is synced by the clock.
+const LAZY: &str = "sync_interval_ms=3600000&max_loss_window_ms=7200000&sync_backlog_bytes=0";
 
 /// Two volumes on one connection, a table `t` in each.
 fn pair() -> (String, String, Connection) {
@@ -112,4 +115,48 @@ fn a_conflict_in_one_volume_rolls_back_both() {
     assert_eq!(counts(&main, &side), (0, 1));
     connection.execute_batch(&format!("BEGIN; {BOTH}; COMMIT")).unwrap();
     assert_eq!(counts(&main, &side), (1, 2));
+}
+
+#[test]
+fn a_transaction_over_two_volumes_is_as_durable_in_both_as_each_was_promised() {
+    let connection = open(&format!("file:{}?{LAZY}", fresh_url()));
+    connection.execute("ATTACH ?1 AS side", [format!("file:{}?{LAZY}", fresh_url())]).unwrap();
+    for schema in ["main", "side"] {
+        let table = format!("CREATE TABLE {schema}.t(id INTEGER PRIMARY KEY, v); PRAGMA {schema}.synchronous=EXTRA");
+        connection.execute_batch(&table).unwrap();
+    }
+    connection.execute_batch(&format!("BEGIN; {BOTH}; COMMIT")).unwrap();
+    for schema in ["main", "side"] {
+        let (newest, durable) = ("$.lsn", "$.durable.lsn");
+        let [newest, durable] =
+            [newest, durable].map(|path| format!("json_extract(plimsoll_status('{schema}'), '{path}')"));
+        assert_eq!(text(&connection, &format!("SELECT {newest} = {durable}")), "1", "{schema}");
+    }
+}
+
+/// SQLite looks for the super-journal when it rolls back: without it, it would go on with what it had written.
+#[test]
+fn a_transaction_that_one_of_two_volumes_has_no_room_for_leaves_both_as_they_were() {
+    let (main, side) = (fresh_url(), fresh_url());
+    let connection = open(&format!("file:{main}?{LAZY}&max_dirty_bytes=100000&on_load_line=fail"));
+    connection.execute("ATTACH ?1 AS side", [&side]).unwrap();
+    connection.execute_batch("CREATE TABLE main.t(id INTEGER PRIMARY KEY, v)").unwrap();
+    connection.execute_batch("CREATE TABLE side.t(id INTEGER PRIMARY KEY, v)").unwrap();
+    connection.execute_batch(&format!("BEGIN; {BOTH}; COMMIT; BEGIN; {BOTH}")).unwrap();
+    fill(&connection, 300);
+    assert_eq!(error_code(connection.execute_batch("COMMIT")).0, ErrorCode::DiskFull);
+    let here = ["main", "side"].map(|schema| number(&connection, &format!("SELECT count(*) FROM {schema}.t")));
+    assert_eq!((here, counts(&main, &side)), ([1, 1], (1, 1)));
+    connection.execute_batch(&format!("BEGIN; {BOTH}; COMMIT")).unwrap();
+    assert_eq!(counts(&main, &side), (2, 2));
+    assert_sound(&main, &connection);
+    assert_sound(&side, &connection);
+}
+
+#[test]
+fn a_transaction_over_two_volumes_commits_after_others_that_had_one_of_them_open_have_closed() {
+    let (main, side, connection) = pair();
+    drop([open(&main), open(&side)]);
+    connection.execute_batch(&format!("BEGIN; {BOTH}; COMMIT")).unwrap();
+    assert_eq!(counts(&main, &side), (1, 1));
 }

@@ -153,6 +153,16 @@ fn uri_names_and_plain_names_mean_the_same_volume() {
 
 /// It showed whatever had gone wrong last anywhere in the process.
 #[test]
+fn the_error_of_one_thread_is_not_shown_to_connections_of_another() {
+    let (_, connection) = fresh();
+    let open = || Connection::open("file:nowhere://x?vfs=plimsoll").unwrap_err();
+    std::thread::scope(|scope| scope.spawn(|| drop(open())).join().unwrap());
+    assert_eq!(text(&connection, "SELECT plimsoll_error()"), "NULL");
+    open();
+    assert!(text(&connection, "SELECT plimsoll_error()").contains("scheme"));
+}
+
+#[test]
 fn the_error_of_one_connection_is_not_shown_to_another() {
     let url = fresh_url();
     let (one, other) = (open(&format!("file:{url}")), open(&format!("file:{url}")));

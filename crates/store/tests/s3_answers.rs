@@ -226,6 +226,22 @@ fn an_upload_that_fails_takes_its_parts_back() {
 }
 
 #[test]
+fn of_many_deletes_the_one_that_was_refused_is_an_error_and_one_that_was_not_there_is_none() {
+    let host = host();
+    let told = |key: &str, code: &str| {
+        let error = format!("<Error><Key>p/{key}</Key><Code>{code}</Code><Message>In its own words</Message></Error>");
+        Reply::Answer("200 OK", format!("<DeleteResult><Deleted><Key>p/a</Key></Deleted>{error}</DeleteResult>"))
+    };
+    let (endpoint, seen) = serve(vec![told("b", "AccessDenied"), told("b", "NoSuchKey")]);
+    let store = opened(&endpoint, &impatient(), &host).store;
+    let keys = ["a".to_owned(), "b".to_owned()];
+    let error = host.tasks.wait(store.delete(&keys)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+    host.tasks.wait(store.delete(&keys)).unwrap();
+    assert_eq!(seen.lock().unwrap().len(), 2);
+}
+
+#[test]
 fn a_dead_store_is_not_asked_for_ever() {
     let host = host();
     let endpoint = format!("http://127.0.0.1:{}", server::free_port());

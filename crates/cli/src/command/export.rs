@@ -210,3 +210,25 @@ fn tell(setup: &Setup, located: &Located, file: &Path, state: &State) -> Result<
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_has_made_meanwhile_is_replaced_only_by_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("out.db");
+        let export = |force| {
+            into_file(&file, force, |mut temp| {
+                fs::write(&file, "precious")?;
+                Ok(temp.write_all(b"exported")?)
+            })
+        };
+        assert!(export(false).unwrap_err().to_string().contains("the file exists"));
+        assert_eq!(fs::read(&file).unwrap(), b"precious");
+        export(true).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"exported");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else stays");
+    }
+}

@@ -170,3 +170,18 @@ fn of_a_file_that_nobody_syncs_only_the_last_megabyte_may_go() {
     assert_eq!(bytes.len(), 2 << 20);
     assert!(bytes.iter().all(|byte| *byte == 7));
 }
+
+#[test]
+fn a_small_file_that_is_replaced_is_the_old_or_the_new_one_whenever_the_power_goes() {
+    let path = Path::new(PATH);
+    let (old, new) = (vec![1; 3000], vec![2; 2000]);
+    for drawn in 0..8 {
+        let disk = disk();
+        disk.replace(path, &old).unwrap();
+        disk.power_loss(&chance(drawn));
+        assert_eq!(disk.read(path).unwrap(), old, "once it was made it stays, {drawn}");
+        disk.replace(path, &new).unwrap();
+        disk.power_loss(&chance(drawn));
+        assert_eq!(disk.read(path).unwrap(), new, "{drawn}");
+    }
+}

@@ -99,3 +99,14 @@ fn a_folder_without_objects_is_not_listed_as_in_an_object_store() {
     assert!(dir.path().join("a/b").is_dir());
     assert_eq!(wait(&store, store.list_folder("")).unwrap().folders, ["c/"]);
 }
+
+/// Programs are told that they may not, rather than that a disk fails.
+#[test]
+fn a_directory_that_may_not_be_written_is_a_store_that_refuses() {
+    for kind in [Io::PermissionDenied, Io::ReadOnlyFilesystem] {
+        assert_eq!(failed("reading", kind.into()).kind(), ErrorKind::Denied);
+        let unnamed = WriteError { error: kind.into(), named: false };
+        assert_eq!(unnamed.at("file:///r", "a").kind(), ErrorKind::Denied);
+    }
+    assert_eq!(failed("reading", Io::Other.into()).kind(), ErrorKind::Io);
+}

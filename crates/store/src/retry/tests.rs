@@ -159,6 +159,24 @@ fn every_operation_survives_outages_shorter_than_the_budget() {
     assert!(script.is_used_up());
 }
 
+/// What was listed before may be another volume's by then.
+#[test]
+fn a_delete_that_may_be_sent_once_is_sent_once() {
+    let (_, host) = lab();
+    let script = Script::default();
+    let memory = MemoryStore::private(Arc::clone(&host.clock));
+    let faulty = FaultyStore::new(memory, script.clone(), Arc::clone(&host.clock));
+    let store = RetryStore::new(faulty, policy(), &host);
+    script.add(Rule { op: Some(Op::Delete), key_contains: String::new(), fault: Fault::FailBefore, times: 1 });
+    host.tasks.wait(async {
+        store.put("a", Body::default()).await.unwrap();
+        let error = store.delete_once(&["a".into()]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(store.get("a").await.unwrap().is_some(), "nobody has tried again");
+    });
+    assert!(script.is_used_up());
+}
+
 #[test]
 fn a_create_whose_answer_was_lost_is_reported_as_existing() {
     let (_, host) = lab();

@@ -2,14 +2,14 @@
 
 use std::sync::Mutex;
 
-use plimsoll_commitlog::{identity, mark_detached};
+use plimsoll_commitlog::{detaching_key, identity, mark_detached};
 use plimsoll_model::{Epoch, ErrorKind, Level};
 use plimsoll_pages::compact::Progress;
 use plimsoll_store::{
     Store,
     fault::{Fault, Op, Rule},
 };
-use plimsoll_volume::{Config, Reference, Snapshot, Volume, remove, remove_checkpoint};
+use plimsoll_volume::{Config, DetachState, Reference, Snapshot, Volume, remove, remove_checkpoint};
 
 use crate::{
     forks::{Places, R, busy, setup},
@@ -82,6 +82,51 @@ fn a_follower_within_the_retention_does_not_notice_that_a_fork_stands_by_itself(
         }
     }
     assert_eq!(places.pins(&world, "parent"), 0, "it stands by itself by now");
+}
+
+#[test]
+fn a_fork_does_not_stand_by_itself_while_a_reader_of_its_own_process_needs_what_it_started_with() {
+    let (world, machine, places) = setup(37);
+    let parent = open(&places, &machine, "parent");
+    busy(&world, &parent, 1..20);
+    places.fork(&world, "parent", None, "child").unwrap();
+    let child = open(&places, &machine, "child");
+    let (early, expected) = (child.snapshot().unwrap(), marks(&child));
+    busy(&world, &child, 100..150);
+    assert_eq!(places.pins(&world, "parent"), 1);
+    let found: Vec<u64> = early.page_count().pages().map(|page| get(&early, page.get())).collect();
+    assert_eq!(found, expected);
+    drop(early);
+    busy(&world, &child, 150..160);
+    assert_eq!(places.pins(&world, "parent"), 0);
+}
+
+#[test]
+fn a_detaching_that_a_checkpoint_holds_up_leaves_the_fork_as_it_was() {
+    let (world, machine, places) = setup(36);
+    let parent = places.open(&machine, "parent");
+    busy(&world, &parent, 1..20);
+    places.fork(&world, "parent", None, "child").unwrap();
+    let child = places.open(&machine, "child");
+    put(&child, &[(1, 100)], 4, Level::Durable).unwrap();
+    child.checkpoint("early", None).unwrap();
+    assert_eq!(child.detach().unwrap_err().kind(), ErrorKind::Held);
+    let own = places.own("child");
+    assert!(
+        world.wait(own.store().get(detaching_key())).unwrap().is_none(),
+        "nobody is told that it is being detached"
+    );
+    child.detach_in_background().unwrap();
+    world.run_for(60_000);
+    let told = child.status().detaching.unwrap();
+    assert_eq!(told.state, DetachState::Failed);
+    assert!(told.error.as_ref().is_some_and(|why| why.contains("early")), "{told:?}");
+    world.wait(remove_checkpoint(&places.place("child").context, "early", false, &places)).unwrap();
+    child.detach_in_background().unwrap();
+    world.run_for(60_000);
+    let told = child.status().detaching.unwrap();
+    assert_eq!((told.state, told.error), (DetachState::Done, None));
+    assert_eq!(places.pins(&world, "parent"), 0);
 }
 
 #[test]
