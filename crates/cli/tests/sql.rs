@@ -174,3 +174,16 @@ fn an_unreachable_store_is_its_own_failure() {
     let words = support::answer(&mut command).fails(6);
     assert!(words.contains("s3://bucket/db") && !words.contains("AWS_SECRET"), "{words}");
 }
+
+#[test]
+fn the_account_in_a_url_is_part_of_where_the_volume_is() {
+    let sandbox = Sandbox::new();
+    let ask = |url: &str| {
+        let mut command = sandbox.on("state", &["sql", url, "SELECT 1"]);
+        support::answer(command.env("AZURE_STORAGE_ACCOUNT_KEY", "a2V5"))
+    };
+    // Nobody answers there; without an account nobody is asked.
+    let words = ask("az://c/app?account=one&endpoint=http://127.0.0.1:1").fails(6);
+    assert!(words.contains("no connection"), "{words}");
+    assert!(ask("az://c/app?endpoint=http://127.0.0.1:1").fails(2).contains("account"));
+}

@@ -7,7 +7,10 @@ use plimsoll_host::{Host, WallMs};
 use plimsoll_ltx::{Encoder, FileId, Frames, Header, Layout, PageTable, page_hash, sidecar::Sidecar};
 use plimsoll_model::{ErrorKind, PageCount, PageNo, PageSize, Txid};
 use plimsoll_proof::{Prover, WHOLE_BYTES_MAX};
-use plimsoll_store::{MemoryStore, Store};
+use plimsoll_store::{
+    MemoryStore, Store,
+    fault::{Fault, FaultyStore, Op, Rule, Script},
+};
 
 const PAGES: u32 = 1100;
 
@@ -103,4 +106,38 @@ fn what_has_the_name_and_the_size_of_an_object_is_not_that_object_unchanged() {
     assert_eq!(other.file_bytes, own.file_bytes);
     place.put(1, &others, None);
     assert!(!unchanged());
+}
+
+/// Where hundreds of objects are read at once, none of them would have to be damaged on its way for anything to come of it.
+#[test]
+fn a_small_object_that_arrives_damaged_is_asked_for_once_more() {
+    let host = plimsoll_host::os::host().unwrap();
+    let (memory, script) = (MemoryStore::private(Arc::clone(&host.clock)), Script::default());
+    let header = Header {
+        page_size: PageSize::new(512).unwrap(),
+        commit: PageCount(1),
+        min: Txid(1),
+        max: Txid(1),
+        timestamp: WallMs(5),
+        stamp: None,
+        link: 0,
+    };
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(&mut bytes, header, Frames::Block).unwrap();
+    encoder.page(PageNo::FIRST, &noise(1, 1)).unwrap();
+    encoder.finish().unwrap();
+    let (id, size) = (FileId::sync(Txid(1)), bytes.len() as u64);
+    now(memory.put(&Layout::Other.key(&id), bytes.into())).unwrap();
+    let store: Arc<dyn Store> = Arc::new(FaultyStore::new(memory, script.clone(), Arc::clone(&host.clock)));
+    let prover = Prover::new(store, host.clone(), None);
+    for (damaged, right) in [(1, true), (2, false)] {
+        let key_contains = ".ltx".to_owned();
+        script.add(Rule { op: Some(Op::Get), key_contains, fault: Fault::Truncate(200), times: damaged });
+        let proved = host.tasks.wait(prover.prove(&id, Some(size), false));
+        assert!(script.is_used_up());
+        match proved {
+            Ok(found) => assert_eq!((right, found.unwrap().size), (true, size)),
+            Err(error) => assert_eq!((right, error.kind()), (false, ErrorKind::Corrupt)),
+        }
+    }
 }

@@ -33,4 +33,5 @@ mod standing_alone; // forks that read from no other volume any more
 mod stranded; // journals kept aside
 mod takeover; // one writer at a time
 mod threads; // real threads on a real disk
+mod times; // damage on the way of what tells a time
 mod world; // time, machines, disks
