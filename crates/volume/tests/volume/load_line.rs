@@ -38,6 +38,19 @@ fn every_page_of_a_large_transaction_is_load() {
     assert!(load.bytes >= 9000 * PAGE as u64, "{load:?}");
 }
 
+#[test]
+fn what_a_large_transaction_has_in_the_journal_already_counts_at_the_line() {
+    let world = World::new(17);
+    let line = [("max_dirty_bytes", "2000000"), ("on_load_line", "fail")];
+    let slow = [("sync_interval_ms", "60000"), ("sync_backlog_bytes", "0")];
+    let volume = machine(&world).open(&[line, slow].concat());
+    put(&volume, &[(1, 1)], 1, Level::Durable).unwrap();
+    put(&volume, &[(1, 2)], 1, Level::Buffered).unwrap();
+    let pages: Vec<(u32, u64)> = (1..=9000).map(|number| (number, 3)).collect();
+    assert_eq!(put(&volume, &pages, 9000, Level::Buffered).err().unwrap().kind(), ErrorKind::Full);
+    assert_eq!((marks(&volume), volume.status().load.commits), (vec![2], 1));
+}
+
 /// It was appended, acknowledged by nobody, and in the way of every later sync for ever.
 #[test]
 fn what_the_store_cannot_take_as_one_object_is_refused_before_it_is_in_the_journal() {
