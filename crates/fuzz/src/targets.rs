@@ -2,7 +2,9 @@
 
 mod cache;
 mod journal;
+mod journals;
 mod ltx;
+mod notes;
 mod records;
 mod reference;
 mod settings;
@@ -35,7 +37,7 @@ pub struct Target {
 }
 
 /// Every decoder.
-pub const ALL: [Target; 15] = [
+pub const ALL: [Target; 17] = [
     ltx::WHOLE,
     ltx::FRAME,
     ltx::TAIL,
@@ -45,8 +47,10 @@ pub const ALL: [Target; 15] = [
     text::KEYS,
     text::URLS,
     journal::SEGMENTS,
+    journals::JOURNALS,
     cache::FILES,
     records::RECORDS,
+    notes::NOTES,
     reference::TOKENS,
     reference::REFERENCES,
     settings::FILE,

@@ -25,6 +25,7 @@ mod keeper; // signs of life, letting go
 mod leftover; // the journal of a process that is gone
 mod local; // the volume's folder on this host
 mod losses; // what those took with them who were pushed aside
+mod note; // the small files of this host
 mod open; // from a URL to a volume
 mod origins; // what a fork started with, as part of its store
 mod past; // earlier states
@@ -60,6 +61,7 @@ pub use fork::{Forked, Place, fork, fork_if};
 pub use judgement::{Outlook, Prospect, outlook};
 pub use local::{Home, VolumeDir, homes};
 pub use losses::{LossReport, Losses};
+pub use note::read_note;
 pub use open::{Located, Neighbours, Opening, Process, local_dir};
 pub use origins::OriginStore;
 pub use past::objects;

@@ -78,7 +78,7 @@ pub fn homes(state_dir: &Path, files: &Arc<dyn Files>) -> Result<Vec<VolumeDir>>
 }
 
 #[derive(Serialize, Deserialize)]
-struct Identity {
+pub(crate) struct Identity {
     writer: String,
     /// XXH3-64 of the word above: another identity would not recognise the journal beside it as its own.
     check: String,
@@ -90,7 +90,7 @@ impl Identity {
         Identity { check: format!("{:016x}", xxh3_64(writer.as_bytes())), writer }
     }
 
-    fn writer(&self) -> Option<WriterId> {
+    pub(crate) fn writer(&self) -> Option<WriterId> {
         let writer = u64::from_str_radix(&self.writer, 16).map(WriterId).ok()?;
         (Identity::of(writer).check == self.check).then_some(writer)
     }
@@ -98,7 +98,7 @@ impl Identity {
 
 /// The newest epoch that this host has held.
 #[derive(Serialize, Deserialize)]
-struct EpochHeld {
+pub(crate) struct EpochHeld {
     epoch: u32,
     /// XXH3-64 of the number: by another one a journal would be judged wrongly.
     check: String,
@@ -109,7 +109,7 @@ impl EpochHeld {
         EpochHeld { epoch: epoch.0, check: format!("{:016x}", xxh3_64(&epoch.0.to_le_bytes())) }
     }
 
-    fn epoch(&self) -> Option<Epoch> {
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
         (EpochHeld::of(Epoch(self.epoch)).check == self.check).then_some(Epoch(self.epoch))
     }
 }

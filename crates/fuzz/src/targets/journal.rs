@@ -20,13 +20,13 @@ pub(super) const SEGMENTS: Target = Target {
 
 const HEADER_BYTES: usize = 80;
 const FRAME_BYTES: usize = 48;
-const PAGE_BYTES: usize = 512;
+pub(super) const PAGE_BYTES: usize = 512;
 
-fn dir() -> &'static Path {
+pub(super) fn dir() -> &'static Path {
     Path::new("/journal")
 }
 
-fn config() -> Config {
+pub(super) fn config() -> Config {
     Config { segment_bytes: 4 << 10, spare_segments: 1, ..Config::new([7; 16], WriterId(42)) }
 }
 
@@ -38,11 +38,11 @@ impl Chance for Same {
     }
 }
 
-fn host(disk: &SimDisk) -> Host {
+pub(super) fn host(disk: &SimDisk) -> Host {
     Host { files: Arc::new(disk.clone()), chance: Arc::new(Same), ..super::real_host() }
 }
 
-fn commit(lsn: u64) -> Commit {
+pub(super) fn commit(lsn: u64) -> Commit {
     let page_size = PageSize::new(PAGE_BYTES as u32).expect("BUG: no page size");
     Commit { lsn: Lsn(lsn), page_count: PageCount(9), page_size, wall: WallMs(lsn) }
 }
@@ -95,8 +95,13 @@ fn segments(input: &[u8]) {
             bytes[32..40].copy_from_slice(&base.to_le_bytes());
         }
     }
-    let inspected = Journal::inspect(&disk, dir());
-    let opened = Journal::open(&host, dir(), config());
+    check(&disk, &host);
+}
+
+/// Opens what is there, and goes on with it.
+pub(super) fn check(disk: &SimDisk, host: &Host) {
+    let inspected = Journal::inspect(disk, dir());
+    let opened = Journal::open(host, dir(), config());
     if let Ok((reader, replay)) = &inspected {
         let mut page = [0; PAGE_BYTES];
         for (number, place) in replay.commits.iter().flat_map(|commit| &commit.pages) {
@@ -117,7 +122,7 @@ fn segments(input: &[u8]) {
     drop(journal.close());
     drop(journal);
     let (_, again) =
-        Journal::inspect(&disk, dir()).unwrap_or_else(|error| panic!("what was opened is refused: {error}"));
+        Journal::inspect(disk, dir()).unwrap_or_else(|error| panic!("what was opened is refused: {error}"));
     assert_eq!(again.last, Lsn(next));
     assert_eq!(again.commits.len(), replay.commits.len() + 1);
 }
@@ -142,7 +147,7 @@ fn read(input: &[u8]) {
 }
 
 /// Where the last frame ends. What is written ahead has no checksum.
-fn end_of_frames(bytes: &[u8]) -> usize {
+pub(super) fn end_of_frames(bytes: &[u8]) -> usize {
     let mut at = HEADER_BYTES;
     while let Some(frame) = bytes.get(at..at + FRAME_BYTES).filter(|frame| word(frame, 0) != 0) {
         at += FRAME_BYTES + (word(frame, 8) & 0xffff_ffff) as usize;
@@ -151,7 +156,7 @@ fn end_of_frames(bytes: &[u8]) -> usize {
 }
 
 /// Makes the checksums of the header, and of each frame as long as there is one, right.
-fn seal(bytes: &mut [u8]) {
+pub(super) fn seal(bytes: &mut [u8]) {
     if bytes.len() < HEADER_BYTES {
         return;
     }
@@ -168,6 +173,6 @@ fn seal(bytes: &mut [u8]) {
     }
 }
 
-fn word(bytes: &[u8], at: usize) -> u64 {
+pub(super) fn word(bytes: &[u8], at: usize) -> u64 {
     bytes[at..at + 8].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }

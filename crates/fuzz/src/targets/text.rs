@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use plimsoll_commitlog::{epoch_key, parse_epoch_key};
+use plimsoll_commitlog::{
+    epoch_key, is_like_a_time, parse_epoch_key, parse_pin_key, parse_status_key, pin_key, status_key,
+};
 use plimsoll_ltx::{FileId, Layout};
 use plimsoll_store::VolumeUrl;
 
@@ -13,7 +15,7 @@ pub(super) const KEYS: Target = Target {
     feed: keys,
     seeds: names,
     read: None,
-    words: &[b"ffffffffffffffff", b"-", b"/", b".ltx"],
+    words: &[b"ffffffffffffffff", b"-", b"/", b".ltx", b"T", b"99999999999999999999", "\u{e9}".as_bytes()],
     bytes_max: 120,
 };
 pub(super) const URLS: Target = Target {
@@ -46,6 +48,9 @@ fn names() -> Vec<Vec<u8>> {
         "epoch/0000000007.json",
         "status/ffffffff.json",
         "pins/nightly.json",
+        "pins/fork-30313233343536373839616263646566.json",
+        "2026-11-27T10:00:00Z",
+        "-1h30m",
     ]
     .map(|name| name.as_bytes().to_vec())
     .to_vec()
@@ -65,6 +70,13 @@ fn keys(input: &[u8]) {
     if let Some(epoch) = parse_epoch_key(key) {
         assert_eq!(epoch_key(epoch), key);
     }
+    if let Some(epoch) = parse_status_key(key) {
+        assert_eq!(status_key(epoch), key);
+    }
+    if let Some(name) = parse_pin_key(key) {
+        assert_eq!(pin_key(name).expect("a name that a key has is refused"), key);
+    }
+    let _ = is_like_a_time(key);
 }
 
 fn some_urls() -> Vec<Vec<u8>> {
