@@ -177,4 +177,27 @@ mod tests {
         assert!(settings(vec![pair("nolock", "on")]).is_err());
         assert!(settings(vec![pair("nolock", "0")]).is_ok());
     }
+
+    #[test]
+    fn every_short_name_and_every_short_query_is_read_or_refused() {
+        const SIGNS: [char; 9] = ['a', '%', '2', 'f', '&', '=', '?', '/', 'é'];
+        let short = (0..SIGNS.len().pow(5)).map(|mut number| {
+            let mut text = String::new();
+            while number > 0 {
+                text.push(SIGNS[number % SIGNS.len()]);
+                number /= SIGNS.len();
+            }
+            text
+        });
+        for text in short {
+            for name in [format!("s3://b/{text}"), format!("file:///{text}"), format!("s3://b/db?{text}")] {
+                assert_eq!(full(&name).unwrap(), name);
+                let (url, found) = volume(&name);
+                assert!(url.contains("://"), "{name} became {url}");
+                // Nothing of a query gets lost: as many settings as there are pairs.
+                let query = name.split_once('?').map_or("", |(_, query)| query);
+                assert_eq!(found.len(), query.split('&').filter(|pair| !pair.is_empty()).count(), "{name}");
+            }
+        }
+    }
 }
