@@ -1,10 +1,11 @@
 //! What a command leaves when it is told to end: no scratch files, no volume that others have to wait for.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     process,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, Once, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -148,13 +149,13 @@ fn held() -> MutexGuard<'static, Vec<Held>> {
 }
 
 fn watch() -> Result<()> {
-    static ONCE: Once = Once::new();
-    let mut begun = Ok(());
-    ONCE.call_once(|| begun = begin());
-    begun.doing("waiting for", "signals")
+    static BEGUN: OnceLock<io::Result<()>> = OnceLock::new();
+    // Whoever asks later is told, too.
+    let begun = BEGUN.get_or_init(begin).as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()));
+    begun.copied().doing("waiting for", "signals")
 }
 
-fn begin() -> std::io::Result<()> {
+fn begin() -> io::Result<()> {
     let asked = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // In this order: the first one is only noted, the second one ends the process at once.

@@ -1,4 +1,9 @@
 //! Commits that are in the journal and not (for every reader) in a view yet.
+//!
+//! A reader that stays keeps all that is written meanwhile. So a sync and what gives up old versions go through what the
+//! commits since then have written, not through everything.
+
+use std::collections::{VecDeque, hash_map::Entry};
 
 use plimsoll_model::{
     Lsn, PageCount, PageNo,
@@ -22,6 +27,8 @@ pub enum Found<P> {
 #[derive(Debug)]
 pub struct Overlay<P> {
     pages: FxHashMap<PageNo, Vec<(Lsn, P)>>,
+    /// Each version, by commit.
+    written: VecDeque<(Lsn, PageNo)>,
     /// Commits that made the volume smaller, in order.
     cuts: Vec<(Lsn, PageCount)>,
     count: PageCount,
@@ -31,7 +38,7 @@ impl<P: Copy> Overlay<P> {
     /// Starts from a view of `count` pages.
     #[must_use]
     pub fn new(count: PageCount) -> Self {
-        Overlay { pages: FxHashMap::default(), cuts: Vec::new(), count }
+        Overlay { pages: FxHashMap::default(), written: VecDeque::new(), cuts: Vec::new(), count }
     }
 
     /// Adds a commit. LSNs ascend.
@@ -42,6 +49,7 @@ impl<P: Copy> Overlay<P> {
         self.count = count;
         for (page, place) in pages {
             self.pages.entry(page).or_default().push((lsn, place));
+            self.written.push_back((lsn, page));
         }
     }
 
@@ -72,17 +80,30 @@ impl<P: Copy> Overlay<P> {
     /// those that start from zeros again: see [`Overlay::lowest`].
     #[must_use]
     pub fn changed(&self, from: Lsn, to: Lsn, count: PageCount) -> Vec<(PageNo, P)> {
-        let mut changed: Vec<_> = self
-            .pages
-            .keys()
-            .filter(|page| count.contains(**page))
-            .filter_map(|page| match self.find(*page, to, from)? {
-                Found::At(place) => Some((*page, place)),
-                Found::Spare(_) | Found::Zeros => None,
-            })
-            .collect();
+        let find = |page: PageNo| match self.find(page, to, from)? {
+            Found::At(place) if count.contains(page) => Some((page, place)),
+            Found::At(_) | Found::Spare(_) | Found::Zeros => None,
+        };
+        let since = self.written.partition_point(|(at, _)| *at <= from);
+        let until = self.written.partition_point(|(at, _)| *at <= to);
+        let mut changed: Vec<_> = if until.saturating_sub(since) < self.pages.len() {
+            let mut pages: Vec<PageNo> = self.written.range(since..until.max(since)).map(|(_, page)| *page).collect();
+            pages.sort_unstable();
+            pages.dedup();
+            pages.into_iter().filter_map(find).collect()
+        } else {
+            // The same few pages again and again.
+            self.pages.keys().copied().filter_map(find).collect()
+        };
         changed.sort_unstable_by_key(|(page, _)| *page);
         changed
+    }
+
+    /// How many pages [`Overlay::changed`] would look at for all commits after `from`, at most.
+    #[must_use]
+    pub fn looks(&self, from: Lsn) -> u64 {
+        let since = self.written.partition_point(|(at, _)| *at <= from);
+        (self.written.len() - since).min(self.pages.len()) as u64
     }
 
     /// Smallest size that the volume had in commits after `from` and up to `to`, if it was ever cut:
@@ -94,11 +115,25 @@ impl<P: Copy> Overlay<P> {
 
     /// Forgets versions up to `lsn`: every reader's view has them.
     pub fn trim(&mut self, lsn: Lsn) {
-        self.pages.retain(|_, versions| {
+        let gone = self.written.partition_point(|(at, _)| *at <= lsn);
+        let cut = |versions: &mut Vec<(Lsn, P)>| {
             let gone = versions.partition_point(|(at, _)| *at <= lsn);
             versions.drain(..gone);
             !versions.is_empty()
-        });
+        };
+        if gone < self.pages.len() {
+            for (_, page) in self.written.drain(..gone) {
+                // Its other old versions go with the first one.
+                if let Entry::Occupied(mut versions) = self.pages.entry(page)
+                    && !cut(versions.get_mut())
+                {
+                    versions.remove();
+                }
+            }
+        } else {
+            self.written.drain(..gone);
+            self.pages.retain(|_, versions| cut(versions));
+        }
         self.cuts.retain(|(at, _)| *at > lsn);
     }
 
@@ -188,5 +223,44 @@ mod tests {
         }
         assert_eq!(overlay.lowest(Lsn(0), Lsn(3)), Some(PageCount(3)));
         assert_eq!(overlay.lowest(Lsn(1), Lsn(3)), Some(PageCount(7)));
+    }
+
+    /// What each of them says, by looking at every version there is.
+    fn plainly(versions: &[(u64, u32, u32)], from: u64, to: u64, count: u32) -> Vec<(PageNo, u32)> {
+        let mut newest = std::collections::BTreeMap::new();
+        for (at, number, place) in versions.iter().filter(|(at, number, _)| *at <= to && *number <= count) {
+            newest.insert(page(*number), (*at, *place));
+        }
+        newest.into_iter().filter(|(_, (at, _))| *at > from).map(|(page, (_, place))| (page, place)).collect()
+    }
+
+    #[test]
+    fn what_a_sync_carries_is_the_same_whether_few_of_many_pages_were_written_since_or_few_again_and_again() {
+        for (pages, commits) in [(2000, 300), (3, 300), (40, 40)] {
+            let (mut overlay, mut versions) = (Overlay::new(PageCount(pages)), Vec::new());
+            let (mut floor, mut dice) = (0, 1_u64);
+            let mut below = |bound: u64| {
+                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (dice >> 33) % bound
+            };
+            for lsn in 1..=commits {
+                let written: Vec<u32> = (0..below(8)).map(|_| 1 + below(u64::from(pages)) as u32).collect();
+                let written: std::collections::BTreeSet<u32> = written.into_iter().collect();
+                overlay.insert(Lsn(lsn), PageCount(pages), written.iter().map(|number| (page(*number), lsn as u32)));
+                versions.extend(written.iter().map(|number| (lsn, *number, lsn as u32)));
+                let (from, to) = (floor + below(lsn - floor + 1), lsn - below(lsn - floor + 1));
+                let expected = plainly(&versions, from, to, pages);
+                assert_eq!(overlay.changed(Lsn(from), Lsn(to), PageCount(pages)), expected, "{from}..{to} of {lsn}");
+                assert!(overlay.looks(Lsn(from)) >= expected.len() as u64 || to < lsn);
+                if below(9) == 0 {
+                    floor += below(lsn - floor + 1);
+                    overlay.trim(Lsn(floor));
+                    versions.retain(|(at, _, _)| *at > floor);
+                    let left: std::collections::BTreeSet<u32> = versions.iter().map(|(_, number, _)| *number).collect();
+                    assert_eq!(overlay.pages(), left.len() as u64);
+                    assert_eq!(overlay.written.len(), versions.len());
+                }
+            }
+        }
     }
 }

@@ -106,12 +106,14 @@ impl Volume {
         let shared = Arc::clone(shared);
         let tasks = Arc::clone(&shared.config.host.tasks);
         tasks.spawn(Box::pin(async move {
+            let underway = Underway(shared);
+            let Underway(shared) = &underway;
             let watch = |progress: Progress| {
                 if let Some(known) = &mut *shared.detaching() {
                     (known.gathered, known.of) = (progress.bytes, progress.of);
                 }
             };
-            let done = detach(&shared, &watch).await;
+            let done = detach(shared, &watch).await;
             if let Err(error) = &done {
                 tracing::warn!(url = shared.url(), %error, "detaching in the background failed");
             }
@@ -121,6 +123,21 @@ impl Volume {
             }
         }));
         Ok(begun)
+    }
+}
+
+/// Detaching is under way. Once this goes, however that ended, it can be begun anew.
+struct Underway(Arc<Shared>);
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        // After a panic under this lock everybody else is told by the lock.
+        if let Ok(mut known) = self.0.detaching.lock()
+            && let Some(known) = known.as_mut().filter(|known| known.state == DetachState::Running)
+        {
+            known.state = DetachState::Failed;
+            known.error = Some("it did not come to its end".to_owned());
+        }
     }
 }
 

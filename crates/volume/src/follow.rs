@@ -307,6 +307,12 @@ impl Shared {
         if let Some(page_size) = view.page_size {
             self.open_cache(page_size, uuid);
         }
+        // Compared before the state is locked, which whoever begins to read waits for.
+        let newer = {
+            let state = self.state();
+            (state.writer.is_none() && view.txid > state.view.txid).then(|| Arc::clone(&state.view))
+        };
+        let compared = newer.map(|before| (view.same_content(&before), before));
         let hydrate = {
             let mut state = self.state();
             // This process may have taken the volume, written and let it go since the listing was asked for.
@@ -356,7 +362,10 @@ impl Shared {
                     .hint("objects were removed from it; reopen to read what is there now"));
             }
             // A fence changes nothing, and must not make whoever has just begun to read start again.
-            let changed = !view.same_content(&state.view);
+            let changed = match compared {
+                Some((same, before)) if Arc::ptr_eq(&before, &state.view) => !same,
+                _ => !view.same_content(&state.view),
+            };
             let version = state.tip.version + u64::from(changed);
             state.tip = Tip { lsn: view.lsn, count: view.count, page_size: view.page_size, version };
             self.set_view(&mut state, Arc::clone(&view));

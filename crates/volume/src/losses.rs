@@ -93,10 +93,8 @@ impl Shared {
     /// Finds out what those took with them who were pushed aside. That it cannot be found out is no reason to fail: then it is
     /// said, and left to whoever comes next.
     pub(crate) async fn account_for(&self, writer: &Writer) {
-        let Some(epoch) = writer.lease.taken_from().filter(|_| taken(Step::Account)) else {
-            self.state().losses = Losses::default();
-            return;
-        };
+        // What was found out before stays in the status, since nobody may have read it yet.
+        let Some(epoch) = writer.lease.taken_from().filter(|_| taken(Step::Account)) else { return };
         let Toll { losses, missing } = toll(&self.context(), epoch, &writer.lease).await;
         // What this host's own earlier processes had acknowledged is in the journal, or stranded, or both say nothing.
         let others: Vec<&Loss> = losses.iter().filter(|loss| loss.writer != writer.id).collect();

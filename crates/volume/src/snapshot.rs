@@ -156,6 +156,13 @@ impl Snapshot {
                 {
                     return Ok(());
                 }
+                // It was looked for before, for another page.
+                if let Some(earlier) = self.earlier.get()
+                    && self.same_page(earlier, page)
+                    && let Ok(()) = fetcher.fetch(earlier, page, buf).await
+                {
+                    return Ok(());
+                }
                 let located = self.shared.locate_anew().await;
                 let damaged = error.kind() == ErrorKind::Corrupt;
                 if let Err(trouble) = located {

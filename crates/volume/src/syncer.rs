@@ -38,7 +38,7 @@ const SIDECAR_BYTES_MIN: u64 = 512 << 10;
 
 /// Up to so many pages are encoded where the syncer runs: that takes less than handing them to another thread and back.
 const AT_ONCE_PAGES_MAX: usize = 8;
-/// The same for looking through the pages that readers keep in the overlay. A reader that stays keeps all that is written.
+/// The same for looking through what was written since the last sync.
 const AT_ONCE_LOOKS_MAX: u64 = 4096;
 
 /// Indexes of larger syncs are not kept in memory for merging, but read again.
@@ -52,10 +52,11 @@ pub(crate) struct Attempt {
     made: Mono,
     index: Vec<IndexEntry>,
     size: u64,
-    places: Vec<(PageNo, Place)>,
+    cut: Cut,
 }
 
 /// What a sync carries.
+#[derive(Clone)]
 struct Cut {
     lsn: Lsn,
     /// Everything that was acknowledged by then is in it.
@@ -134,7 +135,13 @@ async fn attempt(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Result<Option<Ou
     if !taken(Step::DurableAfterSync) {
         writer.accounts().durable(attempt.sync.stamp.lsn, shared.config.host.clock.wall());
     }
-    let outcome = writer.lease.create_next(attempt.sync.clone()).await?;
+    let outcome = match writer.lease.create_next(attempt.sync.clone()).await {
+        Err(error) if error.kind() == ErrorKind::Io && !attempt.sync.body.is_in_memory() => {
+            make_anew(shared, writer, attempt).await;
+            return Err(error);
+        }
+        outcome => outcome?,
+    };
     if outcome == Outcome::Durable {
         *writer.attempt.lock().expect("BUG: a panic beside a sync") = None;
         done(shared, writer, &attempt).await;
@@ -142,11 +149,34 @@ async fn attempt(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Result<Option<Ou
     Ok(Some(outcome))
 }
 
+/// If what a sync was built in cannot be read any more, builds the same again from the journal, for the next try: of an earlier
+/// one it may not be known what became of it.
+async fn make_anew(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: Arc<Attempt>) {
+    let (of, by) = (Arc::clone(shared), Arc::clone(writer));
+    let made = run_blocking(&shared.config.host.tasks, move || {
+        let unread = attempt.sync.body.pieces.iter().find_map(|piece| piece.read().err())?;
+        tracing::warn!(error = %unread, "a sync is built anew, since what was built cannot be read");
+        Some(encode(&of, &by, attempt.cut.clone()).and_then(|anew| {
+            if (anew.sync.checksum, anew.size) == (attempt.sync.checksum, attempt.size) {
+                return Ok(Attempt { made: attempt.made, ..anew });
+            }
+            Err(Error::new(ErrorKind::Corrupt, "building a sync anew")
+                .why("the journal does not hold the same any more"))
+        }))
+    });
+    match made.await {
+        None => {}
+        Some(Ok(anew)) => *writer.attempt.lock().expect("BUG: a panic beside a sync") = Some(Arc::new(anew)),
+        Some(Err(error)) => tracing::warn!(%error, "a sync could not be built anew"),
+    }
+}
+
 /// Encodes what was committed until now, where that takes least: little at once, much on a thread of its own.
 async fn begin(shared: &Arc<Shared>, writer: &Arc<Writer>) -> Result<Option<Attempt>> {
     let (of, by) = (Arc::clone(shared), Arc::clone(writer));
     let tasks = &shared.config.host.tasks;
-    let looked_through = writer.overlay.read().expect("BUG: a panic while the overlay was locked").pages();
+    let known = shared.state().view.lsn;
+    let looked_through = writer.overlay.read().expect("BUG: a panic while the overlay was locked").looks(known);
     if looked_through > AT_ONCE_LOOKS_MAX {
         let begun = move || cut(&of, &by).map(|cut| encode(&of, &by, cut)).transpose();
         return run_blocking(tasks, begun).await;
@@ -229,7 +259,7 @@ fn encode(shared: &Shared, writer: &Writer, cut: Cut) -> Result<Attempt> {
         body: Body { pieces, timestamp: Some(timestamp) },
     };
     let made = host.clock.now();
-    Ok(Attempt { sync, header, made, index: finished.index, size: finished.size, places: cut.places })
+    Ok(Attempt { sync, header, made, index: finished.index, size: finished.size, cut })
 }
 
 /// The object of a sync, in pieces.
@@ -293,7 +323,7 @@ async fn done(shared: &Arc<Shared>, writer: &Arc<Writer>, attempt: &Arc<Attempt>
         let at = attempt.index.binary_search_by_key(page, |entry: &IndexEntry| entry.page).ok()?;
         Some(attempt.index[at].hash)
     };
-    let pages = attempt.places.iter().filter_map(|(page, place)| Some((*page, *place, hash(page)?)));
+    let pages = attempt.cut.places.iter().filter_map(|(page, place)| Some((*page, *place, hash(page)?)));
     // Beside the next sync, since somebody may be waiting for that.
     stow(shared, writer, Stowage { lsn: stamp.lsn, txid, page_size, pages: pages.collect() });
     drop(coming);

@@ -11,10 +11,12 @@ use std::{
     },
 };
 
-/// Locks that a process may hold at once and still survive a `fork` properly.
-const LOCKS_MAX: usize = 4096;
+/// Locks that a process may hold at once and still survive a `fork` properly: two for each volume that it holds. Memory is
+/// behind those only that are used.
+const LOCKS_MAX: usize = 1 << 16;
 
-const EMPTY: i32 = -1;
+/// Otherwise the descriptor and one.
+const EMPTY: i32 = 0;
 
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 static LOCKS: [AtomicI32; LOCKS_MAX] = [const { AtomicI32::new(EMPTY) }; LOCKS_MAX];
@@ -33,8 +35,11 @@ pub fn generation() -> u64 {
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
     for slot in &LOCKS {
-        let fd = slot.swap(EMPTY, Ordering::Relaxed);
-        if fd != EMPTY {
+        if slot.load(Ordering::Relaxed) == EMPTY {
+            continue;
+        }
+        let fd = slot.swap(EMPTY, Ordering::Relaxed) - 1;
+        if fd >= 0 {
             // SAFETY: the descriptor was registered by its owner, whose copy in the child is never used again:
             // every handle of an earlier generation refuses to work.
             unsafe { libc::close(fd) };
@@ -45,7 +50,7 @@ extern "C" fn in_child() {
 pub(super) fn remember(fd: RawFd) {
     generation();
     for slot in &LOCKS {
-        if slot.compare_exchange(EMPTY, fd, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if slot.compare_exchange(EMPTY, fd + 1, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             return;
         }
     }
@@ -53,7 +58,7 @@ pub(super) fn remember(fd: RawFd) {
 
 pub(super) fn forget(fd: RawFd) {
     for slot in &LOCKS {
-        if slot.compare_exchange(fd, EMPTY, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if slot.compare_exchange(fd + 1, EMPTY, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             return;
         }
     }

@@ -95,6 +95,35 @@ fn a_follower_finds_its_pages_after_they_were_merged_and_collected_though_nothin
     }
 }
 
+/// Each of them listed and read all that an opening does.
+#[test]
+fn once_the_state_of_a_reader_is_found_in_merges_its_further_pages_are_read_from_there() {
+    let world = World::new(6);
+    let values = [("compaction_levels_ms", "500,600000"), ("l0_retention_ms", "2000"), ("retention_ms", "600000")];
+    let volume = world.machine("a").open(&values);
+    for number in 1..=3 {
+        put(&volume, &[(number, u64::from(number))], 3, Level::Durable).unwrap();
+    }
+    let reader = world.machine("b");
+    let pinned = reader.open_read_only(&[NO_CACHE, values[1]]).snapshot().unwrap();
+    world.run_for(2000);
+    for number in 1..=3 {
+        put(&volume, &[(number, 10)], 3, Level::Durable).unwrap();
+    }
+    for mark in 11..=15 {
+        world.run_for(2000);
+        put(&volume, &[(1, mark)], 3, Level::Durable).unwrap();
+    }
+    world.run_for(1000);
+    let gone = |key: &String| key.starts_with("ltx/0/0000000000000003-");
+    assert!(!world.keys("ltx/0/").iter().any(gone), "{:?}", world.keys("ltx/"));
+    assert_eq!(get(&pinned, 1), 1);
+    assert!(reader.remote.asked().iter().any(|(op, _)| *op == Op::List));
+    assert_eq!((get(&pinned, 2), get(&pinned, 3)), (2, 3));
+    let asked = reader.remote.asked();
+    assert!(!asked.iter().any(|(op, _)| *op == Op::List), "{asked:?}");
+}
+
 #[test]
 fn a_fresh_view_stays_readable_when_the_old_syncs_under_it_are_merged_and_collected() {
     let world = World::new(5);

@@ -47,6 +47,18 @@ fn told(losses: &Losses) -> Vec<(&str, u64)> {
     losses.known.iter().map(|loss| (loss.host.as_str(), loss.commits)).collect()
 }
 
+/// A program that was idle for a minute after it had taken over showed nothing.
+#[test]
+fn what_was_lost_with_another_writer_stays_in_the_status_when_the_volume_is_let_go_and_taken_again() {
+    let world = World::new(9);
+    lost(&world, "first");
+    let volume = world.machine("second").open(&[]);
+    assert_eq!(told(&volume.take_over().unwrap()), [("first", 3)]);
+    volume.release().unwrap();
+    put(&volume, &[(1, 10)], 1, Level::Durable).unwrap();
+    assert_eq!(told(&volume.status().losses), [("first", 3)]);
+}
+
 /// The one before it was reported a second time, and it was not mentioned.
 #[test]
 fn a_writer_that_is_gone_soon_after_it_took_over_is_accounted_for_and_the_one_before_it_is_not_again() {

@@ -28,6 +28,7 @@ mod removals; // removing what others make or use
 mod requests;
 mod retention;
 mod round_trips; // what reading costs
+mod scratch; // what large syncs are built in
 mod sessions; // tokens, lag, what readers may do
 mod standing_alone; // forks that read from no other volume any more
 mod stranded; // journals kept aside
