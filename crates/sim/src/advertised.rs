@@ -7,7 +7,7 @@ use plimsoll_volume::Losses;
 
 use crate::{handle::Handle, network::World, promise::Promise};
 
-/// What the writer before an epoch had said last.
+/// What the last writer before an epoch that has said anything had said last.
 #[derive(Clone, Copy, Debug)]
 struct Before {
     epoch: u32,
@@ -31,9 +31,11 @@ impl Advertised {
         {
             self.statuses.insert(epoch.0, status);
         }
+        // Whoever has given no sign of life, as he who is about to remove the volume, leaves the last word to the one before.
         if let Some(epoch) = parse_epoch_key(key)
             && let Ok(record) = decode_epoch(bytes)
-            && let Some(last) = epoch.0.checked_sub(1).and_then(|before| self.statuses.get(&before))
+            && !record.removal
+            && let Some((_, last)) = self.statuses.range(..epoch.0).next_back()
             && !last.closed
             && last.writer != record.writer
         {

@@ -208,7 +208,7 @@ impl Aim {
             Aim::Line => {
                 profile.workers = 2;
                 profile.pause_max = 50 * MILLI;
-                profile.blows = &[(1, Blow::Storm)];
+                profile.blows = &[(2, Blow::Storm), (1, Blow::Kill)];
                 profile.levels = (50, 50);
                 weather.latency = SECOND;
                 settings.max_dirty_bytes = 10 * 512;

@@ -13,6 +13,8 @@ pub(crate) struct Commit {
     pub(crate) depth: u64,
     /// What the volume holds after it.
     pub(crate) state: Arc<State>,
+    /// Pages that it has written, at least.
+    pub(crate) pages: u64,
     /// Whether the engine said that nothing happened.
     pub(crate) refused: bool,
 }
@@ -38,7 +40,7 @@ const VOLUME: u32 = 32;
 impl Commits {
     /// Those of the volume of a number that begins as the state after a commit.
     pub(crate) fn born(volume: usize, root: Tag, state: Arc<State>) -> Self {
-        let first = Commit { parent: 0, depth: 0, state, refused: false };
+        let first = Commit { parent: 0, depth: 0, state, pages: 0, refused: false };
         Commits { volume: volume as u64, root, list: vec![first] }
     }
 
@@ -65,24 +67,24 @@ impl Commits {
         let tag = self.next();
         let base = &self.list[self.at(parent)];
         let state = base.state.after(pages.iter().map(|page| (*page, tag)), count);
-        self.push(parent, state)
+        self.push(parent, state, pages.len() as u64)
     }
 
     /// Notes a commit that is about to bring back what an earlier one has left.
     pub(crate) fn begin_again(&mut self, parent: Tag, earlier: &State) -> Tag {
         let tag = self.next();
         let state = earlier.after([(state::FIRST, tag)], earlier.count);
-        self.push(parent, state)
+        self.push(parent, state, 1)
     }
 
     fn next(&self) -> Tag {
         (self.volume << VOLUME) | self.list.len() as Tag
     }
 
-    fn push(&mut self, parent: Tag, state: State) -> Tag {
+    fn push(&mut self, parent: Tag, state: State, pages: u64) -> Tag {
         let tag = self.next();
         let depth = self.list[self.at(parent)].depth + 1;
-        self.list.push(Commit { parent, depth, state: Arc::new(state), refused: false });
+        self.list.push(Commit { parent, depth, state: Arc::new(state), pages, refused: false });
         tag
     }
 

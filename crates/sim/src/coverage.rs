@@ -198,6 +198,8 @@ events! {
     Removal = "removed volumes",
     /// A volume was not removed, since forks or a holder are there.
     RemovalRefused = "removals refused",
+    /// A removal was announced, and no more than that.
+    RemovalAnnounced = "removals that were announced only",
     /// Somebody came in between, and a removal was called off.
     RemovalCalledOff = "removals called off",
     /// A process gave out a token.

@@ -28,8 +28,6 @@ pub(crate) struct Said {
     pub(crate) appended: Vec<Tag>,
     /// The epoch under which it acknowledged something last, on top of a history that its fence is in.
     epoch: Option<u32>,
-    /// Commits that were acknowledged below `durable` and are not known to be in the store.
-    acknowledged: BTreeSet<Tag>,
 }
 
 /// See the [module](self).
@@ -347,7 +345,7 @@ impl Handle {
 
     /// A commit was acknowledged below `durable` at this instant.
     pub(crate) fn acknowledged(&self, tag: Tag) {
-        self.said().acknowledged.insert(tag);
+        self.world.judge().acknowledged(self.host, tag);
         self.honest();
     }
 
@@ -357,7 +355,7 @@ impl Handle {
         if status.role != Role::Writer {
             return;
         }
-        let mut said = self.said();
+        let said = self.said();
         let Some(last) = said.appended.last().copied() else { return };
         // Another application of the host may have gone on since.
         let newest = said.seen;
@@ -366,8 +364,7 @@ impl Handle {
         let last = if judge.commits.contains(newest, last) { newest } else { last };
         let common = if judge.commits.contains(head, last) { head } else { judge.commits.common(last, head) };
         let in_store = judge.commits.get(common).map_or(0, |commit| commit.depth);
-        said.acknowledged.retain(|tag| !judge.commits.contains(head, *tag));
-        let pending = said.acknowledged.len() as u64;
+        let (pending, pages) = judge.at_risk(self.host, last);
         let own = said.appended.iter().rev().take_while(|tag| !judge.commits.contains(head, **tag)).count() as u64;
         drop(said);
         let journaled = judge.commits.ancestor(last, status.journaled.lsn);
@@ -385,6 +382,13 @@ impl Handle {
             self.object(
                 Promise::NoSilentLoss,
                 &format!("{pending} acknowledged commits are pending, the load says {counted}"),
+            );
+        }
+        let bytes = pages * u64::from(status.page_size.unwrap_or(0));
+        if bytes > status.load.max_dirty_bytes {
+            self.object(
+                Promise::BoundedLoss,
+                &format!("{pages} pages of acknowledged commits are pending, {bytes} bytes: {:?}", status.load),
             );
         }
         // What was replayed counts as acknowledged, also if its acknowledgement was held back before the crash. So this is

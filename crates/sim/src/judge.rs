@@ -23,6 +23,8 @@ use crate::{
 struct Owed {
     /// In the journal's file: survives the process. True: synced, survives power loss.
     commits: BTreeMap<Tag, bool>,
+    /// Acknowledged below `durable`, by whichever process.
+    acknowledged: BTreeSet<Tag>,
     /// Kept aside after another writer went on without them.
     stranded: BTreeSet<Tag>,
     /// Kept aside, and given up by whoever was asked.
@@ -102,6 +104,22 @@ impl Judge {
         if depth != lsn {
             self.object(Promise::OneHistory, format!("commit {tag} has number {lsn}, it is the {depth}th"));
         }
+    }
+
+    /// A commit was acknowledged below `durable`.
+    pub(crate) fn acknowledged(&mut self, host: usize, tag: Tag) {
+        self.owed[host].acknowledged.insert(tag);
+    }
+
+    /// What a host has acknowledged below `durable` up to `tag`, in this process or an earlier one, and the history does not
+    /// hold: how many commits, and how many pages these have written.
+    pub(crate) fn at_risk(&mut self, host: usize, tag: Tag) -> (u64, u64) {
+        let (commits, head) = (&self.commits, self.history.tag);
+        let acknowledged = &mut self.owed[host].acknowledged;
+        acknowledged.retain(|owed| !commits.contains(head, *owed));
+        // Others were lost with the power, or kept aside.
+        let there = || acknowledged.iter().filter(|owed| commits.contains(tag, **owed));
+        (there().count() as u64, there().filter_map(|owed| Some(commits.get(*owed)?.pages)).sum())
     }
 
     /// A wait for the local disk succeeded, and with it everything before.

@@ -15,6 +15,7 @@ mod advertised; // what writers said of themselves
 mod aim; // what a run is after
 mod aside; // journals that were kept aside
 mod bucket; // the store itself
+mod called_off; // removals that come no further
 mod commits; // what was tried, as a tree
 mod coverage; // what a run is there to try
 mod deed; // what is done with pointers to states

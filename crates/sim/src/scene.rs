@@ -28,6 +28,8 @@ pub(crate) enum Act {
     Die(&'static str),
     /// Reads the state after a sync.
     Past(u64),
+    /// Announces that the volume is removed, and comes no further.
+    NearlyRemove,
     /// Nothing.
     Rest,
 }
@@ -98,7 +100,8 @@ pub(crate) const LATE_DECISION: Scene = &[
 pub(crate) const MEETING: Scene =
     &[LATE_DECISION[0], &[(13_000, 13_000, Act::Rest)], &[(5_300, 6_500, Act::Pin(2)), (13_000, 13_000, Act::Rest)]];
 
-/// A writer has said what it has acknowledged and not synced when another one takes the volume from it.
+/// A writer has said what it has acknowledged and not synced when another one takes the volume from it. Often somebody was about to
+/// remove the volume in between.
 pub(crate) const ACCOUNT: Scene = &[
     &[
         (0, 100, Act::Take),
@@ -108,7 +111,7 @@ pub(crate) const ACCOUNT: Scene = &[
         (8_000, 8_000, Act::Rest),
     ],
     &[(3_000, 4_000, Act::Take), (8_000, 8_000, Act::Rest)],
-    &[(8_000, 8_000, Act::Rest)],
+    &[(2_000, 5_000, Act::NearlyRemove), (8_000, 8_000, Act::Rest)],
 ];
 
 /// The first host dies once its second sync is in the store. The second one had looked before that, and its fence is on its
@@ -197,6 +200,7 @@ impl Application {
                     let found = handle.look_back(&reference)?;
                     handle.check_past(&reference, &found)?;
                 }
+                Act::NearlyRemove => self.nearly_remove(handle),
                 Act::Rest => {}
             }
         }

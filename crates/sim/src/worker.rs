@@ -401,7 +401,10 @@ impl Application {
         if policy == OnLoadLine::WriteThrough && held > 0 {
             self.world.count(Event::LineWriteThrough);
         }
-        if policy != OnLoadLine::WriteThrough && status.load.age_ms > status.load.max_loss_window_ms + 1 {
+        // Also right after a replay, when what was held may be load.
+        let load = &status.load;
+        let above = load.age_ms > load.max_loss_window_ms + 1 || load.bytes > load.max_dirty_bytes;
+        if policy != OnLoadLine::WriteThrough && above {
             handle
                 .object(Promise::BoundedLoss, &format!("a commit was let through, and the load is {:?}", status.load));
         }
