@@ -103,7 +103,8 @@ impl Accounts {
     /// Notes a commit that is in the journal. `held`: it is acknowledged only once durable, so its sync is asked for. So is that
     /// of one for which there is no room any more: since it was admitted, less may have been promised for those before it.
     pub(crate) fn committed(&mut self, lsn: Lsn, bytes: u64, held: bool, now: Mono, at: WallMs) -> Noted {
-        let crossed = !held && taken(Step::LoadLine) && !self.line.has_room(&self.ledger, bytes, now);
+        let looks = taken(Step::LoadLine) && taken(Step::HeldCommits);
+        let crossed = !held && looks && !self.line.has_room(&self.ledger, bytes, now);
         Noted { wake: self.note(lsn, bytes, held || crossed, now, now, at), held: crossed }
     }
 

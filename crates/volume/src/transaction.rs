@@ -246,7 +246,7 @@ impl WriteTxn {
             accounts.ledger.set_pages(dirty);
             noted
         };
-        let held = held || (crosses && taken(Step::HeldCommits));
+        let held = held || crosses;
         let tip = {
             let mut state = shared.state();
             let tip = Tip { lsn, count: page_count, page_size: Some(page_size), version: state.tip.version + 1 };
