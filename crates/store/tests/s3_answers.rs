@@ -119,6 +119,21 @@ fn a_server_that_ignores_ranges_is_not_believed() {
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
 }
 
+/// s3s-fs 0.14 does.
+#[test]
+fn a_server_that_fails_where_less_is_there_than_was_asked_for_is_asked_for_what_there_is() {
+    let host = host();
+    let (endpoint, seen) = serve(vec![
+        refusal("500 Internal Server Error", "InternalError"),
+        Reply::AnswerWith("200 OK", "Content-Length: 5", String::new()),
+        Reply::AnswerWith("206 Partial Content", "Content-Range: bytes 0-4/5", "small".to_owned()),
+    ]);
+    let store = opened(&endpoint, &impatient(), &host).store;
+    let tail = host.tasks.wait(store.get_tail("a", 16)).unwrap().unwrap();
+    assert_eq!((&tail.bytes[..], tail.size), (&b"small"[..], 5));
+    assert!(seen.lock().unwrap()[2].to_ascii_lowercase().contains("range: bytes=0-4"), "{seen:?}");
+}
+
 #[test]
 fn a_body_that_breaks_off_is_read_again() {
     let host = host();

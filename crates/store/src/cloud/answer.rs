@@ -134,6 +134,11 @@ impl Answer {
         self.whole
     }
 
+    /// The server failed, or did not understand what it was asked for.
+    pub(super) fn is_internal(&self) -> bool {
+        self.status == Some(500)
+    }
+
     /// A range that starts behind the last byte.
     pub(super) fn is_beyond_the_end(&self) -> bool {
         self.status == Some(416)
