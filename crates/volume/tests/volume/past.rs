@@ -1,8 +1,10 @@
 //! Earlier states: looking at them, and going back to them.
 
+use std::time::Duration;
+
 use plimsoll_host::WallMs;
 use plimsoll_model::{ErrorKind, Level, PageCount, Txid};
-use plimsoll_store::fault::Op;
+use plimsoll_store::fault::{Fault, Op};
 use plimsoll_volume::{Reference, Snapshot, Volume};
 
 use crate::world::{Machine, World, content, get, marks, page, put};
@@ -47,6 +49,33 @@ fn every_state_of_the_retention_can_be_looked_at_by_number_and_by_time() {
     assert_eq!(reader.at(&before).err().unwrap().kind(), ErrorKind::NotFound);
     assert_eq!(reader.at(&Reference::Txid(Txid(99))).err().unwrap().kind(), ErrorKind::NotFound);
     assert_eq!(reader.at(&Reference::Checkpoint("none".into())).err().unwrap().kind(), ErrorKind::NotFound);
+}
+
+/// It was an error otherwise, which the next try would not have.
+#[test]
+fn an_earlier_state_whose_objects_go_while_they_are_read_is_read_from_what_they_were_merged_into() {
+    let world = World::new(18);
+    let home = world.machine("a");
+    let volume = home.open(&[("l0_retention_ms", "1000"), ("compaction_levels_ms", "3600000")]);
+    for mark in 1..=3 {
+        put(&volume, &[(1, mark)], 1, Level::Durable).unwrap();
+    }
+    let machine = world.machine("b");
+    let reader = machine.open_read_only(&[]);
+    for seconds in [30, 40, 50] {
+        let (host, later) = (home.host(), volume.clone());
+        home.host().tasks.spawn(Box::pin(async move {
+            host.clock.sleep(Duration::from_secs(seconds)).await;
+            host.tasks.spawn_blocking(Box::new(move || {
+                later.compact().unwrap();
+                drop(put(&later, &[(1, seconds)], 1, Level::Durable).unwrap());
+            }));
+        }));
+    }
+    machine.remote.script.once(Op::Get, "1.ltx", Fault::Delay(Duration::from_secs(60)));
+    assert_eq!(all(&at(&reader, 3)), [3]);
+    assert!(machine.remote.script.is_used_up());
+    assert!(!world.keys("ltx/0/").iter().any(|key| key.ends_with("1.ltx")), "{:?}", world.keys("ltx/0/"));
 }
 
 #[test]
