@@ -61,7 +61,9 @@ fn what_a_command_committed_is_durable_when_it_ends() {
 fn a_session_fails_if_what_it_committed_was_not_durable_when_it_ended() {
     let sandbox = Sandbox::new();
     let url = sandbox.volume("db", 3);
-    let late = ["--set", "sync_interval_ms=600000", "--set", "close_timeout_ms=500"];
+    // No sign of life makes its directory anew while that is put aside.
+    let settings = ["sync_interval_ms=600000", "close_timeout_ms=500", "heartbeat_ms=600000", "holder_ttl_ms=1200000"];
+    let late: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
     let mut session = sandbox.on("state", &[&late[..], &["--json", "sql", &url]].concat());
     session.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut session = session.spawn().unwrap();
