@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use plimsoll_host::WallMs;
-use plimsoll_model::{Epoch, Stamp, Txid, WriterId};
+use plimsoll_model::{
+    Epoch, Stamp, Txid, WriterId,
+    step::{self, taken},
+};
 
 use crate::{Head, Standing};
 
@@ -28,7 +31,7 @@ pub(crate) enum Take {
 
 pub(crate) fn may_take(standing: &Standing, asker: &Asker, now: WallMs) -> Take {
     let ours = standing.holder.as_ref().is_some_and(|holder| holder.writer == asker.writer);
-    if asker.takeover || (asker.alone && ours) {
+    if asker.takeover || (asker.alone && ours && taken(step::Step::SameHost)) || !taken(step::Step::RefuseLiving) {
         return Take::Free;
     }
     held_for(standing, asker.holder_ttl, now).map_or(Take::Free, Take::Held)
@@ -48,7 +51,7 @@ pub fn held_for(standing: &Standing, holder_ttl: Duration, now: WallMs) -> Optio
         None => standing.epoch_made,
     };
     let age = Duration::from_millis(now.0.saturating_sub(last_sign.0));
-    (age < holder_ttl).then_some(age)
+    (age < holder_ttl || !taken(step::Step::TakeSilent)).then_some(age)
 }
 
 /// A fence of ours that the store has accepted.

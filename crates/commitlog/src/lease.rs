@@ -461,7 +461,7 @@ impl Lease {
             (state.replayed, state.took_from)
         };
         let record = StatusRecord {
-            inherited: self.inherited(),
+            inherited: self.inherited().filter(|_| taken(Step::Inherit)),
             replayed,
             took_from,
             closed,

@@ -27,8 +27,18 @@ macro_rules! steps {
 }
 
 steps! {
+    /// Before the first write a store is asked whether it has one winner for each name.
+    Probe = "probe the store",
     /// An epoch is created if absent: of two writers that want it one gets the next.
     CreateEpoch = "create an epoch only if absent",
+    /// A holder who looks alive is left alone, unless whoever opens was told to take the volume.
+    RefuseLiving = "refuse while a holder looks alive",
+    /// A holder who has been silent for long is not respected any more.
+    TakeSilent = "take over from a silent holder",
+    /// A holder shows that it lives.
+    Beat = "give signs of life",
+    /// An epoch of this host's own writer, whose process is gone, is followed at once.
+    SameHost = "follow a dead process of this host at once",
     /// A writer publishes a fence before it acknowledges anything.
     Fence = "publish a fence",
     /// An open gives up when the newest sync is of a newer epoch.
@@ -125,6 +135,12 @@ steps! {
     EndFenced = "end a writer that was told of a newer one",
     /// Whoever takes a volume over says what the writer before took with it.
     Account = "account for what a dead writer took",
+    /// A writer's status says which sync it found.
+    Inherit = "record the inherited stamp",
+    /// Time passes while a host sleeps. The engine is handed its clock, so the simulation's leaves this out.
+    SuspendClock = "count the time that a host sleeps",
+    /// A writer without anything to write lets the volume go.
+    LetGo = "let an idle volume go",
     /// A collector looks for a newer epoch once it has decided.
     LookAtEpochs = "look at epochs after a collector's decision",
     /// Whoever has made a fork looks whether what it reads from is being removed.

@@ -7,6 +7,7 @@ use plimsoll_model::PageSize;
 use plimsoll_settings::JournalSyncPolicy;
 
 use crate::{
+    bucket::Contract,
     deed::{Deed, Deeds},
     dice::Dice,
     fate::{Blow, Blows},
@@ -63,6 +64,12 @@ pub enum Aim {
     Told,
     /// What a writer takes with it that has not synced.
     Account,
+    /// A store that does not keep its contract.
+    Unfenced,
+    /// One writer on such a store.
+    Alone,
+    /// A host that wants to write while another one does.
+    Polite,
     /// A collector that meets somebody who names a state.
     Meeting,
     /// A collector's decision that comes when it means nothing any more.
@@ -101,6 +108,9 @@ impl Aim {
         Aim::Fence,
         Aim::Told,
         Aim::Account,
+        Aim::Unfenced,
+        Aim::Alone,
+        Aim::Polite,
         Aim::Decision,
         Aim::Meeting,
         Aim::Vanish,
@@ -134,6 +144,9 @@ impl Aim {
             Aim::Fence => "fence",
             Aim::Told => "told",
             Aim::Account => "account",
+            Aim::Unfenced => "unfenced",
+            Aim::Alone => "alone",
+            Aim::Polite => "polite",
             Aim::Decision => "decision",
             Aim::Meeting => "meeting",
             Aim::Vanish => "vanish",
@@ -167,6 +180,22 @@ impl Aim {
                 settings.sync_interval = *dice.pick(&[100 * MILLI, SECOND]);
                 // Nothing else tells a writer that there is a newer one.
                 settings.heartbeat = 20 * SECOND;
+            }
+            Aim::Unfenced => {
+                (profile.hosts, profile.applications, profile.takeover) = (2, 1, 1);
+                profile.contract = *dice.pick(&[Contract::Ignored, Contract::Racing]);
+                profile.blows = &[(1, Blow::CacheLoss)];
+                (profile.levels, profile.patience) = ((50, 20), 15);
+                profile.length = 20 * SECOND;
+                settings.sync_interval = 100 * MILLI;
+            }
+            Aim::Alone => {
+                profile.contract = *dice.pick(&[Contract::Ignored, Contract::Racing]);
+                profile.blows = &[(2, Blow::Kill), (1, Blow::PowerLoss)];
+                // What a dead process has sent has arrived before the next one gets as far.
+                weather.latency = MILLI / 10;
+                settings.unsafe_no_fencing = true;
+                settings.sync_interval = 100 * MILLI;
             }
             Aim::Late => {
                 (profile.hosts, profile.applications, profile.takeover) = (2, 2, 1);
@@ -332,6 +361,7 @@ impl Aim {
             Aim::Newborn
             | Aim::Fence
             | Aim::Account
+            | Aim::Polite
             | Aim::Decision
             | Aim::Meeting
             | Aim::Stray
@@ -431,4 +461,5 @@ fn shorten(profile: &mut Profile) {
     settings.heartbeat = SECOND;
     settings.holder_ttl = 5 * SECOND;
     (profile.pointers, profile.volumes_max) = (0, 1);
+    profile.contract = Contract::Vouched;
 }

@@ -2,7 +2,8 @@
 
 use std::{cell::RefCell, collections::BTreeSet};
 
-use plimsoll_commitlog::unpin;
+use plimsoll_commitlog::{Context, unpin};
+use plimsoll_host::Host;
 use plimsoll_journal::Journal;
 use plimsoll_model::{Error, ErrorKind, PageNo, Txid};
 use plimsoll_volume::{Base, Reference, Stranded, StrandedJournal};
@@ -10,9 +11,11 @@ use plimsoll_volume::{Base, Reference, Stranded, StrandedJournal};
 use crate::{
     coverage::Event,
     handle::{Handle, Stopped},
+    network::Connection,
+    profile::Profile,
     promise::Promise,
     state::{self, FIRST, State, Tag},
-    worker::Application,
+    worker::{Application, store},
 };
 
 /// What a journal's commits make of the state that they stand on.
@@ -135,6 +138,44 @@ impl Application {
 }
 
 impl Handle {
+    /// Everything is well: each journal of this host that is kept aside lists what the history lacks, and no more, since the
+    /// writer after its own has said what it found. That is so if its own was in the history, and a newer one has acknowledged
+    /// something.
+    pub(crate) fn strands_only_the_rest(&self, connection: &Connection, host: &Host, profile: &Profile) {
+        let context = Context::new(host.clone(), store(connection, host, true), profile.settings.l0_retention);
+        for kept in self.volume.dir().stranded() {
+            let (Ok(mut journal), Some(tags)) = (StrandedJournal::open(&*self.files, &kept), self.tags_in(&kept.path))
+            else {
+                continue;
+            };
+            let Some(epoch) = journal.epoch() else { continue };
+            if host.tasks.wait(journal.settle(&context)).is_err() || journal.is_of_removed() {
+                continue;
+            }
+            let listed: BTreeSet<u64> = journal.commits().map(|commit| commit.lsn).collect();
+            let judge = self.world.judge();
+            if !judge.history.has_gone_on_after(epoch) {
+                continue;
+            }
+            let wrong = |tag: &&Tag| {
+                let lsn = judge.commits.get(**tag).map_or(0, |commit| commit.depth);
+                listed.contains(&lsn) == judge.commits.contains(judge.history.tag, **tag)
+            };
+            let wrong = tags.iter().find(wrong).copied();
+            let held = wrong.is_some_and(|tag| judge.commits.contains(judge.history.tag, tag));
+            drop(judge);
+            self.world.count(Event::AsideChecked);
+            if let Some(tag) = wrong {
+                let (base, holds) = (journal.base(), if held { "holds" } else { "lacks" });
+                let why = format!(
+                    "of a stranded journal of epoch {epoch} on {base:?} commits {listed:?} are said to be missing, and the \
+                     history {holds} commit {tag}"
+                );
+                self.object(Promise::NoSilentLoss, &why);
+            }
+        }
+    }
+
     /// Commits in a journal; `None` if some cannot be read now.
     fn tags_in(&self, path: &std::path::Path) -> Option<BTreeSet<Tag>> {
         let (reader, replay) = Journal::inspect(&*self.files, path).ok()?;

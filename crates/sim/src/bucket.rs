@@ -1,4 +1,4 @@
-//! The object store itself: strongly consistent, with one winner per name, and its own clock.
+//! The object store itself: strongly consistent, with its own clock, and with one winner per name if it keeps its contract.
 
 use std::{collections::BTreeMap, ops::Bound, time::Duration};
 
@@ -10,15 +10,34 @@ use plimsoll_store::{Created, Entry, Object};
 /// What the store's clock shows at the beginning.
 pub(crate) const EPOCH_MS: u64 = 1_800_000_000_000;
 
+/// How long a store works on a create that does not make up its mind at once.
+pub(crate) const MAKING: Duration = Duration::from_millis(50);
+
+/// How a store treats the condition that a name is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contract {
+    /// It keeps it, and hosts know that without asking.
+    Vouched,
+    /// It keeps it.
+    Kept,
+    /// It ignores it: every create succeeds and replaces what is there.
+    Ignored,
+    /// It looks first and writes later: creates that are on their way at the same time all succeed.
+    Racing,
+}
+
 /// Objects by key, and their layout.
 pub(crate) struct Bucket {
     objects: BTreeMap<String, Object>,
+    /// When creates of a name began, where later ones do not see that at once.
+    begun: BTreeMap<String, Duration>,
     pub(crate) layout: Layout,
+    pub(crate) contract: Contract,
 }
 
 impl Bucket {
     pub(crate) fn new(layout: Layout) -> Self {
-        Bucket { objects: BTreeMap::new(), layout }
+        Bucket { objects: BTreeMap::new(), begun: BTreeMap::new(), layout, contract: Contract::Vouched }
     }
 
     /// Creates or replaces an object.
@@ -27,9 +46,14 @@ impl Bucket {
         self.objects.insert(key.to_owned(), Object { bytes, modified });
     }
 
-    /// Creates an object unless there is one of that name.
+    /// Creates an object unless there is one of that name, or as the store's contract says.
     pub(crate) fn create(&mut self, key: &str, bytes: Bytes, now: Duration) -> Created {
-        if self.objects.contains_key(key) {
+        let seen = match self.contract {
+            Contract::Vouched | Contract::Kept => true,
+            Contract::Ignored => false,
+            Contract::Racing => now >= *self.begun.entry(key.to_owned()).or_insert(now) + MAKING,
+        };
+        if seen && self.objects.contains_key(key) {
             return Created::Exists;
         }
         self.put(key, bytes, now);
@@ -64,6 +88,11 @@ impl Bucket {
     /// Whether there is a sync or merge.
     pub(crate) fn has(&self, id: FileId) -> bool {
         self.objects.contains_key(&self.layout.key(&id))
+    }
+
+    /// Every name that begins like none of these.
+    pub(crate) fn names_beside(&self, folders: &[&str]) -> Vec<String> {
+        self.objects.keys().filter(|key| !folders.iter().any(|folder| key.starts_with(folder))).cloned().collect()
     }
 
     /// Every sync and merge.

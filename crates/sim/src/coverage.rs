@@ -118,6 +118,18 @@ events! {
     Conflict = "conflicts",
     /// A transaction was turned away because somebody else held the volume.
     Held = "refusals while held",
+    /// A transaction was turned away because a holder on another host looks alive.
+    HeldByLiving = "refusals while a holder looks alive",
+    /// A volume was taken, without force, from a holder who had been silent for long.
+    TakenFromSilent = "volumes taken from a silent holder",
+    /// A store does not keep its contract, and was refused by name.
+    Unfenced = "refusals of an unfenced store",
+    /// A store was probed and passed, or was remembered.
+    Probed = "stores that were probed or remembered",
+    /// It was checked that a journal which is kept aside lists what the history lacks, and no more.
+    AsideChecked = "stranded journals held against the history",
+    /// A holder had nothing to write, and let the volume go.
+    LetGo = "idle volumes let go",
     /// A transaction made the volume smaller.
     Shrink = "volumes cut",
     /// A transaction was larger than memory.

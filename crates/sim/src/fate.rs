@@ -122,6 +122,9 @@ impl Run {
             Blow::JournalRot if !alive && self.profile.rough => self.rot_journal(at),
             Blow::ClockJump => {
                 self.machines[at].jump(&dice);
+                if let Some(group) = self.machines[at].life.as_ref().map(|life| life.group) {
+                    self.world.everywhere(|judge| judge.manners.excuse(group));
+                }
                 self.world.count(Event::ClockJump);
                 self.say(at, "its wall clock jumps");
             }
@@ -172,6 +175,7 @@ impl Run {
         self.executor.kill(life.group);
         self.world.end(life.group);
         self.world.count(how);
+        self.machines[at].sleeps.end(self.world.time.now());
         let back = self.profile.back_min + self.dice.time(self.profile.back_max);
         self.machines[at].back_at = self.world.time.now() + back;
         self.say(at, how.name());
@@ -197,8 +201,10 @@ impl Run {
         let Some(life) = &self.machines[at].life else { return };
         let (min, max) = self.profile.sleep;
         let time = min + self.dice.time(max.saturating_sub(min));
-        let until = self.world.time.now() + time;
+        let now = self.world.time.now();
+        let until = now + time;
         self.executor.freeze(life.group, until);
+        self.machines[at].sleeps.begin(now, until);
         self.world.count(Event::Sleep);
         if time > self.profile.settings.l0_retention {
             self.world.count(Event::LongSleep);

@@ -2,11 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use plimsoll_model::{ErrorKind, Level, PageCount, PageNo};
+use plimsoll_commitlog::status_key;
+use plimsoll_host::Host;
+use plimsoll_model::{Epoch, ErrorKind, Level, PageCount, PageNo};
 use plimsoll_settings::Settings;
-use plimsoll_volume::Reference;
+use plimsoll_volume::{Reference, Role};
 
 use crate::{
+    bucket::{Contract, EPOCH_MS},
     coverage::Event,
     handle::Handle,
     machine::Machine,
@@ -23,8 +26,29 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Whoever takes a volume that was let go asks one thing after the other, however many these are, and waits for nothing
 /// else. The shortest time after which a silent holder is given up is 2 s.
 const AT_ONCE: Duration = Duration::from_millis(100);
+/// How long a sign of life may be on its way beside merging and collecting, when everything is well.
+const BEATING: Duration = Duration::from_secs(10);
+/// How long merging and collecting may keep a writer from letting go, once it has nothing to write.
+const TIDYING: Duration = Duration::from_secs(300);
+/// For how long somebody is watched who should send no request. The first time is for what is read in the background.
+const QUIET: Duration = Duration::from_secs(60);
 /// The reader who has never been here has all the time that it needs.
 const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// Whether nobody has taken the volume, since its store does not keep its contract. Then nothing may have been written.
+pub(crate) fn is_refused(world: &World) -> bool {
+    let (contract, left) = {
+        let bucket = world.bucket();
+        (bucket.contract, bucket.names_beside(&["probe/"]))
+    };
+    if matches!(contract, Contract::Vouched | Contract::Kept) || world.judge().epoch > 0 {
+        return false;
+    }
+    if !left.is_empty() {
+        world.judge().object(Promise::OneHistory, format!("a store without exclusive creates was given {left:?}"));
+    }
+    true
+}
 
 /// Reads all of the volume on a machine that has never seen it.
 pub(crate) fn audit(world: &World, profile: &Profile, machine: &Machine, group: Group) {
@@ -79,7 +103,7 @@ pub(crate) fn settle(world: &World, profile: &Profile, machine: &Machine, group:
             Ok(volume) => {
                 let files = Arc::clone(&host.files);
                 let handle = Handle::new(world.clone(), machine.number, who.clone(), files, false, volume);
-                if write(&handle, profile, &connection) {
+                if write(&handle, profile, &connection, &host) {
                     return;
                 }
             }
@@ -89,7 +113,7 @@ pub(crate) fn settle(world: &World, profile: &Profile, machine: &Machine, group:
 }
 
 /// One try; whether it is over.
-fn write(handle: &Handle, profile: &Profile, connection: &Connection) -> bool {
+fn write(handle: &Handle, profile: &Profile, connection: &Connection, host: &Host) -> bool {
     let world = &handle.world;
     // What an earlier process has left may be older than the load line allows, and goes first.
     if let Err(error) = handle.volume.sync() {
@@ -105,6 +129,7 @@ fn write(handle: &Handle, profile: &Profile, connection: &Connection) -> bool {
         }
     };
     handle.resumed(pinned.tag);
+    handle.strands_only_the_rest(connection, host, profile);
     let found = handle.stranded();
     let lost: Vec<_> = world.judge().stranded(connection.host).difference(&found).copied().collect();
     if !lost.is_empty() {
@@ -123,6 +148,11 @@ fn write(handle: &Handle, profile: &Profile, connection: &Connection) -> bool {
         }
         Err(error) => handle.object(Promise::SoundAnswers, &format!("everything is well, and yet: {error}")),
     }
+    if profile.settings.idle_release.is_zero() {
+        gives_signs(handle, profile, host);
+    } else {
+        lets_go(handle, profile, connection, host);
+    }
     if let Err(error) = handle.volume.release() {
         handle.object(Promise::SoundAnswers, &format!("everything is well, and yet letting go says: {error}"));
     }
@@ -130,6 +160,44 @@ fn write(handle: &Handle, profile: &Profile, connection: &Connection) -> bool {
         handle.object(Promise::SoundAnswers, &format!("everything is well, and yet closing says: {error}"));
     }
     true
+}
+
+/// A writer that holds the volume for longer than a heartbeat shows that it lives.
+fn gives_signs(handle: &Handle, profile: &Profile, host: &Host) {
+    let (world, span) = (&handle.world, profile.settings.heartbeat + BEATING);
+    host.tasks.wait(host.clock.sleep(span));
+    let held = handle.volume.status();
+    let Some(epoch) = held.epoch.filter(|_| held.role == Role::Writer) else { return };
+    let last = world.bucket().get(&status_key(Epoch(epoch))).map_or(0, |status| status.modified.0);
+    let silent = Duration::from_millis((EPOCH_MS + u64::try_from(world.time.now().as_millis()).unwrap_or(0)) - last);
+    if silent > span {
+        handle.object(Promise::Politeness, &format!("it holds the volume, and gave no sign of life for {silent:?}"));
+    }
+}
+
+/// A writer whose commits are all durable has nothing to write: it lets the volume go by itself, and asks for nothing more.
+fn lets_go(handle: &Handle, profile: &Profile, connection: &Connection, host: &Host) {
+    let (world, idle) = (&handle.world, profile.settings.idle_release);
+    let wait = |time| host.tasks.wait(host.clock.sleep(time));
+    let deadline = world.time.now() + idle + TIDYING;
+    while handle.volume.status().role == Role::Writer {
+        if world.time.now() > deadline {
+            return handle.object(Promise::Politeness, &format!("it has had nothing to write for {idle:?} and longer"));
+        }
+        wait(AGAIN);
+    }
+    if handle.said().fenced || handle.volume.is_fenced() {
+        return;
+    }
+    world.count(Event::LetGo);
+    wait(QUIET);
+    let before = connection.waiting.requests();
+    wait(QUIET);
+    let sent = connection.waiting.requests() - before;
+    if sent > 0 {
+        handle
+            .object(Promise::Politeness, &format!("it let the volume go, and sent {sent} requests in {QUIET:?} later"));
+    }
 }
 
 /// Takes the volume on a machine that has never seen it, right after another one has let it go: whoever respects a

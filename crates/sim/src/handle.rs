@@ -11,6 +11,7 @@ use plimsoll_model::{Error, ErrorKind, PageNo};
 use plimsoll_volume::{Role, Snapshot, Status, Volume};
 
 use crate::{
+    bucket::Contract,
     coverage::Event,
     network::World,
     promise::Promise,
@@ -85,12 +86,22 @@ impl Handle {
             ErrorKind::Corrupt if !self.rough => {
                 self.object(Promise::SoundAnswers, &format!("{doing}: nothing was damaged, and yet: {error}"))
             }
+            ErrorKind::Unsupported if self.is_refused(error) => self.world.count(Event::Unfenced),
             ErrorKind::Invalid | ErrorKind::Unsupported if !self.read_only => {
                 self.object(Promise::SoundAnswers, &format!("{doing}: {error}"));
             }
             _ => {}
         }
         Stopped(error.kind())
+    }
+
+    /// Whether an error names the store as one that does not keep its contract, which is true, and the setting for that.
+    fn is_refused(&self, error: &Error) -> bool {
+        let contract = self.world.bucket().contract;
+        let (why, url) = (error.to_string(), &self.world.shelf.url);
+        let bucket = url.rsplit_once('/').map_or(&url[..], |(bucket, _)| bucket);
+        matches!(contract, Contract::Ignored | Contract::Racing)
+            && ["If-None-Match", "unsafe_no_fencing", bucket].iter().all(|part| why.contains(part))
     }
 
     /// It says that another writer has taken the volume.

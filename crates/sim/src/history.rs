@@ -126,6 +126,12 @@ impl History {
         self.stamp().is_some_and(|stamp| stamp.epoch.0 > epoch)
     }
 
+    /// Whether a writer of this epoch was in the history, and a newer one has acknowledged something on top of it.
+    pub(crate) fn has_gone_on_after(&self, epoch: u32) -> bool {
+        let was_there = |sync: &Sync| sync.stamp.is_some_and(|stamp| stamp.epoch.0 == epoch);
+        self.holder > epoch && self.syncs[self.born..].iter().any(was_there)
+    }
+
     /// A writer acknowledges on top of the history: from now on no earlier one may get anything in.
     pub(crate) fn held_by(&mut self, epoch: u32) {
         self.holder = self.holder.max(epoch);

@@ -13,6 +13,7 @@ use crate::{
     commits::Commits,
     coverage::{Coverage, Event},
     history::History,
+    manners::Manners,
     pointers::Pointers,
     promise::{Broken, Promise},
     state::{State, Tag},
@@ -41,6 +42,8 @@ pub(crate) struct Judge {
     pub(crate) epoch: u32,
     /// What its writers said.
     pub(crate) advertised: Advertised,
+    /// Who took it from whom.
+    pub(crate) manners: Manners,
     /// What was named, carried away or forked of it.
     pub(crate) pointers: Pointers,
     owed: Vec<Owed>,
@@ -49,13 +52,15 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    pub(crate) fn new(hosts: usize, window: Duration) -> Self {
+    /// `window`: for how long states are kept; `holder_ttl`: for how long a silent holder is respected.
+    pub(crate) fn new(hosts: usize, window: Duration, holder_ttl: Duration) -> Self {
         Judge {
             commits: Commits::default(),
             history: History::new(window),
             coverage: Coverage::default(),
             epoch: 0,
             advertised: Advertised::default(),
+            manners: Manners::new(holder_ttl),
             pointers: Pointers::default(),
             owed: (0..hosts).map(|_| Owed::default()).collect(),
             verdict: None,
@@ -64,7 +69,7 @@ impl Judge {
 
     /// That of a volume of which nothing is known yet.
     pub(crate) fn unborn(&self) -> Self {
-        Judge::new(self.owed.len(), Duration::ZERO)
+        Judge::new(self.owed.len(), Duration::ZERO, self.manners.holder_ttl)
     }
 
     /// That of a fork which began as the state after sync `txid` of this volume.
@@ -77,6 +82,7 @@ impl Judge {
             coverage: Coverage::default(),
             epoch: 0,
             advertised: Advertised::default(),
+            manners: Manners::new(self.manners.holder_ttl),
             pointers: Pointers::fork(origins),
             owed: self.owed.iter().map(|_| Owed::default()).collect(),
             verdict: None,
@@ -156,6 +162,7 @@ impl Judge {
     /// A host and its disk are gone.
     pub(crate) fn host_lost(&mut self, host: usize) {
         self.owed[host] = Owed::default();
+        self.manners.lost(host);
     }
 
     /// Acknowledged commits of a host that the history does not hold.

@@ -28,6 +28,7 @@ mod handle; // an open volume and what it has said
 mod history; // what the store holds, object by object
 mod judge; // promises
 mod machine; // a host
+mod manners; // who takes a volume from whom
 mod moving; // from host to host
 #[cfg(feature = "mutate")]
 pub mod mutants; // the test of the test

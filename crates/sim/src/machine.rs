@@ -16,15 +16,15 @@ use crate::{
     bucket::EPOCH_MS,
     coverage::Event,
     dice::Dice,
-    network::{Connection, World},
+    network::{Connection, World, lock},
     profile::Profile,
-    time::{Group, HostClock, HostTasks, Work},
+    time::{Group, HostClock, HostTasks, Sleeps, Work},
     waiting::Waiting,
     worker::{Application, Doing},
 };
 
 /// Where a host keeps the local parts of its volumes.
-const STATE: &str = "/state";
+pub(crate) const STATE: &str = "/state";
 
 /// From boot to the end of its processes.
 pub(crate) struct Life {
@@ -39,6 +39,8 @@ pub(crate) struct Machine {
     pub(crate) disk: SimDisk,
     wall: Arc<Mutex<u64>>,
     booted: (Duration, Duration),
+    /// When it slept since it was booted.
+    pub(crate) sleeps: Sleeps,
     pub(crate) life: Option<Life>,
     /// When it is started again.
     pub(crate) back_at: Duration,
@@ -51,7 +53,16 @@ impl Machine {
         let wall = Arc::new(Mutex::new(1_700_000_000_000 + dice.below(1 << 38)));
         let booted = (Duration::ZERO, dice.time(Duration::from_secs(1 << 20)));
         let disk = SimDisk::new();
-        Machine { number, disk, wall, booted, life: None, back_at: Duration::ZERO, damaged: false }
+        Machine {
+            number,
+            disk,
+            wall,
+            booted,
+            sleeps: Sleeps::default(),
+            life: None,
+            back_at: Duration::ZERO,
+            damaged: false,
+        }
     }
 
     /// One whose wall clock shows what the store's does, so that it respects whoever looks alive.
@@ -61,7 +72,13 @@ impl Machine {
 
     /// Another handle to it, without its life.
     pub(crate) fn again(&self) -> Self {
-        Machine { disk: self.disk.clone(), wall: Arc::clone(&self.wall), life: None, ..*self }
+        Machine {
+            disk: self.disk.clone(),
+            wall: Arc::clone(&self.wall),
+            sleeps: self.sleeps.clone(),
+            life: None,
+            ..*self
+        }
     }
 
     pub(crate) fn name(&self) -> String {
@@ -80,7 +97,12 @@ impl Machine {
     }
 
     fn clock(&self, world: &World) -> HostClock {
-        HostClock { time: world.time.clone(), booted: self.booted, wall: Arc::clone(&self.wall) }
+        HostClock {
+            time: world.time.clone(),
+            booted: self.booted,
+            sleeps: self.sleeps.clone(),
+            wall: Arc::clone(&self.wall),
+        }
     }
 
     /// A connection to the store during one life.
@@ -139,12 +161,12 @@ impl Machine {
     /// Its monotonic clock begins anew.
     pub(crate) fn reboot(&mut self, now: Duration, dice: &Dice) {
         self.booted = (now, dice.time(Duration::from_secs(1000)));
+        self.sleeps = Sleeps::default();
     }
 
     /// Somebody sets its wall clock.
     pub(crate) fn jump(&self, dice: &Dice) {
-        let mut wall = self.wall.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *wall = 1_700_000_000_000 + dice.below(1 << 38);
+        *lock(&self.wall) = 1_700_000_000_000 + dice.below(1 << 38);
     }
 
     /// Everything of it is gone; another one takes its place.

@@ -41,6 +41,7 @@ impl Application {
             return Ok(());
         }
         let world = &handle.world;
+        world.judge().manners.excuse(self.connection.group);
         let (held, failures) = (handle.volume.status().role == Role::Writer, world.failures(self.connection.group));
         let losses = handle.volume.take_over().map_err(|error| handle.stopped("takeover", &error))?;
         if !held && failures == world.failures(self.connection.group) && !handle.volume.is_fenced() {

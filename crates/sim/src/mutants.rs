@@ -23,7 +23,7 @@ pub fn aim(step: Step) -> Aim {
         | Step::SameBytes
         | Step::Strand
         | Step::JudgeJournal => Aim::Takeover,
-        Step::Look | Step::ListAnew => Aim::Late,
+        Step::Look | Step::ListAnew | Step::SuspendClock => Aim::Late,
         Step::CutAtOneCommit => Aim::Busy,
         Step::DurableAfterSync | Step::LoadLine | Step::HeldCommits => Aim::Line,
         Step::Replay
@@ -34,7 +34,7 @@ pub fn aim(step: Step) -> Aim {
         | Step::Poison
         | Step::SyncNames
         | Step::MakeGood => Aim::Power,
-        Step::SettleStranded => Aim::Aside,
+        Step::SettleStranded | Step::Inherit => Aim::Aside,
         Step::FrameChecksum => Aim::Torn,
         Step::NewestUpTo | Step::KeepInUse | Step::KeepWindow | Step::OneClock => Aim::Reading,
         Step::ForwardOnly => Aim::Turns,
@@ -50,8 +50,10 @@ pub fn aim(step: Step) -> Aim {
         Step::SpareForks | Step::LookForForks | Step::DetachCopies | Step::DetachChecks | Step::RestoreAll => {
             Aim::Family
         }
-        Step::TokenAftermath => Aim::Session,
+        Step::TokenAftermath | Step::LetGo => Aim::Session,
         Step::Account => Aim::Account,
+        Step::RefuseLiving | Step::SameHost | Step::TakeSilent | Step::Beat => Aim::Polite,
+        Step::Probe => Aim::Unfenced,
         Step::LateFence => Aim::Fence,
         Step::LookAtEpochs => Aim::Decision,
         Step::FirstSync => Aim::Newborn,

@@ -17,7 +17,7 @@ use plimsoll_model::{Error, ErrorKind, Result};
 use plimsoll_store::Created;
 
 use crate::{
-    bucket::Bucket,
+    bucket::{Bucket, Contract, MAKING},
     coverage::Event,
     dice::Dice,
     family::Shelf,
@@ -316,6 +316,9 @@ impl Connection {
             world.count(Event::Posthumous);
         }
         let done = effect(world);
+        if what.starts_with("create") && world.bucket().contract == Contract::Racing {
+            world.time.sleep(MAKING).await;
+        }
         if late {
             world.trace.line(&who, format_args!("{what}: took effect late"));
         }

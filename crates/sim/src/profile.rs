@@ -9,6 +9,7 @@ use plimsoll_settings::{Input, JournalSyncPolicy, Settings, Sourced};
 
 use crate::{
     aim::Aim,
+    bucket::Contract,
     deed::{self, Deeds},
     dice::Dice,
     fate::{Blows, EVERYTHING},
@@ -33,6 +34,8 @@ pub(crate) struct Profile {
     /// One commit in so many writes all pages that there may be; 0: none has to.
     pub(crate) whole: u64,
     pub(crate) layout: Layout,
+    /// What the store does with creates.
+    pub(crate) contract: Contract,
     /// Whether hosts retry and break as they do in earnest, or see every single failure.
     pub(crate) wrapped: bool,
     /// Whether bits are turned over in answers and journals.
@@ -58,6 +61,8 @@ pub(crate) struct Profile {
     pub(crate) back_max: Duration,
     /// One open in so many takes the volume by force.
     pub(crate) takeover: u64,
+    /// Whether each host's wall clock shows what the store's does.
+    pub(crate) punctual: bool,
     /// How many in a hundred commits are asked for at each level: `buffered`, `journaled`; the rest `durable`.
     pub(crate) levels: (u64, u64),
     /// How many in a hundred actions are something with a pointer to a state.
@@ -100,6 +105,7 @@ impl Profile {
             pages_max: if large { 160 } else { *dice.pick(&[4, 12, 40]) },
             whole: 0,
             layout: if dice.once_in(2) { Layout::S3 } else { Layout::Other },
+            contract: Contract::Vouched,
             wrapped: !dice.once_in(3),
             rough,
             settings: settings(dice, page_size),
@@ -114,6 +120,7 @@ impl Profile {
             back_min: Duration::ZERO,
             back_max: MINUTE,
             takeover: 4,
+            punctual: false,
             levels: (40, 40),
             pointers: 0,
             deeds: deed::ALL,
@@ -136,6 +143,9 @@ impl Profile {
         if further.once_in(3) {
             profile.pointers = *further.pick(&[10, 30]);
             profile.volumes_max = usize::try_from(further.between(1, 6)).unwrap_or(1);
+        }
+        if further.once_in(4) {
+            profile.contract = Contract::Kept;
         }
         aim.bend(&mut profile, dice);
         profile

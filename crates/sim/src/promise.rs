@@ -26,6 +26,17 @@ pub enum Promise {
     CacheIsNotDurability,
     /// Nothing damaged is shown: every page that is read says who wrote it, in [`crate::handle`].
     BytesAreChecked,
+    /// Not in that table, since safety never rests on it: [`crate::manners`] when an epoch is taken, and
+    /// [`crate::finale`] for a holder who has nothing to write.
+    ///
+    /// Whoever was not told to take the volume by force takes no epoch after one of another host whose holder looked alive
+    /// to him each time that he was shown the holder's status: not closed, and written less than `holder_ttl_ms` ago, by
+    /// the store's word for when and his own clock for now. How much these two clocks differ is part of what he could know;
+    /// that his was set meanwhile is not held against him. Nobody waits for a dead process of
+    /// his own host, or for a holder who has been silent for longer by the same two clocks; a holder gives a sign of life
+    /// every `heartbeat_ms`. One who has nothing to write lets the volume go after `idle_release_ms`, and sends no request
+    /// any more.
+    Politeness,
     /// Not in that table, and yet: everything comes to an end once nothing goes wrong any more, nothing panics, and
     /// errors are of a kind that can be explained.
     SoundAnswers,
@@ -45,6 +56,7 @@ impl Promise {
             Promise::ForwardReads => "7 Forward reads",
             Promise::CacheIsNotDurability => "8 The cache is not durability",
             Promise::BytesAreChecked => "9 Bytes are checked",
+            Promise::Politeness => "Politeness",
             Promise::SoundAnswers => "Sound answers",
         }
     }

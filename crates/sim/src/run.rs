@@ -115,12 +115,15 @@ pub fn run_watched(seed: u64, aim: Aim, log: bool, progress: &Arc<Progress>) -> 
 
 fn run_with(seed: u64, aim: Aim, time: Time, trace: Trace, progress: Arc<Progress>) -> Report {
     let profile = Arc::new(Profile::draw(&Dice::new(seed, 0), &Dice::new(seed, 4), aim));
-    let judge = Judge::new(profile.hosts + 1, profile.settings.l0_retention.min(profile.settings.retention));
+    let settings = &profile.settings;
+    let judge = Judge::new(profile.hosts + 1, settings.l0_retention.min(settings.retention), settings.holder_ttl);
     let world = World::new(time.clone(), Dice::new(seed, 1), trace, judge, profile.layout, profile.weather.clone());
+    world.bucket().contract = profile.contract;
     let dice = Dice::new(seed, 2);
+    let machine = if profile.punctual { Machine::punctual } else { Machine::new };
     let mut run = Run {
         executor: Executor::new(time, Dice::new(seed, 3)),
-        machines: (0..profile.hosts).map(|number| Machine::new(number, &dice)).collect(),
+        machines: (0..profile.hosts).map(|number| machine(number, &dice)).collect(),
         world,
         dice,
         profile,
@@ -295,6 +298,7 @@ impl Run {
         self.executor.jitter = false;
         self.executor.thaw();
         for at in 0..self.machines.len() {
+            self.machines[at].sleeps.end(self.world.time.now());
             let disk = &self.machines[at].disk;
             disk.set_capacity(None);
             disk.fail_syncs(0, 0);
@@ -330,6 +334,9 @@ impl Run {
 
     /// One host after the other comes back and makes its part durable.
     fn settle(&mut self) -> Result<(), Broken> {
+        if finale::is_refused(&self.world) {
+            return self.verdict();
+        }
         for at in 0..self.machines.len() {
             self.kill(at, Event::Kill);
             for world in self.world.open_volumes() {

@@ -177,6 +177,17 @@ pub(crate) const UNMERGED: Scene = &[
     &[(9_000, 9_000, Act::Rest)],
 ];
 
+/// Two hosts want to write while a third one does, and again when that one has been silent for long.
+pub(crate) const POLITE: Scene = &[
+    &[(0, 100, Act::Write(Level::Durable)), (2_000, 2_500, Act::Write(Level::Durable)), (20_000, 20_000, Act::Rest)],
+    &[
+        (1_000, 5_000, Act::Write(Level::Durable)),
+        (14_000, 15_000, Act::Write(Level::Durable)),
+        (20_000, 20_000, Act::Rest),
+    ],
+    &[(3_000, 9_000, Act::Write(Level::Durable)), (20_000, 20_000, Act::Rest)],
+];
+
 impl Application {
     /// Plays this host's part, if the run has only begun.
     pub(crate) fn play(&self, handle: &Arc<Handle>, receipts: &mut Vec<Kept>) -> Result<(), Stopped> {

@@ -8,7 +8,7 @@ use crate::{
     aim::{ASIDE, Aim},
     fate::Blow,
     profile::Profile,
-    scene::{ACCOUNT, LATE_DECISION, LATE_FENCE, MEETING, NEWBORN, STRAY, STRAY_FENCE, Scene, UNMERGED},
+    scene::{ACCOUNT, LATE_DECISION, LATE_FENCE, MEETING, NEWBORN, POLITE, STRAY, STRAY_FENCE, Scene, UNMERGED},
 };
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -76,6 +76,15 @@ pub(crate) fn stage(aim: Aim, profile: &mut Profile) {
             profile.weather.spoilt = vec![(1, "ltx/0/", 5 * SECOND, 6 * SECOND)];
             let settings = &mut profile.settings;
             (settings.heartbeat, settings.l0_retention) = (60 * SECOND, 2 * SECOND);
+        }
+        Aim::Polite => {
+            staged(profile, POLITE);
+            (profile.takeover, profile.punctual) = (0, true);
+            let settings = &mut profile.settings;
+            (settings.heartbeat, settings.holder_ttl) = (SECOND, 4 * SECOND);
+            // Whoever holds it falls asleep for longer than he is respected.
+            (profile.blows, profile.blow_every) = (&[(1, Blow::Sleep), (1, Blow::Kill)], 4 * SECOND);
+            profile.sleep = (5 * SECOND, 9 * SECOND);
         }
         other => panic!("BUG: {} has no scene", other.name()),
     }

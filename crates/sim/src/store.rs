@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use plimsoll_commitlog::parse_epoch_key;
+use plimsoll_commitlog::{parse_epoch_key, parse_status_key};
 use plimsoll_ltx::{HEADER_BYTES, Layout, decode::verify_whole};
 use plimsoll_model::{Error, ErrorKind, Result, ResultExt};
 use plimsoll_store::{Body, Created, Entry, Object, Page, Store, Tail};
@@ -92,6 +92,9 @@ impl Store for SimStore {
             race(world, &name, &sent, created);
             records::created(world, group, &name, &sent, created);
             if created == Created::New {
+                world.took(group, &name, &sent);
+            }
+            if created == Created::New {
                 world.judge().advertised.made(&name, &sent);
                 made(world, &name, &sent);
             }
@@ -123,7 +126,11 @@ impl Store for SimStore {
         let flip = move |found: Option<Object>, bit| {
             found.map(|object| Object { bytes: flip(&world, &object.bytes, bit), ..object })
         };
-        self.connection.request(format!("get {key}"), effect, flip).await
+        let found = self.connection.request(format!("get {key}"), effect, flip).await?;
+        if let Some(epoch) = parse_status_key(key) {
+            self.connection.looked_at_holder(epoch, found.as_ref());
+        }
+        Ok(found)
     }
 
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>> {

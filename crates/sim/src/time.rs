@@ -10,6 +10,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use plimsoll_host::{Clock, Mono, Tasks, WallMs};
+use plimsoll_model::step::{Step, taken};
 
 use crate::executor;
 
@@ -179,19 +180,65 @@ impl Drop for Sleep {
     }
 }
 
+/// When a host slept. Clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Sleeps(Arc<Mutex<Slept>>);
+
+#[derive(Clone, Copy, Default)]
+struct Slept {
+    /// How long in all before the last time.
+    before: Duration,
+    /// When it fell asleep last, and when it wakes up.
+    last: Option<(Duration, Duration)>,
+}
+
+impl Slept {
+    fn total(self, now: Duration) -> Duration {
+        self.before + self.last.map_or(Duration::ZERO, |(since, until)| now.min(until).saturating_sub(since))
+    }
+}
+
+impl Sleeps {
+    fn state(&self) -> MutexGuard<'_, Slept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It sleeps from now until then, whatever was to be before.
+    pub(crate) fn begin(&self, now: Duration, until: Duration) {
+        let mut slept = self.state();
+        *slept = Slept { before: slept.total(now), last: Some((now, until)) };
+    }
+
+    /// It is awake now.
+    pub(crate) fn end(&self, now: Duration) {
+        self.begin(now, now);
+    }
+
+    /// For how long it slept in all.
+    fn total(&self, now: Duration) -> Duration {
+        self.state().total(now)
+    }
+}
+
 /// The clock of a host. Clones share what it shows to people.
 #[derive(Clone)]
 pub(crate) struct HostClock {
     pub(crate) time: Time,
     /// When the host was booted, and what its clock showed then.
     pub(crate) booted: (Duration, Duration),
+    /// For how long the host slept since then.
+    pub(crate) sleeps: Sleeps,
     /// What is added to the time since the beginning, in milliseconds, for people. May jump.
     pub(crate) wall: Arc<Mutex<u64>>,
 }
 
 impl Clock for HostClock {
     fn now(&self) -> Mono {
-        Mono(self.time.now() - self.booted.0 + self.booted.1)
+        let passed = self.time.now() - self.booted.0 + self.booted.1;
+        if taken(Step::SuspendClock) {
+            return Mono(passed);
+        }
+        Mono(passed.saturating_sub(self.sleeps.total(self.time.now())))
     }
 
     fn wall(&self) -> WallMs {
@@ -200,7 +247,15 @@ impl Clock for HostClock {
     }
 
     fn sleep_until(&self, deadline: Mono) -> BoxFuture<'static, ()> {
-        Box::pin(self.time.sleep_until(deadline.0.saturating_sub(self.booted.1) + self.booted.0))
+        if taken(Step::SuspendClock) {
+            return Box::pin(self.time.sleep_until(deadline.0.saturating_sub(self.booted.1) + self.booted.0));
+        }
+        let clock = self.clone();
+        Box::pin(async move {
+            while clock.now() < deadline {
+                clock.time.sleep(deadline.since(clock.now())).await;
+            }
+        })
     }
 }
 

@@ -20,12 +20,14 @@ struct State {
     /// When that last changed to or from none.
     since: Duration,
     waited: Duration,
+    /// Requests so far.
+    requests: u64,
 }
 
 impl Waiting {
     /// From now on.
     pub(crate) fn new(time: &Time) -> Self {
-        let state = State { asked: 0, since: time.now(), waited: Duration::ZERO };
+        let state = State { asked: 0, since: time.now(), waited: Duration::ZERO, requests: 0 };
         Waiting { time: time.clone(), state: Arc::new(Mutex::new(state)) }
     }
 
@@ -37,8 +39,14 @@ impl Waiting {
             state.waited += waited;
         }
         state.asked += 1;
+        state.requests += 1;
         drop(state);
         Asked(self.clone())
+    }
+
+    /// How many requests there were so far.
+    pub(crate) fn requests(&self) -> u64 {
+        lock(&self.state).requests
     }
 
     /// How long it was so far.

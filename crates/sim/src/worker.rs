@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -15,14 +16,16 @@ use plimsoll_host::{Host, sim_disk::SimDisk};
 use plimsoll_metrics::Metrics;
 use plimsoll_model::{ErrorKind, Level, PageCount, PageNo, Result};
 use plimsoll_settings::{JournalSyncPolicy, Settings};
-use plimsoll_store::{Breaker, BreakerPolicy, BreakerStore, RetryPolicy, RetryStore, Store};
-use plimsoll_volume::{Config, Fencing, Receipt, Role, Volume};
+use plimsoll_store::{Breaker, BreakerPolicy, BreakerStore, ProbeMemory, RetryPolicy, RetryStore, Store, VolumeUrl};
+use plimsoll_volume::{Config, Fencing, Probing, Receipt, Role, Volume};
 
 use crate::{
+    bucket::Contract,
     coverage::Event,
     dice::Dice,
     family::Neighbours,
     handle::{Handle, Stopped},
+    machine::STATE,
     network::{Connection, World},
     profile::Profile,
     promise::Promise,
@@ -59,11 +62,22 @@ pub(crate) struct Kept {
     receipt: Receipt,
 }
 
-struct Trusted;
+/// Asks the store in earnest, unless it is vouched for.
+struct Asking {
+    world: World,
+    probing: Probing,
+}
 
-impl Fencing for Trusted {
+impl Fencing for Asking {
     fn ensure(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async { Ok(()) })
+        let contract = self.world.bucket().contract;
+        Box::pin(async move {
+            if contract != Contract::Vouched {
+                self.probing.ensure().await?;
+                self.world.count(Event::Probed);
+            }
+            Ok(())
+        })
     }
 }
 
@@ -86,8 +100,18 @@ pub(crate) fn open(
     read_only: bool,
     wrapped: bool,
 ) -> Result<Volume> {
+    if settings.takeover {
+        connection.world.judge().manners.excuse(connection.group);
+    }
     let store = store(connection, host, wrapped);
     let metrics = Metrics::new().volume(store.url());
+    let probing = Probing {
+        url: VolumeUrl::parse(store.url())?,
+        store: Arc::clone(&store),
+        memory: ProbeMemory::new(Path::new(STATE).join("stores")),
+        host: host.clone(),
+        trusted: settings.unsafe_no_fencing,
+    };
     Volume::open(Config {
         store,
         host: host.clone(),
@@ -97,7 +121,7 @@ pub(crate) fn open(
         read_only,
         settings: Arc::clone(settings),
         metrics,
-        fencing: Arc::new(Trusted),
+        fencing: Arc::new(Asking { world: connection.world.clone(), probing }),
         elsewhere: Arc::new(Neighbours { connection: connection.clone(), host: host.clone(), wrapped }),
     })
 }
@@ -286,11 +310,17 @@ impl Application {
 
     pub(crate) fn write_at(&self, handle: &Arc<Handle>, receipts: &mut Vec<Kept>, level: Level) -> Result<(), Stopped> {
         let pinned = handle.pin(false)?;
-        let base = pinned.tag;
+        let (base, asked) = (pinned.tag, self.world.time.now());
         let mut txn = handle.volume.begin_write(&pinned.snapshot).map_err(|error| {
             match error.kind() {
                 ErrorKind::Conflict => self.world.count(Event::Conflict),
-                ErrorKind::Held => self.world.count(Event::Held),
+                ErrorKind::Held => {
+                    let by_living = error.to_string().contains("last sign of life");
+                    self.world.count(if by_living { Event::HeldByLiving } else { Event::Held });
+                    if by_living {
+                        handle.held_by_another(&self.connection, asked, &error);
+                    }
+                }
                 _ => {}
             }
             handle.stopped("begin", &error)

@@ -24,7 +24,7 @@ enum Finding {
     Honoured,
     /// More than one create of a name succeeded, or the winner's bytes were replaced.
     Ignored(String),
-    /// No create of a name succeeded for certain, because answers were lost.
+    /// No create of a name succeeded for certain, because answers were lost or damaged.
     Spoiled,
 }
 
@@ -32,6 +32,8 @@ enum Finding {
 struct Race {
     /// The bodies whose creation was answered with [`Created::New`].
     winners: Vec<Vec<u8>>,
+    /// Those of the others.
+    others: Vec<Vec<u8>>,
     content: Option<Vec<u8>>,
 }
 
@@ -71,7 +73,7 @@ pub async fn ensure_fencing(url: &VolumeUrl, store: &dyn Store, memory: &ProbeMe
     }
     Err(Error::new(ErrorKind::Unavailable, "checking that creates are exclusive at")
         .object(bucket)
-        .why("too many answers were lost to tell"))
+        .why("too many answers were lost or damaged to tell"))
 }
 
 /// What the answer holds for: a bucket at an endpoint. The store knows its endpoint better than the URL.
@@ -116,10 +118,12 @@ fn body(host: &Host, racer: usize) -> Vec<u8> {
 }
 
 async fn outcome(store: &dyn Store, key: &str, bodies: &[Vec<u8>], answers: &[Created]) -> Result<Race> {
-    let won = bodies.iter().zip(answers).filter(|(_, answer)| **answer == Created::New);
-    let winners = won.map(|(body, _)| body.clone()).collect();
+    let (mut winners, mut others) = (Vec::new(), Vec::new());
+    for (body, answer) in bodies.iter().zip(answers) {
+        if *answer == Created::New { &mut winners } else { &mut others }.push(body.clone());
+    }
     let content = store.get(key).await?.map(|object| object.bytes.to_vec());
-    Ok(Race { winners, content })
+    Ok(Race { winners, others, content })
 }
 
 fn judge(race: &Race) -> Finding {
@@ -127,7 +131,11 @@ fn judge(race: &Race) -> Finding {
         ([], _) => Finding::Spoiled,
         ([_], None) => Finding::Ignored("an object that was created is not there".to_owned()),
         ([winner], Some(content)) if winner == content => Finding::Honoured,
-        ([_], Some(_)) => Finding::Ignored("the winner of a race was overwritten".to_owned()),
+        ([_], Some(content)) if race.others.contains(content) => {
+            Finding::Ignored("the winner of a race was overwritten".to_owned())
+        }
+        // Nobody has sent that: it was damaged on its way back.
+        ([_], Some(_)) => Finding::Spoiled,
         (winners, _) => Finding::Ignored(format!("{} creates of one name succeeded", winners.len())),
     }
 }

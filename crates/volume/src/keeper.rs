@@ -10,7 +10,10 @@ use std::{
 
 use plimsoll_commitlog::{Beat, LoadRecord, Mark, StatusReport, Watermarks};
 use plimsoll_host::Mono;
-use plimsoll_model::Level;
+use plimsoll_model::{
+    Level,
+    step::{Step, taken},
+};
 
 use crate::{
     shared::{Shared, Writer},
@@ -66,7 +69,7 @@ pub(crate) async fn run(shared: Arc<Shared>, writer: Arc<Writer>) {
         if writer.overdue.swap(false, Ordering::AcqRel) {
             beat_at = now;
         }
-        if now >= beat_at && !pulse.beating.swap(true, Ordering::AcqRel) {
+        if now >= beat_at && taken(Step::Beat) && !pulse.beating.swap(true, Ordering::AcqRel) {
             beat_at = now + shared.settings().heartbeat;
             let (of, by, pulse) = (Arc::clone(&shared), Arc::clone(&writer), Arc::clone(&pulse));
             // A store that does not answer must not keep this task from anything else.
@@ -143,6 +146,7 @@ impl Pulse {
 fn is_quiet(shared: &Shared, writer: &Writer, now: Mono) -> bool {
     let patience = shared.settings().idle_release;
     !patience.is_zero()
+        && taken(Step::LetGo)
         && writer.merging.load(Ordering::Acquire) == 0
         // What it has read and made of a merge would be for nothing, and be so again the next time.
         && writer.compacting.try_lock().is_ok()

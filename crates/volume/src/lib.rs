@@ -29,6 +29,7 @@ mod note; // the small files of this host
 mod open; // from a URL to a volume
 mod origins; // what a fork started with, as part of its store
 mod past; // earlier states
+mod probing; // asking a store whether it has one winner for each name
 mod receipt;
 mod reference; // pure: which state is meant
 mod release; // for another host, and from one
@@ -66,6 +67,7 @@ pub use open::{Located, Neighbours, Opening, Process, local_dir};
 pub use origins::OriginStore;
 pub use past::objects;
 pub use plimsoll_store::Connections;
+pub use probing::Probing;
 pub use receipt::Receipt;
 pub use reference::{Reference, split_reference};
 pub use release::Released;

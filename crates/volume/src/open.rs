@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::future::BoxFuture;
 use plimsoll_commitlog::Context;
 use plimsoll_host::Host;
 use plimsoll_metrics::{Metrics, RequestOutcome, Server, StoreOp};
@@ -11,10 +10,10 @@ use plimsoll_pages::compact::Retention;
 use plimsoll_settings::{Input, Override, Settings, Sourced, Watch, find};
 use plimsoll_store::{
     Breaker, Connections, Environment, Observer, Opened, ProbeMemory, Scheme, Store, StoreOptions, VolumeUrl,
-    ensure_fencing, open_observed,
+    open_observed,
 };
 
-use crate::{Config, Elsewhere, Fencing, OriginStore, Place, Volume, VolumeDir, gauges};
+use crate::{Config, Elsewhere, OriginStore, Place, Probing, Volume, VolumeDir, gauges};
 
 /// How often it is looked whether the settings file has changed.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
@@ -302,25 +301,6 @@ fn refuse_plain_file(url: &VolumeUrl) -> Result<()> {
             .hint("to make a volume of an existing database, run: plimsoll import <file> <url>"));
     }
     Ok(())
-}
-
-struct Probing {
-    url: VolumeUrl,
-    store: Arc<dyn Store>,
-    memory: ProbeMemory,
-    host: Host,
-    trusted: bool,
-}
-
-impl Fencing for Probing {
-    fn ensure(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async {
-            if self.trusted {
-                return Ok(());
-            }
-            ensure_fencing(&self.url, &*self.store, &self.memory, &self.host).await
-        })
-    }
 }
 
 /// Other volumes, opened with the same settings and credentials as one that was located.

@@ -160,9 +160,11 @@ fn local_stores_are_not_asked() {
 
 #[test]
 fn one_winner_whose_bytes_are_there_is_what_counts() {
+    let bodies = |of: &[&str]| of.iter().map(|body| body.as_bytes().to_vec()).collect();
     let race = |winners: &[&str], content: Option<&str>| {
         judge(&Race {
-            winners: winners.iter().map(|body| body.as_bytes().to_vec()).collect(),
+            winners: bodies(winners),
+            others: bodies(&["b", "c"]),
             content: content.map(|body| body.as_bytes().to_vec()),
         })
     };
@@ -171,4 +173,12 @@ fn one_winner_whose_bytes_are_there_is_what_counts() {
     assert!(matches!(race(&["a"], None), Finding::Ignored(_)));
     assert!(matches!(race(&["a", "b"], Some("a")), Finding::Ignored(_)));
     assert_eq!(race(&[], Some("a")), Finding::Spoiled);
+}
+
+#[test]
+fn an_answer_that_was_damaged_on_its_way_does_not_condemn_the_store() {
+    let race =
+        |content: &[u8]| Race { winners: vec![b"a".into()], others: vec![b"b".into()], content: Some(content.into()) };
+    assert_eq!(judge(&race(b"A")), Finding::Spoiled);
+    assert!(matches!(judge(&race(b"b")), Finding::Ignored(_)));
 }
