@@ -6,7 +6,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use plimsoll_host::{File, Host, OpenMode};
+use plimsoll_host::{
+    File, Host, OpenMode,
+    crash::{self, Point},
+};
 use plimsoll_model::{
     PageNo, PageSize, Txid,
     step::{Step, taken},
@@ -185,6 +188,7 @@ impl Cache {
             // fails its check, where the other order would leave bytes that nobody counts.
             files.map.write_all_at(&self.seal.encode(page, &entry), self.geometry.entry_offset(page))?;
             if held.hash != entry.hash || !held.is_present() {
+                crash::here(Point::CacheMapped);
                 // A reader that has seen the entry before fails its check now, and then finds the entry changed.
                 files.pages.write_all_at(data, self.geometry.page_offset(page))?;
             }

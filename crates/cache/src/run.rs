@@ -2,6 +2,7 @@
 
 use std::{io, ops::Range};
 
+use plimsoll_host::crash::{self, Point};
 use plimsoll_model::{PageNo, Txid};
 
 use crate::{
@@ -88,6 +89,7 @@ impl Cache {
         // In this order for the same reason as for a single page.
         let done = (|| {
             files.map.write_all_at(&sealed, self.geometry.entry_offset(first))?;
+            crash::here(Point::CacheMapped);
             files.pages.write_all_at(data, self.geometry.page_offset(first))?;
             self.table.set(&*files.map, chunk, at, entries)
         })();

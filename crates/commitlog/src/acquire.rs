@@ -112,6 +112,7 @@ pub async fn acquire(
 async fn settle_in(context: &Context, holder: &Holder) -> Result<VolumeRecord> {
     let (key, status) = (status_key(holder.epoch), status_record(context, holder, &StatusReport::default()));
     let bytes = record::encode(&status);
+    crash::here(Point::Greet);
     insist(context, || create_record(context, &key, &bytes).boxed()).await?;
     crash::here(Point::Greeted);
     let (newer, volume) = try_join(overtaken_since(context, holder.epoch), record::read_volume(context)).await?;

@@ -1,6 +1,7 @@
 //! Records of writers that nobody asks about any more.
 
 use futures::future::try_join;
+use plimsoll_host::crash::{self, Point};
 use plimsoll_model::{Epoch, Result};
 
 use crate::{
@@ -27,6 +28,7 @@ pub async fn forget_bygone(context: &Context, newest: Epoch) -> Result<u64> {
         epochs.chain(statuses).filter(|(epoch, _)| is_bygone(*epoch, newest)).map(|(_, key)| key.clone()).collect();
     if !bygone.is_empty() {
         context.store.delete(&bygone).await?;
+        crash::here(Point::BygoneForgotten);
     }
     Ok(bygone.len() as u64)
 }

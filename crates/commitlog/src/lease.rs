@@ -305,6 +305,9 @@ impl Lease {
         let sent = self.context.now();
         let (reported, alone) = join(self.report(report, false), self.is_alone()).await;
         drop(reporting);
+        if reported.is_ok() {
+            crash::here(Point::AliveSaid);
+        }
         if !alone? {
             return Ok(Beat::Fenced(self.fenced(None, None).await));
         }
@@ -388,6 +391,7 @@ impl Lease {
             report
         };
         insist(&self.context, || self.report(&report, false).boxed()).await?;
+        crash::here(Point::WentOn);
         self.state().unjudged = None;
         Ok(())
     }

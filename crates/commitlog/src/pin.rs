@@ -93,6 +93,7 @@ pub async fn pin(
         crash::here(Point::PinKept);
         return Ok(Pinned::Kept);
     }
+    crash::here(Point::PinGivenUp);
     delete_record(context, &key, &bytes, false).await?;
     Ok(Pinned::Collected)
 }

@@ -81,6 +81,7 @@ pub async fn sweep(context: &Context, epoch: Epoch, pins: &Pins, garbage: Vec<Pi
             rest = unpinned(context, pins, rest).await?;
         }
         if rest.len() < count {
+            crash::here(Point::CollectWithdrawn);
             context.store.delete(&[key]).await?;
         } else {
             let looked = decide(context, epoch, &key).await?;

@@ -1,14 +1,14 @@
 //! The process that is killed while it does something to a whole volume, as the command does it.
 
-use std::{env, process};
+use std::{collections::HashMap, env, process};
 
-use plimsoll_commitlog::{Context, unpin};
+use plimsoll_commitlog::{Acquire, Context, PinRecord, PinnedObject, acquire, pin, unpin};
 use plimsoll_host::{
     crash::{self, Point},
     os,
 };
 use plimsoll_metrics::Metrics;
-use plimsoll_model::{Error, ErrorKind, Result, ResultExt as _};
+use plimsoll_model::{Error, ErrorKind, Result, ResultExt as _, WriterId};
 use plimsoll_store::VolumeUrl;
 use plimsoll_volume::{Connections, Located, Opening, Process, StrandedJournal, fork, remove};
 
@@ -41,6 +41,12 @@ pub enum What {
     Detach,
     Remove,
     Restore,
+    /// A checkpoint of what a collector has announced, as who had listed it before makes one.
+    Pin,
+    /// Removes a checkpoint.
+    Unpin,
+    /// Takes a volume that nothing was written to, and lets it go, more often than records of that are kept.
+    TakeTurns,
     /// Every stranded journal.
     Discard,
 }
@@ -88,6 +94,9 @@ fn act(deed: &Deed) -> Result<()> {
             wait.wait(remove(&own, settings.holder_ttl, false, &*located.elsewhere)).map(drop)
         }
         What::Restore => restore(&deed.database, &deed.object),
+        What::Pin => pin_garbage(&engine, &located, &deed.object),
+        What::Unpin => wait.wait(unpin(&located.context(&engine.host), &deed.object)).map(drop),
+        What::TakeTurns => take_turns(&engine, &located),
         What::Discard => discard(&engine, &located),
     }
 }
@@ -108,6 +117,53 @@ fn discard(engine: &Process, located: &Located) -> Result<()> {
         if let Some(checkpoint) = checkpoint {
             engine.host.tasks.wait(unpin(&located.context(&engine.host), &checkpoint))?;
         }
+    }
+    Ok(())
+}
+
+fn pin_garbage(engine: &Process, located: &Located, name: &str) -> Result<()> {
+    #[derive(serde::Deserialize)]
+    struct Announced {
+        objects: Vec<PinnedObject>,
+    }
+    let context = located.context(&engine.host);
+    let wait = &engine.host.tasks;
+    let mut objects = Vec::new();
+    for entry in wait.wait(context.store().list("gc/", None))? {
+        let record = wait.wait(context.store().get(&entry.key))?;
+        let announced = record.and_then(|record| serde_json::from_slice::<Announced>(&record.bytes).ok());
+        objects.extend(announced.into_iter().flat_map(|announced| announced.objects));
+    }
+    let record = PinRecord {
+        txid: objects.iter().map(|object| object.id.max).max().unwrap_or_default(),
+        created_ms: engine.host.clock.wall().0,
+        note: None,
+        bytes: 0,
+        fork: None,
+        objects,
+        nonce: engine.host.chance.bits(),
+    };
+    wait.wait(pin(&context, name, &record, &HashMap::new())).map(drop)
+}
+
+fn take_turns(engine: &Process, located: &Located) -> Result<()> {
+    let context = located.context(&engine.host);
+    for turn in 0..300 {
+        let ask = Acquire {
+            writer: WriterId(turn),
+            host_name: engine.host_name.clone(),
+            pid: engine.pid,
+            holder_ttl: located.settings.settings.holder_ttl,
+            takeover: false,
+            same_host: false,
+            page_size: None,
+            volume: None,
+            newest: None,
+            standing: None,
+        };
+        let unwritten = |_: &_, _, _| Err(Error::new(ErrorKind::Invalid, "taking turns").why("it was written to"));
+        let wait = &engine.host.tasks;
+        wait.wait(async { acquire(&context, &ask, unwritten).await?.close_unused().await })?;
     }
     Ok(())
 }

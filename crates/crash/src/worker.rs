@@ -1,8 +1,11 @@
 //! The process that is killed: opens a volume, says what it found, and writes until told to close.
 
 use std::{
+    env,
     io::{self, BufRead, Write},
+    os::unix::process::ExitStatusExt as _,
     path::Path,
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -54,6 +57,10 @@ pub struct Job {
     /// A named point at which it is killed, and at which passing of it, such as `sync-created:3`.
     #[arg(long, value_parser = passing)]
     pub crash_at: Option<(Point, u64)>,
+    /// A named point, and a passing of it, at which another process pins what is announced to go, and is killed when it
+    /// gives that up.
+    #[arg(long, value_parser = passing)]
+    pub pinned_at: Option<(Point, u64)>,
 }
 
 pub(crate) fn passing(text: &str) -> Result<(Point, u64), String> {
@@ -245,10 +252,23 @@ fn told_to_close() -> Arc<AtomicBool> {
     told
 }
 
+fn pin_and_die(database: &str) {
+    let done = env::current_exe().and_then(|program| {
+        let point = Point::PinGivenUp.name();
+        let words = ["deed", "pin", "--database", database, "--object", "too-late", "--crash-at", point];
+        Command::new(program).args(words).stdin(Stdio::null()).stdout(Stdio::null()).status()
+    });
+    assert!(done.is_ok_and(|status| status.signal().is_some()), "it was to be killed when it gives its pin up");
+}
+
 /// Opens, says what was found, and writes until told to close.
 pub fn work(job: &Job) {
     if let Some((point, nth)) = job.crash_at {
         crash::arm(point, nth);
+    }
+    if let Some((point, nth)) = job.pinned_at {
+        let database = job.database.clone();
+        crash::meanwhile(point, nth, move || pin_and_die(&database));
     }
     let told = told_to_close();
     let mut n = 0;

@@ -4,7 +4,10 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use plimsoll_crash::{
     child::{Child, Silence},
@@ -28,6 +31,12 @@ enum Way {
     Reopening,
     /// A process died that had announced what it was going to collect, and its host writes again.
     AfterACollector,
+    /// What a process announces to go is pinned by another one, which gives that up and dies before it can say so.
+    PinnedMeanwhile,
+    /// A process died that had decided what it was going to collect, and somebody pins that.
+    PinnedTooLate,
+    /// Many writers had the volume before.
+    AfterMany,
     /// Another host went on, and the first one comes back with its journal.
     Returning,
 }
@@ -42,21 +51,27 @@ fn way(point: Point) -> Option<(Way, u64)> {
         Point::SegmentMade | Point::SegmentNamed => (Way::Writing, 2),
         Point::SyncCreate | Point::SyncCreated | Point::SyncDone | Point::WatermarkMoved => (Way::Writing, 4),
         Point::CacheKept | Point::JournalReleased => (Way::Writing, 3),
+        Point::CacheMapped => (Way::Writing, 60),
+        Point::AliveSaid => (Way::Writing, 4),
         Point::MergeCreate | Point::MergeCreated | Point::Merged => (Way::Writing, 2),
         Point::CollectHalf => (Way::Writing, 3),
         Point::ObjectWritten | Point::ObjectNamed => (Way::Writing, 12),
         Point::SegmentRetired | Point::SidecarPut => (Way::Writing, 1),
         Point::CollectAnnounced | Point::CollectDelete | Point::Collected | Point::CollectDone => (Way::Writing, 2),
         Point::PinCreated | Point::PinKept => (Way::Writing, 3),
+        Point::CollectWithdrawn => (Way::PinnedMeanwhile, 1),
+        Point::PinGivenUp => (Way::PinnedTooLate, 1),
+        Point::BygoneForgotten => (Way::AfterMany, 1),
         Point::CollectCancelled => (Way::AfterACollector, 1),
         Point::IdentityDrawn | Point::VolumeMade => (Way::Writing, 1),
         Point::EpochClose | Point::EpochClosed | Point::JournalDropped => (Way::Closing, 1),
         Point::JournalFound | Point::JournalMended | Point::EpochMarked | Point::Holding => (Way::Reopening, 1),
-        Point::EpochTake | Point::EpochTaken | Point::Greeted | Point::Introduced => (Way::Reopening, 1),
+        Point::EpochTake | Point::EpochTaken | Point::Greet | Point::Greeted => (Way::Reopening, 1),
+        Point::Introduced | Point::WentOn => (Way::Reopening, 1),
         Point::FencePublish | Point::FencePublished => (Way::Reopening, 1),
-        Point::StrandJournal | Point::StrandMoved => (Way::Returning, 1),
+        Point::BaseKept | Point::StrandJournal | Point::StrandMoved => (Way::Returning, 1),
         Point::RestoreCommitted | Point::ForkPinned | Point::ForkMade | Point::DiscardDropped => return None,
-        Point::DetachCopied | Point::DetachMarked | Point::DetachTold => return None,
+        Point::DetachCopied | Point::DetachMarking | Point::DetachMarked | Point::DetachTold => return None,
         Point::RemovalMarked | Point::RemovalDecided | Point::RemovalTold | Point::RemovalEmptied => return None,
     })
 }
@@ -102,15 +117,36 @@ impl Scene {
         if way == Way::Returning {
             scene.take_over();
         }
+        if way == Way::AfterMany {
+            scene.deed("take-turns", "").unwrap_or_else(|silence| panic!("{point:?}: {silence:?}"));
+        }
+        if way == Way::PinnedTooLate {
+            scene.die_at(Point::CollectDelete, 1);
+            assert_eq!(scene.deed("pin", &format!("--crash-at={}", point.name())), Err(Silence::Gone));
+            return scene;
+        }
         scene.die_at(point, nth);
         scene
     }
 
+    /// What a process does to the whole volume, from another host.
+    fn deed(&self, what: &str, more: &str) -> Result<(), Silence> {
+        let mut arguments = vec!["deed".to_owned(), what.to_owned(), format!("--database={}", self.volume.database)];
+        arguments.push("--object=too-late".to_owned());
+        arguments.extend((!more.is_empty()).then(|| more.to_owned()));
+        let child = Child::start(&self.volume.launch(arguments, &self.volume.host("deeds"), &SETTINGS, false)).unwrap();
+        let said = child.next(Instant::now() + PATIENCE)?;
+        assert_eq!(said, Said::Closed(None), "{:?}: {what}", self.point);
+        Ok(())
+    }
+
     fn die_at(&mut self, point: Point, nth: u64) {
         let arm = format!("--crash-at={}:{nth}", point.name());
+        let pinned = format!("--pinned-at={}:2", Point::CollectAnnounced.name());
+        let arguments = [&*arm, CHECKPOINTS, &*pinned];
         let child = self.volume.start(&Worker {
             takeover: self.way == Way::Returning,
-            arguments: &[&arm, CHECKPOINTS],
+            arguments: if self.way == Way::PinnedMeanwhile { &arguments } else { &arguments[..2] },
             ..worker("one", self.generation)
         });
         self.die(child);
@@ -138,6 +174,10 @@ impl Scene {
         listen_to(&child, &mut self.ledger, generation, found.n + 20);
         self.close(&child, generation);
         self.generation += 1;
+    }
+
+    fn too_late(&self) -> PathBuf {
+        Path::new(&self.volume.database).join("pins/too-late.json")
     }
 
     fn close(&mut self, child: &Child, generation: u64) {
@@ -189,6 +229,12 @@ impl Scene {
         let stored = self.volume.peek().unwrap_or_else(|error| wrong(error));
         ledger.check_stored(&stored).unwrap_or_else(|error| wrong(error));
         assert_eq!(stored.n, ledger.line().acked, "{point:?}, {loss:?}: it closed with everything in the store");
+        if matches!(self.way, Way::PinnedMeanwhile | Way::PinnedTooLate) {
+            // Of the pin that does not hold there is a record, and it can be removed.
+            assert!(self.too_late().exists(), "{point:?}, {loss:?}");
+            self.deed("unpin", "").unwrap_or_else(|silence| panic!("{point:?}, {loss:?}: {silence:?}"));
+            assert!(!self.too_late().exists(), "{point:?}, {loss:?}");
+        }
         for (name, n) in self.kept.iter().rev().take(2) {
             let past = self.volume.peek_at(name).unwrap_or_else(|error| wrong(error));
             ledger.is_a_state(&past).unwrap_or_else(|error| wrong(error));

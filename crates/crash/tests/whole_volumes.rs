@@ -136,7 +136,7 @@ fn killed_at_any_point_of_forking_there_is_a_whole_fork_or_none_and_the_parent_g
 
 #[test]
 fn killed_at_any_point_of_detaching_the_fork_and_its_parent_go_on_and_detaching_ends_another_time() {
-    for point in [Point::DetachCopied, Point::DetachMarked, Point::DetachTold] {
+    for point in [Point::DetachCopied, Point::DetachMarking, Point::DetachMarked, Point::DetachTold] {
         let (fleet, ledger) = Fleet::new();
         fleet.act("one", "fork", "parent", &fleet.database("child")).unwrap();
         let mut child = ledger.clone();

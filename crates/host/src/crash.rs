@@ -57,6 +57,8 @@ points! {
     EpochTake = "epoch-take",
     /// An epoch is taken, and its fence not published: the old writer may still go on.
     EpochTaken = "epoch-taken",
+    /// Before the first sign of life of an epoch: its fence may be published already.
+    Greet = "greet",
     /// An epoch has its first sign of life, and its writer has found nothing yet: it has acknowledged nothing.
     Greeted = "greeted",
     /// Before a fence is published.
@@ -67,6 +69,8 @@ points! {
     Introduced = "introduced",
     /// The journal has the mark of the new epoch, the note beside it has the old one's.
     EpochMarked = "epoch-marked",
+    /// It is said how far an earlier process of this host had got, and nothing was synced on top of that.
+    WentOn = "went-on",
     /// Everything is in hand and the first commit not made.
     Holding = "holding",
     /// A sync is encoded and was not asked for.
@@ -77,6 +81,10 @@ points! {
     SyncDone = "sync-done",
     /// The watermark has moved, and the journal has forgotten nothing.
     WatermarkMoved = "watermark-moved",
+    /// A sign of life is in the store, and its writer has not heard whether anybody took the volume meanwhile.
+    AliveSaid = "alive-said",
+    /// The map of the cache says that it has a page, and the page is still another one: that is a miss.
+    CacheMapped = "cache-mapped",
     /// The cache has what was synced, and the journal still has it too.
     CacheKept = "cache-kept",
     /// The journal has forgotten what is durable.
@@ -91,6 +99,8 @@ points! {
     Merged = "merged",
     /// Garbage is announced and nothing decided: it stays until somebody else collects it.
     CollectAnnounced = "collect-announced",
+    /// Garbage is announced that somebody has just pinned, and the announcement is to be taken back: none of it goes.
+    CollectWithdrawn = "collect-withdrawn",
     /// It is decided that garbage goes, and all of it is there.
     CollectDelete = "collect-delete",
     /// Some of the garbage is gone: what is left has to be a history still.
@@ -105,12 +115,19 @@ points! {
     PinCreated = "pin-created",
     /// A checkpoint holds, and whoever asked for it has not been told.
     PinKept = "pin-kept",
+    /// A checkpoint came too late and was given up, and has its record still: it keeps nobody from anything, and can be
+    /// removed.
+    PinGivenUp = "pin-given-up",
+    /// The records of writers whom nobody asks about any more are gone.
+    BygoneForgotten = "bygone-forgotten",
     /// Everything is durable, and the epoch not closed: this host goes on at once, others wait.
     EpochClose = "epoch-close",
     /// The epoch is closed, and the journal still there: all of it is in the history.
     EpochClosed = "epoch-closed",
     /// The finished journal is gone, and the folder above it not synced.
     JournalDropped = "journal-dropped",
+    /// What a journal stands on is kept that is to be kept aside: the next one finds it kept.
+    BaseKept = "base-kept",
     /// A journal is to be kept aside, and is still in its place: the next one keeps it aside.
     StrandJournal = "strand-journal",
     /// A journal was moved aside, and no folder is synced.
@@ -123,6 +140,8 @@ points! {
     ForkMade = "fork-made",
     /// A detaching fork has copied everything, and nothing says so.
     DetachCopied = "detach-copied",
+    /// A fork has said that it is about to let go of what it started with: until it has, everything is there.
+    DetachMarking = "detach-marking",
     /// A fork says that it has everything, and its parent has not been told: repeating it does that.
     DetachMarked = "detach-marked",
     /// The parent keeps nothing for a fork any more, and whoever detached it has not been told.
@@ -165,10 +184,28 @@ mod armed {
 
     /// The point, and how often it will still be passed.
     static ARMED: OnceLock<(Point, AtomicU64)> = OnceLock::new();
+    /// The same, and what is done meanwhile.
+    static MEANWHILE: OnceLock<(Point, AtomicU64, Deed)> = OnceLock::new();
+
+    type Deed = Box<dyn Fn() + Send + Sync>;
 
     /// Has this process killed when it passes `point` for the `nth` time, counted from 1. Only the first call counts.
     pub fn arm(point: Point, nth: u64) {
         let _ = ARMED.set((point, AtomicU64::new(nth)));
+    }
+
+    /// Has `done` done, by others for example, while this process is at `point` for the `nth` time. Only the first call counts.
+    pub fn meanwhile(point: Point, nth: u64, done: impl Fn() + Send + Sync + 'static) {
+        let _ = MEANWHILE.set((point, AtomicU64::new(nth), Box::new(done)));
+    }
+
+    pub(super) fn wait(point: Point) {
+        if let Some((armed, left, done)) = MEANWHILE.get()
+            && *armed == point
+            && left.fetch_sub(1, Ordering::Relaxed) == 1
+        {
+            done();
+        }
     }
 
     pub(super) fn is_due(point: Point) -> bool {
@@ -185,7 +222,7 @@ mod armed {
 }
 
 #[cfg(feature = "crash-points")]
-pub use armed::arm;
+pub use armed::{arm, meanwhile};
 
 /// Passes a point.
 #[inline]
@@ -197,9 +234,12 @@ pub fn here(point: Point) {
 #[inline]
 pub fn here_after(point: Point, half: impl FnOnce()) {
     #[cfg(feature = "crash-points")]
-    if armed::is_due(point) {
-        half();
-        armed::die();
+    {
+        armed::wait(point);
+        if armed::is_due(point) {
+            half();
+            armed::die();
+        }
     }
     #[cfg(not(feature = "crash-points"))]
     let _ = (point, half);

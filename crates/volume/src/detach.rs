@@ -171,6 +171,7 @@ async fn let_go(shared: &Arc<Shared>, writer: &Writer, volume: &VolumeRecord) ->
     if context.store().get(detached_key()).await?.is_none() {
         writer.lease.still_mine(DETACHING).await?;
         mark_detaching(&context, writer.epoch).await?;
+        crash::here(Point::DetachMarking);
         let held = checkpoints_of(&context, volume).await?;
         writer.lease.still_mine(DETACHING).await?;
         if !held.is_empty() {

@@ -1,6 +1,7 @@
 //! What a process of this host has left in its journal.
 
 use plimsoll_commitlog::{Lease, identity};
+use plimsoll_host::crash::{self, Point};
 use plimsoll_journal::{Config as JournalConfig, Journal, Replay, ReplayedCommit};
 use plimsoll_model::{
     Epoch, Error, ErrorKind, Result, Txid, WriterId,
@@ -119,14 +120,16 @@ impl Shared {
                 Fate::Strand => {
                     let epoch = epoch.map(|epoch| epoch.0);
                     let commits = replay.map_or(0, |replay| replay.commits.len() as u64);
+                    // In this order: once the journal is aside, nobody comes here again.
+                    if let Some((epoch, base)) = epoch.zip(base) {
+                        self.keep_base(id, Epoch(epoch), Txid(base.txid)).await;
+                        crash::here(Point::BaseKept);
+                    }
                     self.set_aside(
                         commits,
                         Circumstances { epoch, base, in_history: None },
                         "another writer went on without",
                     )?;
-                    if let Some((epoch, base)) = epoch.zip(base) {
-                        self.keep_base(id, Epoch(epoch), Txid(base.txid)).await;
-                    }
                 }
             }
         }
