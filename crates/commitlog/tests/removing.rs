@@ -6,12 +6,12 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::join};
 use plimsoll_commitlog::{
-    Beat, Context, Outcome, PinRecord, Standing, StatusReport, VolumeRecord, announce_removal, create_volume,
-    decide_removal, decided_removal, delete_volume, end_removal, epoch_key, held_for, look, look_anyway,
+    Beat, Context, Mark, Outcome, PinRecord, Standing, StatusReport, VolumeRecord, Watermarks, announce_removal,
+    create_volume, decide_removal, decided_removal, delete_volume, end_removal, epoch_key, held_for, look, look_anyway,
     overtaken_since, pin, read_pin, status_key, take_up_removal, unpin, volume_key,
 };
 use plimsoll_host::Clock as _;
-use plimsoll_model::{Epoch, ErrorKind};
+use plimsoll_model::{Epoch, ErrorKind, Lsn};
 use plimsoll_store::{
     RetryPolicy, RetryStore, Store as _,
     fault::{Fault, Op},
@@ -321,6 +321,9 @@ fn a_sign_of_life_that_comes_after_its_volume_was_removed_is_no_debt_of_the_one_
         World::run(move |world| async move {
             let old = world.open(ask(1)).await.unwrap();
             assert_eq!(old.create_next(sync(&old, 1, 1)).await.unwrap(), Outcome::Durable);
+            let mark = Mark { lsn: Lsn(9), ms: world.host.clock.wall().0 };
+            let watermarks = Watermarks { appended: mark, ..Watermarks::default() };
+            let _ = old.heartbeat(&StatusReport { watermarks, ..StatusReport::default() }).await.unwrap();
             let late = world.memory.get(&status_key(old.epoch())).await.unwrap().unwrap().bytes;
             world.clock.advance(TTL);
             remove(&world).await;
