@@ -7,7 +7,7 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
@@ -27,16 +27,17 @@ pub enum Weather {
     /// Each connection has a fate, by the seed and its number: it is slow, breaks off in a request or in an answer, falls
     /// silent, or is reset. See [`Fate`].
     Foul(u64),
-    /// Of every so many requests that create or change an object, the answer to one gets lost, after the
-    /// server has done what was asked.
+    /// Of every so many requests that create, change or remove objects, of each [method](METHODS), the answer to one gets
+    /// lost, after the server has done what was asked.
     LosingAnswers(u64),
 }
 
 struct State {
     weather: Mutex<Weather>,
-    /// Requests that change something.
-    changes: AtomicU64,
-    lost: AtomicU64,
+    /// Requests that change something, by method.
+    changes: [AtomicU64; METHODS.len()],
+    /// Answers to them that got lost.
+    lost: [AtomicU64; METHODS.len()],
     connections: AtomicU64,
     /// Connections that did not end well.
     spoiled: AtomicU64,
@@ -48,6 +49,10 @@ pub struct Proxy {
     address: SocketAddr,
     state: Arc<State>,
 }
+
+/// What changes something: `POST` removes objects, and makes large ones of their parts. What our client removes by `DELETE`
+/// are only parts of an upload that it gives up.
+pub const METHODS: [&str; 2] = ["PUT", "POST"];
 
 /// How long it takes a change of weather to reach a connection.
 const TICK: Duration = Duration::from_millis(20);
@@ -61,8 +66,8 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let state = State {
             weather: Mutex::new(Weather::Fair),
-            changes: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
+            changes: Default::default(),
+            lost: Default::default(),
             connections: AtomicU64::new(0),
             spoiled: AtomicU64::new(0),
         };
@@ -98,10 +103,10 @@ impl Proxy {
         self.state.spoiled.load(Ordering::Relaxed)
     }
 
-    /// Answers that got lost.
+    /// Answers that got lost, by method: see [`METHODS`].
     #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.state.lost.load(Ordering::Relaxed)
+    pub fn lost(&self) -> [u64; METHODS.len()] {
+        self.state.lost.each_ref().map(|lost| lost.load(Ordering::Relaxed))
     }
 }
 
@@ -125,15 +130,18 @@ impl State {
             return client.shutdown(Shutdown::Both);
         }
         let server = TcpStream::connect(server)?;
-        let losing = Arc::new(AtomicBool::new(false));
+        // The number of a method, and one more; zero for none.
+        let losing = Arc::new(AtomicUsize::new(0));
         let back = {
             let (state, losing) = (Arc::clone(self), Arc::clone(&losing));
             let (from, to) = (server.try_clone()?, client.try_clone()?);
             thread::spawn(move || {
                 let _ = state.copy(&from, &to, Way::Answers(fate), |_| {
-                    let lost = losing.load(Ordering::Acquire);
-                    state.lost.fetch_add(u64::from(lost), Ordering::Relaxed);
-                    !lost
+                    let lost = losing.load(Ordering::Acquire).checked_sub(1);
+                    if let Some(method) = lost {
+                        state.lost[method].fetch_add(1, Ordering::Relaxed);
+                    }
+                    lost.is_none()
                 });
                 let _ = from.shutdown(Shutdown::Both);
                 let _ = to.shutdown(Shutdown::Both);
@@ -142,10 +150,10 @@ impl State {
         let done = self.copy(client, &server, Way::Requests(fate), |bytes| {
             // A client sends the next request after the last answer, so a request starts with a read.
             if let Weather::LosingAnswers(every) = self.weather()
-                && bytes.starts_with(b"PUT ")
-                && (self.changes.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every)
+                && let Some(method) = METHODS.iter().position(|method| begins(bytes, method))
+                && (self.changes[method].fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every)
             {
-                losing.store(true, Ordering::Release);
+                losing.store(method + 1, Ordering::Release);
             }
             true
         });
@@ -244,6 +252,10 @@ impl Way {
             Way::Requests(_) | Way::Answers(_) => Duration::ZERO,
         }
     }
+}
+
+fn begins(bytes: &[u8], method: &str) -> bool {
+    bytes.strip_prefix(method.as_bytes()).is_some_and(|rest| rest.starts_with(b" "))
 }
 
 /// Closes a connection on which something has arrived that nobody has read: the system resets it.

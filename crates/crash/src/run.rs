@@ -138,7 +138,7 @@ pub fn run(options: &Options, program: PathBuf) -> Result<(), String> {
     });
     println!("{} s: {}", started.elapsed().as_secs(), line(&tally));
     if let Some(proxy) = proxy {
-        println!("{} answers lost in the network", proxy.lost());
+        println!("{} answers lost in the network", proxy.lost().iter().sum::<u64>());
     }
     if found.is_empty() {
         std::fs::remove_dir_all(&dir).map_err(words)?;

@@ -167,16 +167,21 @@ fn closing_without_a_store_says_what_is_not_durable_and_the_next_open_has_it() {
 #[test]
 fn a_lost_answer_costs_neither_a_commit_nor_makes_one_twice() {
     let mut scene = Scene::new();
-    let child = scene.volume.start(&Worker { arguments: &["--pause-ms=1"], ..WRITER });
+    // What is merged is collected before long, many objects by one request.
+    let settings = [("L0_RETENTION_MS", "400"), ("RETENTION_MS", "800")];
+    let worker = Worker { settings: &settings, ..WRITER };
+    let child = scene.volume.start(&Worker { arguments: &["--pause-ms=1"], ..worker.clone() });
     listen_to(&child, &mut scene.ledger, 1, 20);
     scene.proxy.set(Weather::LosingAnswers(3));
-    while scene.proxy.lost() < 12 {
+    let deadline = Instant::now() + PATIENCE;
+    while scene.proxy.lost()[0] < 12 || scene.proxy.lost()[1] < 3 {
+        assert!(Instant::now() < deadline, "of PUT and POST lost: {:?}", scene.proxy.lost());
         let acked = scene.ledger.line().acked;
         listen_to(&child, &mut scene.ledger, 1, acked + 1);
     }
     // The process dies with an answer lost, too.
     kill(child, &mut scene.ledger, 1);
-    let again = scene.volume.start(&Worker { generation: 2, ..WRITER });
+    let again = scene.volume.start(&Worker { generation: 2, ..worker });
     let found = first_words(&again).unwrap();
     scene.ledger.check(&found, Loss::Process).unwrap();
     listen_to(&again, &mut scene.ledger, 2, found.n + 30);
