@@ -20,9 +20,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use plimsoll_host::{Host, run_blocking};
 use plimsoll_model::{Error, ErrorKind, Result};
+use tokio::sync::Semaphore;
 
 use self::disk::{Disk, Naming, modified};
 use crate::{Body, Created, Entry, Folder, Object, Store, Tail, key};
+
+/// So many calls are with the file systems below all directories at a time. They share the blocking pool with the syncs of
+/// journals, which go on where a directory that somebody mounted over a network answers nothing any more.
+static AT_ONCE: Semaphore = Semaphore::const_new(10);
 
 /// Objects as files. Several processes may use one directory at a time.
 ///
@@ -43,13 +48,19 @@ impl FileStore {
         FileStore { url: url.into(), host: host.clone(), disk: Arc::new(Disk::new(root)) }
     }
 
-    /// Runs a job on the blocking pool.
+    /// Runs a job on the blocking pool, once there is room for it.
     async fn on_disk<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Disk, &str) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (disk, url) = (Arc::clone(&self.disk), Arc::clone(&self.url));
-        run_blocking(&self.host.tasks, move || job(&disk, &url)).await
+        let room = AT_ONCE.acquire().await.expect("BUG: nobody closes it");
+        run_blocking(&self.host.tasks, move || {
+            // Goes with the job, which goes on where nobody waits for it any more.
+            let _room = room;
+            job(&disk, &url)
+        })
+        .await
     }
 
     async fn write(&self, key: &str, body: Body, naming: Naming) -> Result<Created> {

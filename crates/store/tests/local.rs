@@ -2,13 +2,18 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
+use std::{
+    fs::File,
+    sync::{Arc, Mutex, mpsc},
+    time::Duration,
+};
 
 use plimsoll_host::{Host, os};
 use plimsoll_store::{
     Breaker, BreakerPolicy, BreakerState, BreakerStore, Environment, FileStore, MemoryStore, ObservedStore, Observer,
     RetryPolicy, RetryStore, Store, StoreOptions, Unobserved, VolumeUrl, open, open_observed,
 };
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use support::contract;
 
 fn host() -> Host {
@@ -26,6 +31,40 @@ fn files_keep_the_contract() {
     let host = host();
     let dir = tempfile::tempdir().unwrap();
     contract::check(&FileStore::new(dir.path().join("v"), "file:///v", &host), &host);
+}
+
+#[test]
+fn a_directory_that_does_not_answer_leaves_room_for_other_work_of_the_process() {
+    const READS: usize = 40;
+    let host = host();
+    let dir = tempfile::tempdir().unwrap();
+    let store = FileStore::new(dir.path().to_owned(), "file:///v", &host);
+    // Opening a pipe for reading waits until somebody writes to it.
+    let pipes: Vec<_> = (0..READS).map(|number| dir.path().join(format!("pipe-{number}"))).collect();
+    for pipe in &pipes {
+        let made = mknodat(CWD, pipe, FileType::Fifo, Mode::RWXU, 0);
+        made.unwrap();
+    }
+    let (ended, reads) = mpsc::channel();
+    for number in 0..READS {
+        let (store, ended) = (store.clone(), ended.clone());
+        host.tasks.spawn(Box::pin(async move {
+            ended.send(store.get(&format!("pipe-{number}")).await.map(|found| found.is_some())).unwrap();
+        }));
+    }
+    let (told, heard) = mpsc::channel();
+    for number in 0..READS {
+        let told = told.clone();
+        host.tasks.spawn_blocking(Box::new(move || told.send(number).unwrap()));
+    }
+    let others = (0..READS).take_while(|_| heard.recv_timeout(Duration::from_secs(60)).is_ok()).count();
+    // Whoever reads is let go, whatever became of it: one opening for both lets a reader in.
+    let opened: Vec<_> = pipes.iter().map(|pipe| File::options().read(true).write(true).open(pipe)).collect();
+    for _ in 0..READS {
+        assert!(!reads.recv_timeout(Duration::from_secs(120)).unwrap().unwrap(), "a pipe is no object");
+    }
+    drop(opened);
+    assert_eq!(others, READS, "work that has nothing to do with the directory waits for it");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use plimsoll_model::Result;
+use plimsoll_model::{ErrorKind, Result};
 
 use super::{Fetcher, want};
 use crate::{View, part::PART_PAGES};
@@ -23,7 +23,7 @@ impl Fetcher {
     /// pages, also where all is there already.
     ///
     /// # Errors
-    /// As [`Fetcher::fetch`].
+    /// As [`Fetcher::fetch`]. What is damaged is passed over, and told of once the rest is there.
     pub async fn hydrate(
         self: &Arc<Self>,
         view: &Arc<View>,
@@ -33,7 +33,7 @@ impl Fetcher {
         let Some(cache) = self.cache() else { return Ok(()) };
         let (all, parts) = (u64::from(view.count.0), view.unshared_parts(before));
         self.hydrate_total.store(all, Ordering::Relaxed);
-        let mut brought = None;
+        let (mut brought, mut damaged) = (None, None);
         for (part, pages) in view.differing_by_part(before).enumerate() {
             let left = (parts.saturating_sub(part) * PART_PAGES) as u64;
             self.hydrated.store(all.saturating_sub(left), Ordering::Relaxed);
@@ -63,8 +63,14 @@ impl Fetcher {
                 let run = self.run(view, page, &slot, HYDRATE_BYTES);
                 brought = run.pages.last().map(|(last, _)| (*last, slot.object().id));
                 // Whoever needs a page of it does not wait for all this, but asks for the page.
-                self.bring_ahead(view, run, || ()).await?;
+                match self.bring_ahead(view, run, || ()).await {
+                    Err(error) if error.kind() == ErrorKind::Corrupt => _ = damaged.get_or_insert(error),
+                    outcome => outcome?,
+                }
             }
+        }
+        if let Some(error) = damaged {
+            return Err(error);
         }
         self.hydrated.store(all, Ordering::Relaxed);
         Ok(())
