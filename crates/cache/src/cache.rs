@@ -13,6 +13,7 @@ use plimsoll_host::{
 use plimsoll_model::{
     PageNo, PageSize, Txid,
     step::{Step, taken},
+    way::{Way, went},
 };
 use twox_hash::XxHash3_64;
 
@@ -164,6 +165,7 @@ impl Cache {
         let _writing = self.table.lock(self.geometry.group(page));
         if self.table.entry(&*files.map, page).is_ok_and(|entry| entry == *seen) {
             self.counters.corrupt.add(1);
+            went(Way::CacheDamage);
             self.clear(files, page);
         }
     }
@@ -236,6 +238,7 @@ impl Cache {
                 continue;
             }
             let pages = self.empty(files, victim);
+            went(Way::CacheEviction);
             self.counters.evictions.add(pages);
         }
     }

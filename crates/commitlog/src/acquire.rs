@@ -11,6 +11,7 @@ use plimsoll_ltx::FileId;
 use plimsoll_model::{
     Epoch, Error, ErrorKind, PageSize, Result, ResultExt, Stamp, Txid, WriterId,
     step::{self, taken},
+    way::{Way, went},
 };
 use plimsoll_store::Body;
 
@@ -164,7 +165,11 @@ async fn take_epoch(context: &Context, ask: &Acquire) -> Result<Taken> {
         let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         let looked = WallMs(context.host.clock.wall().0.saturating_sub(age_ms));
         if let Take::Held(age) = may_take(&standing, &asker, looked) {
+            went(Way::Respected);
             return Err(held(context, &standing, age));
+        }
+        if may_take(&standing, &Asker { takeover: false, ..asker }, looked) != Take::Free {
+            went(Way::Forced);
         }
         settle(context, &standing).await?;
         let retention = match &standing.volume {
@@ -201,6 +206,7 @@ async fn take_epoch(context: &Context, ask: &Acquire) -> Result<Taken> {
             let (unjudged, taken_from) = last_of(context, &standing, ask.writer).await?;
             return Ok(Taken { epoch, record: bytes, taken_from, unjudged, looked: standing.sent, retention });
         }
+        went(Way::EpochTheirs);
     }
     Err(busy(context, format!("{RACES_MAX} other writers opened it first, one after the other")))
 }
@@ -260,6 +266,7 @@ async fn make_volume(context: &Context, ask: &Acquire) -> Result<Duration> {
     if ours {
         return Ok(record.l0_retention());
     }
+    went(Way::VolumeTheirs);
     // Losing this race is fine: then the volume exists, and it is the winner's word that holds.
     let winner = record::read_volume(context).await?;
     winner.map(|winner| winner.l0_retention()).ok_or_else(|| busy(context, "it was removed meanwhile".to_owned()))
@@ -299,10 +306,19 @@ async fn fence(
         };
         let (head, txid, stamp) = match (tail.head, step) {
             (None, _) | (_, Step::Begin) => return Ok(None),
-            (Some(_), Step::GiveUp(newer)) => return Err(overtaken(context, epoch, newer).await),
-            (Some(head), Step::Hold) => return Ok(placed.map(|(_, fenced)| Fenced { head, ..fenced })),
+            (Some(_), Step::GiveUp(newer)) => {
+                went(if placed.is_some() { Way::LateFenceStray } else { Way::GivenUp });
+                return Err(overtaken(context, epoch, newer).await);
+            }
+            (Some(head), Step::Hold) => {
+                went(Way::LateFenceHolds);
+                return Ok(placed.map(|(_, fenced)| Fenced { head, ..fenced }));
+            }
             (Some(head), Step::Fence(txid, stamp)) => (head, txid, Stamp { epoch, ..stamp }),
         };
+        if placed.is_some() {
+            went(Way::LateFenceStray);
+        }
         let inherited = Inherited { txid: head.txid, stamp: head.stamp };
         if !taken(step::Step::Fence) {
             return Ok(Some(Fenced { inherited, link: head.checksum, head, bytes: 0 }));
@@ -329,6 +345,7 @@ async fn fence(
         crash::here(Point::FencePublished);
         beaten = beaten.saturating_add(1);
         if whose != Whose::Ours {
+            went(Way::FenceTheirs);
             pause_after(context, beaten).await;
             continue;
         }

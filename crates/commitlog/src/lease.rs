@@ -17,6 +17,7 @@ use plimsoll_ltx::FileId;
 use plimsoll_model::{
     Epoch, Error, ErrorKind, Lsn, PageCount, PageSize, Result, Stamp, Txid, WriterId,
     step::{Step, taken},
+    way::{Way, went},
 };
 use plimsoll_store::Body;
 
@@ -264,10 +265,15 @@ impl Lease {
         let answered = self.context.now();
         let late = is_late(self.state().looked, answered, self.fresh_for());
         if let Whose::Theirs(winner) = whose {
+            went(Way::SyncTheirs);
             return Ok(Outcome::Fenced(self.fenced(winner, Some(late)).await));
         }
-        if (whose == Whose::Gone || late) && taken(Step::Look) && !self.look_after(sync.txid).await? {
-            return Ok(Outcome::Fenced(self.fenced(None, None).await));
+        if (whose == Whose::Gone || late) && taken(Step::Look) {
+            if !self.look_after(sync.txid).await? {
+                went(if whose == Whose::Gone { Way::VanishedFenced } else { Way::LateSyncFenced });
+                return Ok(Outcome::Fenced(self.fenced(None, None).await));
+            }
+            went(Way::LateSyncHolds);
         }
         if whose == Whose::Gone {
             return Err(Error::new(ErrorKind::Unavailable, "creating")
@@ -513,6 +519,7 @@ impl Lease {
         if alone {
             self.looked(sent);
         }
+        went(if alone { Way::SilentHolds } else { Way::SilentFenced });
         Ok(alone)
     }
 

@@ -35,6 +35,14 @@ pub struct Counts {
     pub syncs: u64,
     /// Directory syncs.
     pub dir_syncs: u64,
+    /// What found the disk full.
+    pub full: u64,
+    /// File syncs that failed as they were told to.
+    pub failed_syncs: u64,
+    /// The same of writes.
+    pub failed_writes: u64,
+    /// The same of reads.
+    pub failed_reads: u64,
 }
 
 /// A simulated disk. A clone is another handle to the same disk.
@@ -231,10 +239,12 @@ impl State {
     }
 
     /// How far a file that wants to reach `end` may grow.
-    fn grow(&self, inode: usize, end: u64) -> u64 {
+    fn grow(&mut self, inode: usize, end: u64) -> u64 {
         let Some(capacity) = self.capacity else { return end };
         let allocated = self.inodes[&inode].allocated();
-        end.min(allocated + capacity.saturating_sub(self.used()))
+        let room = end.min(allocated + capacity.saturating_sub(self.used()));
+        self.counts.full += u64::from(room < end);
+        room
     }
 }
 
@@ -277,6 +287,7 @@ impl File for SimFile {
         let mut state = self.state()?;
         if state.failing_reads > 0 {
             state.failing_reads -= 1;
+            state.counts.failed_reads += 1;
             return Err(io::Error::other("simulated read failure"));
         }
         let bytes = state.inodes[&self.inode].bytes();
@@ -291,6 +302,7 @@ impl File for SimFile {
         state.counts.writes += 1;
         if state.failing_writes > 0 {
             state.failing_writes -= 1;
+            state.counts.failed_writes += 1;
             return Err(io::Error::other("simulated write failure"));
         }
         let end = offset + buf.len() as u64;
@@ -306,6 +318,7 @@ impl File for SimFile {
         state.counts.syncs += 1;
         if state.failing_syncs > 0 {
             state.failing_syncs -= 1;
+            state.counts.failed_syncs += 1;
             let fates = state.fates;
             state.inode(self.inode).fail_sync(fates);
             return Err(io::Error::other("simulated sync failure"));

@@ -9,6 +9,7 @@ mod number;
 mod page;
 mod stamp;
 pub mod step;
+pub mod way;
 
 pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use level::{Level, ParseLevelError};

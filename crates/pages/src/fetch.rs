@@ -9,7 +9,10 @@ use futures::FutureExt;
 use plimsoll_cache::{Cache, Want};
 use plimsoll_host::{Host, run_blocking};
 use plimsoll_ltx::{FileId, Layout};
-use plimsoll_model::{Error, ErrorKind, PageNo, Result};
+use plimsoll_model::{
+    Error, ErrorKind, PageNo, Result,
+    way::{Way, went},
+};
 use plimsoll_proof::WHOLE_BYTES_MAX;
 use plimsoll_store::Store;
 
@@ -134,6 +137,7 @@ impl Fetcher {
             lock(&self.ahead).fetched(page, next);
         }
         if let Some(scan) = window.scan {
+            went(Way::ReadAhead);
             self.go_ahead(view, scan);
         }
         self.bring(view, run, expected, (page, out)).await

@@ -76,6 +76,8 @@ pub enum Aim {
     Decision,
     /// Volumes that are removed while others are forked from them.
     Vanish,
+    /// A store that does not answer for a while, and does again.
+    Outage,
     /// A fence that takes the name of an earlier sync.
     StrayFence,
     /// A late request that takes the name of an earlier sync.
@@ -117,6 +119,7 @@ impl Aim {
         Aim::StrayFence,
         Aim::Stray,
         Aim::Unmerged,
+        Aim::Outage,
     ];
 
     /// For people.
@@ -150,6 +153,7 @@ impl Aim {
             Aim::Decision => "decision",
             Aim::Meeting => "meeting",
             Aim::Vanish => "vanish",
+            Aim::Outage => "outage",
             Aim::StrayFence => "stray fence",
             Aim::Stray => "stray",
             Aim::Unmerged => "unmerged",
@@ -394,6 +398,17 @@ impl Aim {
                 settings.idle_release = SECOND;
                 settings.holder_ttl = SECOND;
             }
+            Aim::Outage => {
+                profile.wrapped = true;
+                profile.blows = &[(1, Blow::Partition)];
+                profile.blow_every = 60 * SECOND;
+                profile.patience = 2000;
+                profile.pause_max = 2 * SECOND;
+                profile.length = 240 * SECOND;
+                (weather.latency, weather.lost_answer) = (200 * MILLI, 20);
+                settings.sync_interval = SECOND;
+                settings.sync_timeout = 3 * SECOND;
+            }
             Aim::Flips => {
                 profile.rough = true;
                 profile.hosts = 2;
@@ -420,6 +435,7 @@ const RIVALS: Blows =
 const COLLECTORS: Blows = &[(4, Blow::Kill), (4, Blow::KillAtStore), (6, Blow::SleepAtStore), (2, Blow::HostLoss)];
 const BREEDING: Deeds = &[
     (22, Deed::Checkpoint),
+    (2, Deed::CheckpointAgain),
     (12, Deed::Forget),
     (10, Deed::LookBack),
     (6, Deed::Restore),

@@ -21,6 +21,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
     Checkpoint,
+    CheckpointAgain,
     Forget,
     LookBack,
     Restore,
@@ -69,6 +70,7 @@ impl Application {
         let Some((_, deed)) = drawn else { return Ok(()) };
         match deed {
             Deed::Checkpoint => self.checkpoint(handle),
+            Deed::CheckpointAgain => self.checkpoint_again(handle),
             Deed::Forget => self.forget(handle),
             Deed::LookBack => self.look_back(handle),
             Deed::Restore => self.restore(handle),
@@ -167,6 +169,21 @@ impl Application {
             handle.object(Promise::NothingReachableIsDeleted, &format!("checkpoint {name} was made, and {why}"));
         }
         world.judge().pointers.keep(&name, Kept { txid: record.txid.0, objects });
+        Ok(())
+    }
+
+    /// Tries to make one under a name that there is. Somebody may just be removing that, and then nothing is promised of
+    /// what was made.
+    fn checkpoint_again(&self, handle: &Handle) -> Result<(), Stopped> {
+        let world = &handle.world;
+        let Some(name) = self.some_checkpoint(world).filter(|_| !handle.read_only) else { return Ok(()) };
+        self.tell(world, &format!("makes checkpoint {name} again"));
+        handle.volume.checkpoint(&name, None).map_err(|error| {
+            if error.kind() == ErrorKind::Conflict {
+                world.count(Event::CheckpointTaken);
+            }
+            handle.stopped("a checkpoint again", &error)
+        })?;
         Ok(())
     }
 

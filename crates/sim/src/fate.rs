@@ -82,20 +82,17 @@ impl Run {
             Blow::Partition => {
                 let until = now + dice.time(120 * SECOND);
                 self.world.weather().cut_off.insert(at, until);
-                self.world.count(Event::Partition);
                 self.say(at, &format!("is cut off until {until:?}"));
             }
             Blow::Storm => {
                 let until = now + dice.time(60 * SECOND);
                 self.world.weather().storm_until = until;
-                self.world.count(Event::Storm);
                 self.say(at, &format!("a storm until {until:?}"));
             }
             Blow::DiskFull => {
                 let room = dice.below(30_000);
                 let used = self.machines[at].disk.used();
                 self.machines[at].disk.set_capacity(Some(used + room));
-                self.world.count(Event::DiskFull);
                 self.say(at, &format!("its disk has room for {room} bytes"));
             }
             Blow::DiskRoom => {
@@ -104,17 +101,14 @@ impl Run {
             }
             Blow::SyncFailed => {
                 self.machines[at].disk.fail_syncs(1, dice.roll());
-                self.world.count(Event::SyncFailed);
                 self.say(at, "a sync of its disk will fail");
             }
             Blow::WriteFailed => {
                 self.machines[at].disk.fail_writes(1);
-                self.world.count(Event::WriteFailed);
                 self.say(at, "a write to its disk will fail");
             }
             Blow::ReadFailed => {
                 self.machines[at].disk.fail_reads(1);
-                self.world.count(Event::ReadFailed);
                 self.say(at, "a read of its disk will fail");
             }
             Blow::CacheRot => self.rot_cache(at),
@@ -192,6 +186,7 @@ impl Run {
     fn host_loss(&mut self, at: usize) {
         self.kill(at, Event::HostLoss);
         let now = self.world.time.now();
+        self.world.count_disk(&self.machines[at].disk);
         self.machines[at].lose();
         self.machines[at].reboot(now, &self.dice);
         self.world.everywhere(|judge| judge.host_lost(at));
@@ -205,6 +200,7 @@ impl Run {
         let until = now + time;
         self.executor.freeze(life.group, until);
         self.machines[at].sleeps.begin(now, until);
+        self.sleepers.push((life.group, until));
         self.world.count(Event::Sleep);
         if time > self.profile.settings.l0_retention {
             self.world.count(Event::LongSleep);
@@ -218,6 +214,7 @@ impl Run {
 
     /// A journal that rotted is given up, as its owner would after reading the error.
     pub(crate) fn replace(&mut self, at: usize) {
+        self.machines[at].inspect_damage(&self.world);
         self.say(at, "its disk is replaced");
         self.host_loss(at);
     }

@@ -121,6 +121,12 @@ impl History {
         self.syncs.last().and_then(|sync| sync.stamp)
     }
 
+    /// The number of the last sync of an epoch.
+    pub(crate) fn last_of(&self, epoch: u32) -> Option<u64> {
+        let of = |sync: &Sync| sync.stamp.is_some_and(|stamp| stamp.epoch.0 == epoch);
+        self.syncs.iter().rposition(of).map(|at| at as u64 + 1)
+    }
+
     /// Whether syncs of other epochs came after the last one of this epoch or before.
     pub(crate) fn passed(&self, epoch: u32) -> bool {
         self.stamp().is_some_and(|stamp| stamp.epoch.0 > epoch)
@@ -162,7 +168,7 @@ impl History {
             return Err(Promise::OneHistory.broken(format!("its header says {}-{}", header.min, header.max)));
         }
         if id.level > 0 {
-            coverage.count(Event::Compaction);
+            coverage.count(if id.level == SNAPSHOT_LEVEL { Event::SnapshotMade } else { Event::Compaction });
             return self.merged(id, &pages, header.commit.0);
         }
         let next = self.head() + 1;
@@ -171,7 +177,6 @@ impl History {
         }
         if id.min.0 < next {
             // The name was free again, so readers of the newest state never look at it.
-            coverage.count(Event::Stray);
             return Ok(());
         }
         if let Some(stamp) = header.stamp.filter(|stamp| stamp.epoch.0 < self.holder) {
@@ -191,10 +196,6 @@ impl History {
             {
                 return Err(Promise::OneHistory.broken(format!("epoch {} after epoch {}", now.epoch, before.epoch)));
             }
-        }
-        let writer = |stamp: Option<Stamp>| stamp.map(|stamp| stamp.writer);
-        if self.syncs.len() > self.born && writer(self.stamp()) != writer(header.stamp) {
-            coverage.count(Event::Takeover);
         }
         coverage.count(if pages.is_empty() { Event::Fence } else { Event::Sync });
         let made = now;

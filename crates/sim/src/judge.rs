@@ -17,6 +17,7 @@ use crate::{
     pointers::Pointers,
     promise::{Broken, Promise},
     state::{State, Tag},
+    tenure::Tenures,
 };
 
 /// What a host has acknowledged and is not known to be in the history.
@@ -44,6 +45,8 @@ pub(crate) struct Judge {
     pub(crate) advertised: Advertised,
     /// Who took it from whom.
     pub(crate) manners: Manners,
+    /// Who they were.
+    pub(crate) tenures: Tenures,
     /// What was named, carried away or forked of it.
     pub(crate) pointers: Pointers,
     owed: Vec<Owed>,
@@ -61,6 +64,7 @@ impl Judge {
             epoch: 0,
             advertised: Advertised::default(),
             manners: Manners::new(holder_ttl),
+            tenures: Tenures::default(),
             pointers: Pointers::default(),
             owed: (0..hosts).map(|_| Owed::default()).collect(),
             verdict: None,
@@ -83,6 +87,7 @@ impl Judge {
             epoch: 0,
             advertised: Advertised::default(),
             manners: Manners::new(self.manners.holder_ttl),
+            tenures: Tenures::default(),
             pointers: Pointers::fork(origins),
             owed: self.owed.iter().map(|_| Owed::default()).collect(),
             verdict: None,

@@ -35,6 +35,7 @@ pub mod mutants; // the test of the test
 mod network; // the way to the store
 mod past; // earlier states, read and held against what they were
 mod pointers; // what was said of states beside the newest
+mod policy; // what was in force
 mod profile; // what a run is like
 mod promise; // what is promised
 mod records; // pins and collectors that meet
@@ -43,6 +44,7 @@ mod scene; // what hosts do first
 mod staging; // runs that begin with one
 mod state; // what a volume should hold
 mod store; // the store as a host sees it
+mod tenure; // who held the volume
 mod time; // virtual time
 mod trace; // what happened
 mod waiting; // doing nothing else

@@ -11,6 +11,8 @@ use std::{
 
 use plimsoll_host::{Files, Host, sim_disk::SimDisk};
 use plimsoll_journal::Journal;
+use plimsoll_metrics::Metrics;
+use plimsoll_model::ErrorKind;
 
 use crate::{
     bucket::EPOCH_MS,
@@ -108,7 +110,9 @@ impl Machine {
     /// A connection to the store during one life.
     pub(crate) fn connection(&self, world: &World, group: Group, timeout: Duration, perfect: bool) -> Connection {
         let (world, clock, waiting) = (world.clone(), self.clock(world), Waiting::new(&world.time));
-        Connection { world, host: self.number, group, clock, timeout, perfect, waiting }
+        let metrics = Metrics::new();
+        lock(&world.metrics).push(metrics.clone());
+        Connection { world, host: self.number, group, clock, timeout, metrics, perfect, waiting }
     }
 
     /// Starts its applications.
@@ -139,6 +143,17 @@ impl Machine {
         }
         world.trace.line(&self.name(), format_args!("starts"));
         self.life = Some(Life { group, quit, doing });
+    }
+
+    /// Whether a journal that rotted shows it to whoever looks.
+    pub(crate) fn inspect_damage(&self, world: &World) {
+        let noticed = world.shelves().iter().any(|shelf| {
+            let found = Journal::inspect(&self.disk, &shelf.dir().join("journal"));
+            found.map_or_else(|error| error.kind() == ErrorKind::Corrupt, |(_, replay)| replay.cut.is_some())
+        });
+        if noticed {
+            world.count(Event::JournalDamage);
+        }
     }
 
     fn look_at_journal(&self, world: &World) {

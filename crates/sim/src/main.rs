@@ -135,8 +135,8 @@ fn main() -> ExitCode {
             let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
             totals.under_way.retain(|other| !Arc::ptr_eq(other, &progress));
             totals.coverage.add(&report.coverage);
-            for event in Event::ALL.iter().filter(|event| report.coverage.of(**event) > 0) {
-                totals.seen.entry(*event).or_insert(Seen { first: (aim, seed), runs: 0 }).runs += 1;
+            for event in Event::all().filter(|event| report.coverage.of(*event) > 0) {
+                totals.seen.entry(event).or_insert(Seen { first: (aim, seed), runs: 0 }).runs += 1;
             }
             totals.runs += 1;
             totals.steps += report.steps;
@@ -161,12 +161,12 @@ fn main() -> ExitCode {
     let totals = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
     show(&totals, started);
     println!("what happened, how often, in how many runs, and in which first (its kind and seed):");
-    for event in Event::ALL {
-        let runs = totals.seen.get(event).map_or_else(String::new, |Seen { first: (aim, seed), runs }| {
+    for event in Event::all() {
+        let runs = totals.seen.get(&event).map_or_else(String::new, |Seen { first: (aim, seed), runs }| {
             let runs = if *runs == 1 { "1 run".to_owned() } else { format!("{runs} runs") };
             format!(" ({runs}, {} {seed})", aim.name())
         });
-        println!("{:>10} {}{runs}", totals.coverage.of(*event), event.name());
+        println!("{:>10} {}{runs}", totals.coverage.of(event), event.name());
     }
     let missing: Vec<&str> = totals.coverage.missing().iter().map(|event| event.name()).collect();
     if totals.failed.is_none() && options.complete && !missing.is_empty() {

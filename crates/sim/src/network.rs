@@ -11,8 +11,8 @@ use futures::{
     channel::oneshot,
     future::{Either, select},
 };
-use plimsoll_host::Clock;
-use plimsoll_ltx::Layout;
+use plimsoll_host::{Clock, sim_disk::SimDisk};
+use plimsoll_metrics::Metrics;
 use plimsoll_model::{Error, ErrorKind, Result};
 use plimsoll_store::Created;
 
@@ -22,6 +22,7 @@ use crate::{
     dice::Dice,
     family::Shelf,
     judge::Judge,
+    profile::Profile,
     time::{Group, HostClock, Time, WORLD, Work},
     trace::Trace,
     waiting::Waiting,
@@ -72,6 +73,10 @@ pub(crate) struct World {
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) family: Arc<Mutex<Vec<Arc<Shelf>>>>,
     weather: Arc<Mutex<Weather>>,
+    /// What each life counts.
+    pub(crate) metrics: Arc<Mutex<Vec<Metrics>>>,
+    /// For how long a sign of life is respected.
+    pub(crate) holder_ttl: Duration,
     /// Creates without answer, by who sent them.
     unanswered: Arc<Mutex<BTreeMap<(Group, String), Bytes>>>,
     /// Whom something befalls at the next request that takes effect and is named so.
@@ -90,8 +95,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl World {
-    pub(crate) fn new(time: Time, dice: Dice, trace: Trace, judge: Judge, layout: Layout, weather: Weather) -> Self {
-        let shelf = Arc::new(Shelf::new(0, layout, judge));
+    pub(crate) fn new(time: Time, dice: Dice, trace: Trace, judge: Judge, profile: &Profile) -> Self {
+        let shelf = Arc::new(Shelf::new(0, profile.layout, judge));
         lock(&shelf.judge).pointers.promised = true;
         World {
             time,
@@ -99,7 +104,9 @@ impl World {
             trace,
             family: Arc::new(Mutex::new(vec![Arc::clone(&shelf)])),
             shelf,
-            weather: Arc::new(Mutex::new(weather)),
+            weather: Arc::new(Mutex::new(profile.weather.clone())),
+            metrics: Arc::default(),
+            holder_ttl: profile.settings.holder_ttl,
             unanswered: Arc::default(),
             doomed: Arc::default(),
             struck: Arc::default(),
@@ -127,6 +134,20 @@ impl World {
 
     pub(crate) fn count(&self, event: Event) {
         self.judge().coverage.count(event);
+    }
+
+    /// What has befallen a disk counts once it struck.
+    pub(crate) fn count_disk(&self, disk: &SimDisk) {
+        let counts = disk.counts();
+        let mut judge = self.judge();
+        for (event, times) in [
+            (Event::DiskFull, counts.full),
+            (Event::SyncFailed, counts.failed_syncs),
+            (Event::WriteFailed, counts.failed_writes),
+            (Event::ReadFailed, counts.failed_reads),
+        ] {
+            judge.coverage.count_all(event, times);
+        }
     }
 
     /// Nothing more befalls anybody at a request.
@@ -168,6 +189,7 @@ pub(crate) struct Connection {
     pub(crate) group: Group,
     pub(crate) clock: HostClock,
     pub(crate) timeout: Duration,
+    pub(crate) metrics: Metrics,
     /// Nothing goes wrong: for those who only look.
     pub(crate) perfect: bool,
     /// For how long nothing was asked.
@@ -181,6 +203,8 @@ struct Fate {
     request_lost: bool,
     throttled: bool,
     answer_lost: bool,
+    /// Most requests fail.
+    storm: bool,
     /// Whether a loss shows as a broken connection, or not at all until time is up.
     hangs: bool,
     flip: Option<u64>,
@@ -200,6 +224,7 @@ impl Connection {
             request_lost: dice.once_in(rate(weather.lost_request)),
             throttled: dice.once_in(rate(weather.throttled)),
             answer_lost: dice.once_in(rate(weather.lost_answer)),
+            storm,
             hangs: dice.once_in(3),
             flip: dice.once_in(weather.flipped).then(|| dice.roll()),
         };
@@ -264,6 +289,7 @@ impl Connection {
             fate.flip = Some(world.dice.roll());
         }
         if self.is_cut_off() {
+            world.count(Event::Partition);
             world.time.sleep(fate.there.min(self.timeout)).await;
             return Err(self.lost(&what, "the host is cut off"));
         }
@@ -297,6 +323,9 @@ impl Connection {
         let world = &self.world;
         let who = format!("host{}", self.host);
         world.time.sleep(fate.there).await;
+        if fate.storm && (fate.request_lost || fate.throttled || fate.answer_lost) {
+            world.count(Event::Storm);
+        }
         if fate.request_lost {
             world.count(Event::LostRequest);
             world.trace.line(&who, format_args!("{what}: lost on its way"));

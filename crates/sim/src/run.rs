@@ -8,6 +8,9 @@ use std::{
     time::Duration,
 };
 
+use plimsoll_metrics::Metrics;
+use plimsoll_model::way;
+
 use crate::{
     aim::Aim,
     coverage::{Coverage, Event},
@@ -16,9 +19,11 @@ use crate::{
     finale,
     judge::Judge,
     machine::Machine,
-    network::{Doom, World},
+    network::{Doom, World, lock},
+    policy,
     profile::Profile,
     promise::{Broken, Promise},
+    tenure,
     time::{Group, Time, Work},
     trace::{Log, Trace},
 };
@@ -86,6 +91,8 @@ pub(crate) struct Run {
     pub(crate) machines: Vec<Machine>,
     /// When the last host that sleeps wakes up.
     pub(crate) awake_at: Duration,
+    /// Hosts that sleep, and until when.
+    pub(crate) sleepers: Vec<(Group, Duration)>,
     groups: u64,
     progress: Arc<Progress>,
 }
@@ -117,7 +124,7 @@ fn run_with(seed: u64, aim: Aim, time: Time, trace: Trace, progress: Arc<Progres
     let profile = Arc::new(Profile::draw(&Dice::new(seed, 0), &Dice::new(seed, 4), aim));
     let settings = &profile.settings;
     let judge = Judge::new(profile.hosts + 1, settings.l0_retention.min(settings.retention), settings.holder_ttl);
-    let world = World::new(time.clone(), Dice::new(seed, 1), trace, judge, profile.layout, profile.weather.clone());
+    let world = World::new(time.clone(), Dice::new(seed, 1), trace, judge, &profile);
     world.bucket().contract = profile.contract;
     let dice = Dice::new(seed, 2);
     let machine = if profile.punctual { Machine::punctual } else { Machine::new };
@@ -128,13 +135,23 @@ fn run_with(seed: u64, aim: Aim, time: Time, trace: Trace, progress: Arc<Progres
         dice,
         profile,
         awake_at: Duration::ZERO,
+        sleepers: Vec::new(),
         groups: 0,
         progress,
     };
     run.world.trace.line("run", format_args!("seed {seed}: {:?}", run.profile));
+    drop(way::take());
     let broken = run.play().err();
     if let Some(why) = &broken {
         run.world.trace.line("run", format_args!("BROKEN: {why}"));
+    }
+    for (way, times) in way::take() {
+        run.world.judge().coverage.count_all(Event::Engine(way), times);
+    }
+    run.machines.iter().for_each(|machine| run.world.count_disk(&machine.disk));
+    if broken.is_none() {
+        let counted: Vec<String> = lock(&run.world.metrics).iter().map(Metrics::encode).collect();
+        counted.iter().for_each(|counted| policy::count_reasons(&mut run.world.judge().coverage, counted));
     }
     let report = Report {
         seed,
@@ -218,6 +235,7 @@ impl Run {
             self.progress.set(self.executor.steps, self.world.time.now());
             self.verdict()?;
             self.bury();
+            self.wake();
             if self.executor.steps > STEPS_MAX {
                 return Err(
                     Promise::SoundAnswers.broken(format!("more than {STEPS_MAX} steps: something runs in circles"))
@@ -242,6 +260,22 @@ impl Run {
             } else if struck.contains(&(group, Doom::Sleeps)) {
                 self.world.count(Event::SleepAtStore);
                 self.sleep(at);
+            }
+        }
+    }
+
+    /// Looks at what has become of the volumes of those that wake up.
+    fn wake(&mut self) {
+        if self.sleepers.is_empty() {
+            return;
+        }
+        let now = self.world.time.now();
+        let (awake, asleep) = std::mem::take(&mut self.sleepers).into_iter().partition(|(_, until)| *until <= now);
+        self.sleepers = asleep;
+        let awake: Vec<(Group, Duration)> = awake;
+        for (group, _) in awake {
+            if !self.world.has_ended(group) {
+                tenure::woke(&self.world, group);
             }
         }
     }

@@ -1,18 +1,19 @@
 //! The simulated store as a host sees it.
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use plimsoll_commitlog::{parse_epoch_key, parse_status_key};
-use plimsoll_ltx::{HEADER_BYTES, Layout, decode::verify_whole};
+use plimsoll_commitlog::parse_status_key;
+use plimsoll_ltx::{HEADER_BYTES, Layout, SNAPSHOT_LEVEL};
 use plimsoll_model::{Error, ErrorKind, Result, ResultExt};
 use plimsoll_store::{Body, Created, Entry, Object, Page, Store, Tail};
 
 use crate::{
     coverage::Event,
     network::{Connection, World},
-    records,
+    records, tenure,
+    time::Group,
 };
 
 /// One host's handle on the store.
@@ -33,32 +34,16 @@ impl SimStore {
 }
 
 /// An object of the history was made: it is judged before anybody can read it.
-fn made(world: &World, key: &str, bytes: &Bytes) {
+fn made(world: &World, group: Group, key: &str, bytes: &Bytes) {
     let Some(id) = world.bucket().layout.parse(key) else { return };
     let mut judge = world.judge();
     let judge = &mut *judge;
     let now = world.time.now();
+    if id.level == 0 && id.min.0 <= judge.history.head() {
+        judge.coverage.count(if world.has_ended(group) { Event::StrayOfDead } else { Event::StrayOfLiving });
+    }
     if let Err(broken) = judge.history.made(id, bytes, now, &judge.commits, &mut judge.coverage) {
         judge.object(broken.promise, format!("{key}: {}", broken.why));
-    }
-}
-
-/// Notes who won a name that several may want.
-fn race(world: &World, key: &str, bytes: &Bytes, created: Created) {
-    let sync = world.bucket().layout.parse(key).is_some_and(|id| id.level == 0);
-    match created {
-        Created::New if key.starts_with("epoch/") => {
-            let epoch = parse_epoch_key(key).map_or(0, |epoch| epoch.0);
-            let mut judge = world.judge();
-            judge.epoch = judge.epoch.max(epoch);
-            judge.coverage.count(Event::EpochWon);
-        }
-        Created::Exists if key.starts_with("epoch/") => world.count(Event::EpochLost),
-        Created::Exists if sync => {
-            let fence = verify_whole(bytes).is_ok_and(|whole| whole.index.is_empty());
-            world.count(if fence { Event::FenceLost } else { Event::SyncLost });
-        }
-        Created::New | Created::Exists => {}
     }
 }
 
@@ -85,18 +70,19 @@ impl Store for SimStore {
 
     async fn create(&self, key: &str, body: Body) -> Result<Created> {
         let bytes = body.to_bytes().doing("sending", key)?;
-        let (name, sent, who, group) = (key.to_owned(), bytes.clone(), self.who(), self.connection.group);
+        let (name, sent, who) = (key.to_owned(), bytes.clone(), self.who());
+        let Connection { host, group, .. } = self.connection;
         let effect = move |world: &World| {
             let created = world.bucket().create(&name, sent.clone(), world.time.now());
             world.trace.line(&who, format_args!("create {}: {created:?}", world.shelf.label(&name)));
-            race(world, &name, &sent, created);
             records::created(world, group, &name, &sent, created);
             if created == Created::New {
                 world.took(group, &name, &sent);
             }
             if created == Created::New {
                 world.judge().advertised.made(&name, &sent);
-                made(world, &name, &sent);
+                tenure::written(world, (host, group), &name, &sent);
+                made(world, group, &name, &sent);
             }
             created
         };
@@ -110,12 +96,14 @@ impl Store for SimStore {
 
     async fn put(&self, key: &str, body: Body) -> Result<()> {
         let (name, bytes, who) = (key.to_owned(), body.to_bytes().doing("sending", key)?, self.who());
+        let Connection { host, group, .. } = self.connection;
         let effect = move |world: &World| {
             world.bucket().put(&name, bytes.clone(), world.time.now());
             world.trace.line(&who, format_args!("put {}", world.shelf.label(&name)));
             records::put(world, &name);
             world.judge().advertised.made(&name, &bytes);
-            made(world, &name, &bytes);
+            tenure::written(world, (host, group), &name, &bytes);
+            made(world, group, &name, &bytes);
         };
         self.connection.request(format!("put {key}"), effect, keep).await
     }
@@ -211,8 +199,12 @@ impl Store for SimStore {
                 (bucket.layout, bucket.files())
             };
             let mut judge = world.judge();
-            if !gone.is_empty() {
-                judge.coverage.count(Event::Collection);
+            for level in gone.iter().map(|id| id.level).collect::<BTreeSet<u8>>() {
+                judge.coverage.count(match level {
+                    0 => Event::SyncsCollected,
+                    SNAPSHOT_LEVEL => Event::SnapshotsCollected,
+                    _ => Event::MergesCollected,
+                });
             }
             if let Err(broken) = judge.history.removed(layout, &left, &gone, world.time.now()) {
                 judge.object(broken.promise, broken.why);

@@ -13,7 +13,6 @@ use std::{
 use futures::future::BoxFuture;
 use plimsoll_durability::OnLoadLine;
 use plimsoll_host::{Host, sim_disk::SimDisk};
-use plimsoll_metrics::Metrics;
 use plimsoll_model::{ErrorKind, Level, PageCount, PageNo, Result};
 use plimsoll_settings::{JournalSyncPolicy, Settings};
 use plimsoll_store::{Breaker, BreakerPolicy, BreakerStore, ProbeMemory, RetryPolicy, RetryStore, Store, VolumeUrl};
@@ -27,6 +26,7 @@ use crate::{
     handle::{Handle, Stopped},
     machine::STATE,
     network::{Connection, World},
+    policy,
     profile::Profile,
     promise::Promise,
     state::{self, FIRST, Tag},
@@ -104,7 +104,6 @@ pub(crate) fn open(
         connection.world.judge().manners.excuse(connection.group);
     }
     let store = store(connection, host, wrapped);
-    let metrics = Metrics::new().volume(store.url());
     let probing = Probing {
         url: VolumeUrl::parse(store.url())?,
         store: Arc::clone(&store),
@@ -112,6 +111,7 @@ pub(crate) fn open(
         host: host.clone(),
         trusted: settings.unsafe_no_fencing,
     };
+    let metrics = connection.metrics.volume(store.url());
     Volume::open(Config {
         store,
         host: host.clone(),
@@ -349,7 +349,6 @@ impl Application {
             return Ok(());
         }
         let fenced = handle.said().fenced;
-        let began = self.world.time.now();
         let receipt = match txn.commit(PageCount(count), level) {
             Ok(receipt) => receipt,
             Err(error) => return Err(self.refused(handle, tag, &error)),
@@ -362,15 +361,11 @@ impl Application {
             format_args!("commit {tag} on {base}: {} at {level:?}, {} pages of {count}", receipt.lsn(), pages.len()),
         );
         handle.appended(tag, receipt.lsn().0, fenced);
-        self.world.count(match self.profile.settings.journal_sync_policy {
-            JournalSyncPolicy::Interval => Event::PolicyInterval,
-            JournalSyncPolicy::Immediate => Event::PolicyImmediate,
-            JournalSyncPolicy::Manual => Event::PolicyManual,
-        });
+        policy::count(&mut self.world.judge().coverage, &self.profile.settings);
         if count < before {
             self.world.count(Event::Shrink);
         }
-        self.line(handle, began);
+        self.line(handle);
         let result = self.wait(handle, tag, &receipt, level, level);
         if self.dice.once_in(3) && receipts.len() < 8 {
             receipts.push(Kept { of: Arc::clone(handle), tag, asked: level, receipt });
@@ -413,24 +408,14 @@ impl Application {
         if !self.disk.is_dead() {
             handle.world.judge().commits.refuse(tag);
         }
-        if error.kind() == ErrorKind::Full && error.to_string().contains("load line") {
-            self.world.count(Event::LineFail);
-        }
         handle.stopped(&format!("commit {tag}"), error)
     }
 
     /// What the load is right after a commit was let through.
-    fn line(&self, handle: &Handle, began: Duration) {
+    fn line(&self, handle: &Handle) {
         handle.honest();
         let status = handle.volume.status();
         let policy = self.profile.settings.on_load_line;
-        if policy == OnLoadLine::Block && self.world.time.now() > began + Duration::from_millis(30) {
-            self.world.count(Event::LineBlock);
-        }
-        let held = status.appended.lsn.saturating_sub(status.durable.lsn).saturating_sub(status.load.commits);
-        if policy == OnLoadLine::WriteThrough && held > 0 {
-            self.world.count(Event::LineWriteThrough);
-        }
         // Also right after a replay, when what was held may be load.
         let load = &status.load;
         let above = load.age_ms > load.max_loss_window_ms + 1 || load.bytes > load.max_dirty_bytes;

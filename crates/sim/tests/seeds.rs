@@ -1,6 +1,7 @@
 //! The simulation itself: the same run twice. `cargo xtask mutate` shows what it keeps and what it finds.
 
-use plimsoll_sim::{Aim, run};
+use plimsoll_model::way::Way;
+use plimsoll_sim::{Aim, Coverage, Event, run};
 
 #[test]
 fn the_same_seed_gives_the_same_trace_byte_for_byte() {
@@ -59,4 +60,15 @@ fn what_the_engine_logs_changes_nothing() {
     let (quiet, loud) = (run(2, Aim::Takeover, false), run(2, Aim::Takeover, true));
     let without_log: Vec<&str> = loud.trace.lines().filter(|line| !line.contains("   log ")).collect();
     assert_eq!(without_log, quiet.trace.lines().collect::<Vec<_>>());
+}
+
+/// Its answers get lost, and it asks again: what it finds then is its own.
+#[test]
+fn what_a_lonely_writer_finds_of_its_own_counts_as_no_race_that_it_lost() {
+    let mut seen = Coverage::default();
+    (0..3).for_each(|seed| seen.add(&run(seed, Aim::Outage, false).coverage));
+    assert!(seen.of(Event::ResolvedOurs) > 0, "no answer to a create was lost");
+    for lost in [Way::EpochTheirs, Way::VolumeTheirs, Way::FenceTheirs, Way::SyncTheirs] {
+        assert_eq!(seen.of(Event::Engine(lost)), 0, "{}", lost.name());
+    }
 }

@@ -9,6 +9,7 @@ use plimsoll_host::{Mono, WallMs};
 use plimsoll_model::{
     Level, Lsn,
     step::{Step, taken},
+    way::{Way, went},
 };
 use plimsoll_settings::Settings;
 
@@ -97,7 +98,20 @@ impl Accounts {
         {
             self.sync.line_reached(&pending);
         }
+        self.note_way(&admission, now);
         admission
+    }
+
+    fn note_way(&self, admission: &Admission, now: Mono) {
+        match admission {
+            Admission::Go => return,
+            Admission::GoWaitDurable if self.ledger.is_empty() => return went(Way::LineOversized),
+            Admission::GoWaitDurable => went(Way::LineHeld),
+            Admission::Refuse(_) => went(Way::LineRefused),
+            Admission::WaitForSync => {}
+        }
+        let too_old = self.ledger.load(now).age >= self.line.max_loss_window;
+        went(if too_old { Way::LineAge } else { Way::LineBytes });
     }
 
     /// Notes a commit that is in the journal. `held`: it is acknowledged only once durable, so its sync is asked for. So is that

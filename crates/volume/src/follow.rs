@@ -13,6 +13,7 @@ use plimsoll_host::{Mono, WallMs};
 use plimsoll_model::{
     Error, ErrorKind, Lsn, PageSize, Result,
     step::{Step, taken},
+    way::{Way, went},
 };
 use plimsoll_pages::{Keep, Listed, Object, Reading, View, after, continues, index, list, list_newest, load, next};
 
@@ -167,13 +168,16 @@ impl Shared {
             let next = next(&self.prover, &newest, self.reading(ours)).await?;
             let answered = self.now();
             if !near(answered) {
+                went(Way::FollowLate);
                 return self.load(answered, Load::All).await;
             }
             let Some(index) = next else { break };
             if !continues(&newest, &index) {
                 // It was put on something else: what was read until now is not its history.
+                went(Way::FollowParted);
                 return self.load(answered, Load::All).await;
             }
+            went(Way::FollowContinues);
             newest = Arc::new(after(&newest, &index, store.url())?);
             on_top.push(Arc::clone(&index.object));
         }
@@ -437,6 +441,7 @@ impl Shared {
             }
             before = View::clone(&view);
             drop(view);
+            went(Way::Hydrated);
             let (newest, writes) = {
                 let state = self.state();
                 (state.view.txid, state.writer.is_some())

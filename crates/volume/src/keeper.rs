@@ -13,6 +13,7 @@ use plimsoll_host::Mono;
 use plimsoll_model::{
     Level,
     step::{Step, taken},
+    way::{Way, went},
 };
 
 use crate::{
@@ -123,6 +124,7 @@ struct Turn {
 
 impl Turn {
     fn failed(&mut self, now: Mono) {
+        went(Way::TurnKept);
         *self = Turn { not_before: now + self.pause, pause: (self.pause * 2).min(TURN_PAUSE_MAX), asked: None };
     }
 }

@@ -7,6 +7,7 @@ use plimsoll_journal::{Commit, Place, TxnNo};
 use plimsoll_model::{
     Error, ErrorKind, Level, Lsn, PageCount, PageNo, PageSize, Result,
     step::{Step, taken},
+    way::{Way, went},
 };
 use plimsoll_pages::Found;
 use rustc_hash::FxHashMap;
@@ -300,6 +301,10 @@ impl WriteTxn {
         }
         writer.syncer.ring();
         let answer = shared.config.host.tasks.wait(shared.in_time(writer.progress.until(decide)));
+        went(match answer {
+            Some(Ok(_)) => Way::LineWaited,
+            _ => Way::LineWaitedInVain,
+        });
         answer.unwrap_or_else(|| {
             Err(Error::new(ErrorKind::Unavailable, "committing to")
                 .object(shared.url().to_owned())

@@ -22,6 +22,7 @@ use plimsoll_ltx::{Encoder, FileId, Header};
 use plimsoll_model::{
     Epoch, Error, ErrorKind, Level, Lsn, PageNo, Result, Stamp, Txid, WriterId,
     step::{Step, taken},
+    way::{Way, went},
 };
 use plimsoll_pages::{Object, Overlay, compact::Merger};
 use plimsoll_store::Body;
@@ -547,6 +548,11 @@ impl Shared {
         }
         if occasion == Occasion::Turn {
             self.state().yielded = Some(self.now());
+        }
+        match occasion {
+            Occasion::Idle => went(Way::IdleRelease),
+            Occasion::Turn => went(Way::TurnGiven),
+            Occasion::Release => {}
         }
         self.leave(writer).await?;
         if occasion == Occasion::Release && !closed {

@@ -185,3 +185,24 @@ fn a_small_file_that_is_replaced_is_the_old_or_the_new_one_whenever_the_power_go
         assert_eq!(disk.read(path).unwrap(), new, "{drawn}");
     }
 }
+
+#[test]
+fn a_failure_counts_when_it_strikes_and_not_when_it_is_armed() {
+    let disk = disk();
+    let file = disk.open(Path::new(PATH), OpenMode::CreateNew).unwrap();
+    file.write_all_at(&[1; 100], 0).unwrap();
+    disk.fail_syncs(1, 0);
+    disk.fail_writes(1);
+    disk.fail_reads(1);
+    disk.set_capacity(Some(150));
+    let struck = |disk: &SimDisk| {
+        let counts = disk.counts();
+        [counts.full, counts.failed_syncs, counts.failed_writes, counts.failed_reads]
+    };
+    assert_eq!(struck(&disk), [0; 4]);
+    assert!(file.sync().is_err() && file.write_all_at(&[2; 10], 0).is_err() && file.read_at(&mut [0; 10], 0).is_err());
+    file.write_all_at(&[2; 10], 0).unwrap();
+    assert_eq!(struck(&disk), [0, 1, 1, 1]);
+    assert!(file.write_all_at(&[3; 100], 100).is_err());
+    assert_eq!(struck(&disk), [1; 4]);
+}

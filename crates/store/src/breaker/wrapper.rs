@@ -9,7 +9,10 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use plimsoll_host::Clock;
-use plimsoll_model::{Error, ErrorKind, Result};
+use plimsoll_model::{
+    Error, ErrorKind, Result,
+    way::{Way, went},
+};
 
 use super::{Admission, BreakerPolicy, BreakerState, Machine, Outcome};
 use crate::{Body, Created, Entry, Folder, Object, Page, Store, Tail, key::object_url};
@@ -79,6 +82,11 @@ impl Drop for Pending<'_> {
         let after = machine.state();
         drop(machine);
         if before != after {
+            match (before, after) {
+                (_, BreakerState::Closed) => went(Way::BreakerClosed),
+                (BreakerState::Closed, _) => went(Way::BreakerOpened),
+                _ => went(Way::BreakerReopened),
+            }
             tracing::info!(%before, %after, "the store's circuit breaker changed");
         }
     }
