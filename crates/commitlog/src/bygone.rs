@@ -33,7 +33,9 @@ pub async fn forget_bygone(context: &Context, newest: Epoch) -> Result<u64> {
     Ok(bygone.len() as u64)
 }
 
-pub(crate) fn is_bygone(epoch: Epoch, newest: Epoch) -> bool {
+/// Pure: whether so many have written since that a writer's records may be gone. What others found says nothing of it then.
+#[must_use]
+pub fn is_bygone(epoch: Epoch, newest: Epoch) -> bool {
     newest.0.saturating_sub(epoch.0) >= KEPT
 }
 

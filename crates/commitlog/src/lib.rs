@@ -30,7 +30,7 @@ mod verdict; // pure: what an answer means
 
 pub use acquire::{Acquire, Fenced, acquire, overtaken_since};
 pub use aftermath::{FenceInfo, Sequel, aftermath, sequel};
-pub use bygone::forget_bygone;
+pub use bygone::{forget_bygone, is_bygone};
 pub use claim::held_for;
 pub use context::Context;
 pub use identity::{create_volume, identity, mark_detached, mark_detaching};

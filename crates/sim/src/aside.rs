@@ -1,11 +1,11 @@
 //! Journals that were kept aside: read, made a state of again, and given up.
 
-use std::{cell::RefCell, collections::BTreeSet};
+use std::{cell::RefCell, collections::BTreeSet, sync::Arc};
 
-use plimsoll_commitlog::{Context, unpin};
+use plimsoll_commitlog::{Context, is_bygone, parse_epoch_key, unpin};
 use plimsoll_host::Host;
 use plimsoll_journal::Journal;
-use plimsoll_model::{Error, ErrorKind, PageNo, Txid};
+use plimsoll_model::{Epoch, Error, ErrorKind, PageNo, Txid};
 use plimsoll_volume::{Base, Reference, Stranded, StrandedJournal};
 
 use crate::{
@@ -140,9 +140,11 @@ impl Application {
 impl Handle {
     /// Everything is well: each journal of this host that is kept aside lists what the history lacks, and no more, since the
     /// writer after its own has said what it found. That is so if its own was in the history, and a newer one has acknowledged
-    /// something.
+    /// something. It lists all that is there where nobody can know: its writer died before it knew that it was in the history,
+    /// or so many have written since that what they found is forgotten.
     pub(crate) fn strands_only_the_rest(&self, connection: &Connection, host: &Host, profile: &Profile) {
-        let context = Context::new(host.clone(), store(connection, host, true), profile.settings.l0_retention);
+        let store = store(connection, host, true);
+        let context = Context::new(host.clone(), Arc::clone(&store), profile.settings.l0_retention);
         for kept in self.volume.dir().stranded() {
             let (Ok(mut journal), Some(tags)) = (StrandedJournal::open(&*self.files, &kept), self.tags_in(&kept.path))
             else {
@@ -150,6 +152,11 @@ impl Handle {
             };
             let Some(epoch) = journal.epoch() else { continue };
             if host.tasks.wait(journal.settle(&context)).is_err() || journal.is_of_removed() {
+                continue;
+            }
+            let epochs = host.tasks.wait(store.list("epoch/", None)).unwrap_or_default();
+            let newest = epochs.iter().filter_map(|entry| parse_epoch_key(&entry.key)).max().unwrap_or(Epoch::ZERO);
+            if journal.base().is_none() && (!journal.was_in_history() || is_bygone(Epoch(epoch), newest)) {
                 continue;
             }
             let listed: BTreeSet<u64> = journal.commits().map(|commit| commit.lsn).collect();

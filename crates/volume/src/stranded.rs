@@ -162,6 +162,12 @@ impl StrandedJournal {
         self.base
     }
 
+    /// Whether its writer is known to have been in the history. What others found says nothing of one that may not have been.
+    #[must_use]
+    pub fn was_in_history(&self) -> bool {
+        self.in_history
+    }
+
     /// The commits that the history does not hold, oldest first; all that are there if that is not known.
     pub fn commits(&self) -> impl Iterator<Item = StrandedCommit> {
         self.stranded().map(|commit| StrandedCommit {
